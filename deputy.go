@@ -1,0 +1,46 @@
+// Package deputy holds the nouns of deputy: what may be asked for, who asks,
+// what became of it, and how a refusal is said. It does no I/O and knows no
+// transport; both sides of the wall and the client speak in these words.
+package deputy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Version is the release of all programs. The linker sets it with
+// -X deputy.Version=…; it is never changed at run time.
+var Version = "0.1.0-dev"
+
+// Caller is who asks, as the kernel or a signature proves it: "uid:33" or
+// "key:panel".
+type Caller string
+
+// UIDCaller names the caller that a Unix socket's peer credentials prove.
+func UIDCaller(uid uint32) Caller {
+	return Caller("uid:" + strconv.FormatUint(uint64(uid), 10))
+}
+
+// UID gives the user id of a "uid:N" caller.
+func (c Caller) UID() (uint32, bool) {
+	text, ok := strings.CutPrefix(string(c), "uid:")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), err == nil
+}
+
+// Params are the values of a request, by name. A value is one of: string,
+// int64, float64, bool, []any of values, or map[string]any of values. A number
+// that was read but not yet held against its declaration is a Number; a value
+// that a front door has only as text is a Text.
+type Params map[string]any
+
+// Number is a JSON number as it was written ("1", "1.0", "1e2"): what it means
+// is decided where its declared type is known.
+type Number string
+
+// Text is a value that came as plain text (a 'Key: Value' line): it is read as
+// the declared type.
+type Text string

@@ -1,0 +1,100 @@
+package deputy
+
+import "encoding/json"
+
+// EventType says what a journal record records.
+type EventType string
+
+const (
+	Checkpoint    EventType = "checkpoint"     // first in each segment: all live state
+	MonitorStart  EventType = "monitor_start"  // a monitor took up this journal
+	PolicyLoaded  EventType = "policy"         // the full text of the policy now in force
+	Accepted      EventType = "accepted"       // a request was accepted whole
+	StartIntended EventType = "start_intended" // a queued task is about to be started
+	Started       EventType = "started"        // an attempt's process was born
+	StopRequested EventType = "stop"           // a live task is to be stopped
+	Ended         EventType = "ended"          // a task's one end
+	Denied        EventType = "denied"         // a request was refused for want of a rule
+	Cancelled     EventType = "cancelled"      // records that were never durable, and so never acknowledged
+	Retired       EventType = "retired"        // segments about to be deleted, by the head of the last
+	OutputRemoved EventType = "output_removed" // the output of ended tasks was deleted
+)
+
+// Event is one record of the journal: one line of JSON. The journal sets Seq,
+// Prev and Time. Which other members are set depends on Type; each type's are
+// named beside the member.
+type Event struct {
+	Seq  uint64    `json:"seq"`
+	Prev string    `json:"prev"` // hex SHA-256 of the whole previous line without its newline; empty in the very first record
+	Time Time      `json:"time"`
+	Type EventType `json:"type"`
+
+	// Who: Accepted, StopRequested, Denied, and PolicyLoaded when asked for.
+	Caller  Caller `json:"caller,omitempty"`
+	EndUser string `json:"end_user,omitempty"`
+
+	// What: Accepted, Denied, and StopRequested that came through a stops action.
+	Module string `json:"module,omitempty"`
+	Action string `json:"action,omitempty"`
+
+	Rule   string `json:"rule,omitempty"`   // file:line of the rule that allowed it; Accepted, StopRequested
+	Policy string `json:"policy,omitempty"` // digest of the policy in force; PolicyLoaded, Accepted, StartIntended
+
+	Tasks []TaskRecord `json:"tasks,omitempty"` // Accepted: new and joined, in the order of the items
+	Key   *Idempotency `json:"idempotency,omitempty"`
+
+	Task    string   `json:"task,omitempty"`    // StartIntended, Started, StopRequested, Ended
+	Attempt int      `json:"attempt,omitempty"` // StartIntended, Started, Ended
+	PID     int      `json:"pid,omitempty"`     // Started
+	Leaf    string   `json:"leaf,omitempty"`    // Started: the attempt's cgroup, or its subreaper's name
+	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
+	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
+	State   State    `json:"state,omitempty"`   // Ended
+	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled
+	Exit    *Exit    `json:"exit,omitempty"`    // Ended
+	Receipt *Receipt `json:"receipt,omitempty"` // Ended after a stop
+	Left    int      `json:"leftover,omitempty"`
+	Out     *Output  `json:"stdout,omitempty"` // Ended
+	Err     *Output  `json:"stderr,omitempty"` // Ended
+
+	Code    Code         `json:"code,omitempty"`    // Denied
+	Count   int          `json:"count,omitempty"`   // Denied: how many more like it, after the hundredth in an hour
+	Files   []PolicyFile `json:"files,omitempty"`   // PolicyLoaded
+	Version string       `json:"version,omitempty"` // MonitorStart
+	From    uint64       `json:"from,omitempty"`    // Cancelled, Retired: first sequence number
+	To      uint64       `json:"to,omitempty"`      // Cancelled, Retired: last sequence number
+	Head    string       `json:"head,omitempty"`    // Retired: hash of the last deleted record
+	IDs     []string     `json:"ids,omitempty"`     // OutputRemoved: tasks
+
+	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own; see internal/monitor
+}
+
+// TaskRecord is one task of an accepted request. A joined one existed before
+// and carries its ID alone.
+type TaskRecord struct {
+	ID     string          `json:"id"`
+	Joined bool            `json:"joined,omitempty"`
+	Params map[string]any  `json:"params,omitempty"` // sensitive values as "hmac-sha256:HEX"
+	Lock   *string         `json:"lock,omitempty"`
+	Queued bool            `json:"queued,omitempty"` // waits; otherwise this record is also the intent to start attempt 1
+	Run    json.RawMessage `json:"run,omitempty"`    // how it runs and ends, as declared when it was accepted; the monitor's own
+}
+
+// Idempotency is what makes the same request give the same tasks.
+type Idempotency struct {
+	Key    string `json:"key"`
+	Digest string `json:"digest"` // of module, action and values
+}
+
+// PolicyFile is one file of the policy, whole.
+type PolicyFile struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// Output is what was left of a task's stdout or stderr at its end.
+type Output struct {
+	Bytes     int64     `json:"bytes"`
+	Gap       *[2]int64 `json:"gap,omitempty"`       // [from, to): bytes that the cap took
+	Rewritten bool      `json:"rewritten,omitempty"` // the task itself cut or rewrote the file
+}

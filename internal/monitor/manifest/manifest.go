@@ -1,0 +1,184 @@
+// Package manifest reads what an administrator declared: deputy.toml, the
+// manifests in modules.d and the rules in allow.d. What it returns is complete
+// and checked; whatever is wrong in the files is said with file:line:column,
+// the line itself and the remedy.
+package manifest
+
+import (
+	"fmt"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/manifest/schema"
+	"deputy/internal/monitor/manifest/template"
+)
+
+// Pos is a place in a file, for messages. Line and Col count from 1.
+type Pos struct {
+	File      string
+	Line, Col int
+}
+
+func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col) }
+
+// Policy is everything that is in force at one time.
+type Policy struct {
+	Config  *Config
+	Modules map[string]*Module
+	Rules   []*Rule             // of allow.d, in the order of the files and lines
+	Digest  string              // hex SHA-256 over the names and texts of Files
+	Files   []deputy.PolicyFile // every file read, whole, in reading order
+}
+
+// Module is one manifest.
+type Module struct {
+	Name        string
+	Description string
+	Pos         Pos
+	Digest      string // hex SHA-256 of the manifest's text
+	Actions     map[string]*Action
+}
+
+// Action is one declared thing that may be asked for, with its module's
+// defaults filled in.
+type Action struct {
+	Module, Name string
+	Description  string
+	Pos          Pos
+	Params       map[string]*schema.Param // those that this action uses
+	Rules        []*Rule                  // its own [[action.NAME.allow]], otherwise its module's [allow]
+
+	Stops   string            // the action of this module whose tasks it stops; then Command is nil
+	Command *template.Command // program and arguments
+	ForEach *ForEach          // nil: one task for each request
+	Lock    *template.Text    // nil: every request is a task of its own
+	OnBusy  OnBusy            // Join where nothing is declared
+
+	User      *User // whom the task runs as; never nil after a load, but for a stops action
+	Groups    []string
+	GIDs      []uint32 // Groups resolved; nil: the user's own groups from the user database
+	Directory string   // "/" by default
+	Env       map[string]*template.Text
+
+	Stdin          *template.Text // nil: /dev/null
+	StdinFile      *StdinFile
+	StderrToStdout bool
+	StopSignal     int // a signal number; SIGTERM by default
+	Grace          time.Duration
+	Timeout        time.Duration // 0: none
+	Stoppable      bool
+	SuccessCodes   []int         // {0} by default
+	OutputCap      int64         // bytes for each of stdout and stderr
+	Keep           time.Duration // how long output is kept; 0: [storage] keep
+	MaxBody        int64         // bytes
+}
+
+// OnBusy says what happens when the lock is held by a live task.
+type OnBusy string
+
+const (
+	Join   OnBusy = "join"
+	Reject OnBusy = "reject"
+	Rerun  OnBusy = "rerun"
+)
+
+// ForEach makes one task for each item of a list: "task_id in task_ids".
+type ForEach struct{ Item, List string }
+
+// StdinFile is a file that the monitor opens for the task, beneath Under,
+// following no links.
+type StdinFile struct {
+	Path  *template.Text
+	Under string
+}
+
+// User is a line of the user database.
+type User struct {
+	Name        string
+	UID, GID    uint32
+	Groups      []uint32 // supplementary, GID included
+	Home, Shell string
+}
+
+// Rule is a grant. A caller in any one of Users, Groups, Keys has it, if each
+// of the other lines holds too.
+type Rule struct {
+	Pos      Pos
+	Actions  []string // "module/action", "module/*", "*"; in a manifest already prefixed with its module
+	Users    []string // as written: a name or "uid:N"
+	UIDs     []uint32 // Users resolved
+	Groups   []string // as written: a name or "gid:N"
+	GIDs     []uint32 // Groups resolved
+	Keys     []string
+	EndUsers []string         // nil: any or none
+	Where    map[string][]any // param -> values, one of which it must have; "{end_user}" and "{caller}" stand for these
+	Stop     bool             // may also stop tasks of these actions that others started
+	Read     bool             // may also see them
+}
+
+// Config is deputy.toml with every default filled in.
+type Config struct {
+	Listen  Listen
+	Keys    map[string]CallerSettings // [key.NAME]
+	Users   map[uint32]CallerSettings // [user.NAME], resolved
+	Server  ServerSettings
+	Default Defaults
+	Storage Storage
+	TLS     TLS
+}
+
+// Listen names the front doors. Paths are absolute.
+type Listen struct {
+	Unix  UnixListen
+	HTTP  []string
+	HTTPS []string
+	Line  []string
+}
+
+// UnixListen is the Unix socket that HTTP is spoken on.
+type UnixListen struct {
+	Path  string
+	Mode  uint32 // permission bits
+	Group string // "" : unchanged
+	GID   int    // -1: unchanged
+}
+
+// CallerSettings is what one caller may beyond its rules.
+type CallerSettings struct {
+	Legacy       bool // keys only
+	NamesEndUser bool
+	Auditor      bool
+	Operator     bool
+}
+
+// ServerSettings is the [server] table.
+type ServerSettings struct {
+	User *User // whom the server runs as; nil under `deputy up`
+	Name string
+}
+
+// Defaults is the [defaults] table: for every action that does not say otherwise.
+type Defaults struct {
+	Timeout     time.Duration
+	Grace       time.Duration
+	OutputCap   int64
+	Live        int     // live tasks of one caller
+	Rate        float64 // requests of one caller per second
+	Connections int     // open connections of one caller
+}
+
+// Storage is the [storage] table. MaxUse and KeepFree are a share of the file
+// system when Percent is set, otherwise bytes.
+type Storage struct {
+	MaxUse, KeepFree Amount
+	Keep             time.Duration
+}
+
+// Amount is bytes, or a percentage of the file system.
+type Amount struct {
+	Bytes   int64
+	Percent float64 // 0: Bytes counts
+}
+
+// TLS is the [tls] table; paths are absolute.
+type TLS struct{ Certificate, Key, ClientCA string }

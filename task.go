@@ -1,0 +1,102 @@
+package deputy
+
+import "time"
+
+// State is where a task stands. A task has exactly one end.
+type State string
+
+const (
+	Queued    State = "queued"
+	Running   State = "running"
+	Stopping  State = "stopping"
+	Succeeded State = "succeeded"
+	Failed    State = "failed"
+	Stopped   State = "stopped"
+	TimedOut  State = "timed_out"
+	Unknown   State = "unknown"
+)
+
+// States lists every state, the live ones first.
+func States() []State {
+	return []State{Queued, Running, Stopping, Succeeded, Failed, Stopped, TimedOut, Unknown}
+}
+
+// Ended says whether s is one of the ends.
+func (s State) Ended() bool {
+	switch s {
+	case Succeeded, Failed, Stopped, TimedOut, Unknown:
+		return true
+	}
+	return false
+}
+
+// Task is one accepted run of an action, as every front door shows it. Every
+// member is always present in JSON, null where it has no value.
+type Task struct {
+	ID       string         `json:"id"` // UUIDv7
+	Module   string         `json:"module"`
+	Action   string         `json:"action"`
+	Params   map[string]any `json:"params"` // its own values; a sensitive one as "hmac-sha256:HEX"
+	Lock     *string        `json:"lock"`
+	Caller   Caller         `json:"caller"`
+	Joined   []Caller       `json:"joined"` // who asked for it again and was given this task, each once
+	EndUser  *string        `json:"end_user"`
+	State    State          `json:"state"`
+	Reason   *string        `json:"reason"` // one sentence on every end but success
+	Created  Time           `json:"created"`
+	Started  *Time          `json:"started"`
+	Ended    *Time          `json:"ended"`
+	Attempt  int            `json:"attempt"` // 0 until the first start
+	Progress *Progress      `json:"progress"`
+	Exit     *Exit          `json:"exit"`
+	Stop     *Receipt       `json:"stop"`
+	Leftover *int           `json:"leftover"` // processes that outlived the first one and were killed; null until the end
+
+	StdoutBytes int64     `json:"stdout_bytes"`
+	StderrBytes int64     `json:"stderr_bytes"`
+	StdoutGap   *[2]int64 `json:"stdout_gap"` // [from, to): bytes that the cap took
+	StderrGap   *[2]int64 `json:"stderr_gap"`
+}
+
+// Progress is what a task last told of itself.
+type Progress struct {
+	Percent *float64 `json:"percent"` // 0 to 100
+	Message *string  `json:"message"`
+}
+
+// Exit says how a task's first process ended: exactly one member is set. A
+// code is never guessed: what is not known is Unknown with its cause.
+type Exit struct {
+	Code    *int   `json:"code,omitempty"`
+	Signal  string `json:"signal,omitempty"`  // like "SIGKILL"
+	Unknown string `json:"unknown,omitempty"` // why it is not known
+}
+
+// Receipt is the answer of a stop.
+type Receipt struct {
+	Signalled bool       `json:"signalled"` // the stop signal was sent
+	Killed    int        `json:"killed"`    // processes killed after the grace period
+	TookMS    int64      `json:"took_ms"`   // from the order to the last process's end
+	Empty     bool       `json:"empty"`     // nothing of the task lives
+	Proof     string     `json:"proof"`     // what Empty rests on: "cgroup" or "subreaper"
+	Survivors []Survivor `json:"survivors,omitempty"`
+}
+
+// Survivor is a process that still lived five seconds after it was killed.
+type Survivor struct {
+	PID   int    `json:"pid"`
+	Comm  string `json:"comm"`
+	State string `json:"state"` // as in /proc/PID/stat, like "D"
+}
+
+// Time is an instant that is written as RFC 3339 in UTC with milliseconds.
+type Time struct{ time.Time }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// MarshalJSON writes t in UTC with a fixed width, so that text order is time order.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(make([]byte, 0, len(timeLayout)+2), `"`+timeLayout+`"`), nil
+}
+
+func (t Time) String() string { return t.UTC().Format(timeLayout) }
