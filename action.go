@@ -1,0 +1,49 @@
+package deputy
+
+// ActionInfo tells a caller of an action that it may use (GET /v1/actions).
+type ActionInfo struct {
+	Module      string         `json:"module"`
+	Action      string         `json:"action"`
+	Description string         `json:"description"`
+	Params      map[string]any `json:"params"`   // JSON Schema (2020-12) of the object of params
+	ForEach     *string        `json:"for_each"` // "item in list"
+	Lock        *string        `json:"lock"`     // the lock's template
+	OnBusy      *string        `json:"on_busy"`
+	Stops       *string        `json:"stops"` // the action whose tasks it stops
+	TimeoutMS   int64          `json:"timeout_ms"`
+	MaxBody     int64          `json:"max_body"` // bytes
+	Stoppable   bool           `json:"stoppable"`
+}
+
+// Explanation says whether a request would be allowed and what would run
+// (POST /v1/explain). What stands below Allowed is for those allowed and for
+// auditors.
+type Explanation struct {
+	Allowed bool   `json:"allowed"`
+	Reason  string `json:"reason,omitempty"` // one sentence, when not allowed
+	Error   *Error `json:"error,omitempty"`  // what the request itself would be told
+
+	Rule      string       `json:"rule,omitempty"` // file:line of the rule that allows it
+	Denied    []DeniedRule `json:"denied,omitempty"`
+	Tasks     []Launch     `json:"tasks,omitempty"` // what would run, one for each item
+	TimeoutMS int64        `json:"timeout_ms,omitempty"`
+	GraceMS   int64        `json:"grace_ms,omitempty"`
+	OutputCap int64        `json:"output_cap,omitempty"` // bytes
+}
+
+// DeniedRule is a rule that does not hold for a request, and why.
+type DeniedRule struct {
+	Rule   string `json:"rule"` // file:line
+	Reason string `json:"reason"`
+}
+
+// Launch is what one task would run. Sensitive values do not stand in it.
+type Launch struct {
+	Argv      []string `json:"argv"`
+	User      string   `json:"user"`
+	Groups    []string `json:"groups,omitempty"`
+	Directory string   `json:"directory"`
+	Env       []string `json:"env"` // NAME=value
+	Lock      *string  `json:"lock"`
+	Stops     *string  `json:"stops,omitempty"` // it starts nothing: tasks of this action that hold Lock are stopped
+}

@@ -1,0 +1,185 @@
+package wall
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Records is what the server does with the monitor's stream. Both are called
+// by Client.Run, one at a time and in order.
+type Records interface {
+	// Record applies one journal record: its line is not kept by the caller.
+	Record(seq uint64, line []byte) error
+	// Policy voids whatever rights and actions were asked for before.
+	Policy(digest string)
+}
+
+// Client is the server's end of the stream.
+type Client struct {
+	stream io.ReadWriter
+	in     *bufio.Reader
+
+	writing sync.Mutex // one frame at a time
+
+	mu      sync.Mutex // guards what follows
+	next    uint64
+	waiting map[uint64]chan Outcome
+	early   []early // answers that name records not applied yet, in the order they came
+	applied uint64
+	err     error // why the stream ended
+}
+
+type early struct {
+	id, seq uint64
+	outcome Outcome
+}
+
+// Dial greets the monitor. Until Run is called nothing else is read.
+func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
+	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan Outcome{}}
+	if err := c.send(&Request{Kind: Hello, Version: Version}); err != nil {
+		return nil, nil, fmt.Errorf("cannot greet the monitor: %w", err)
+	}
+	frame, err := readFrame(c.in, MaxFrame)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the monitor's greeting: %w", err)
+	}
+	g := &Greeting{}
+	if Kind(frame[0]) != GreetingKind || json.Unmarshal(frame[1:], g) != nil {
+		return nil, nil, broken("no greeting from the monitor")
+	}
+	if g.Version != Version {
+		return nil, nil, fmt.Errorf("the monitor speaks version %d of the wall, this server version %d: install programs of one release", g.Version, Version)
+	}
+	return c, g, nil
+}
+
+func (c *Client) send(r *Request) error {
+	frame, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	_, err = c.stream.Write(frame)
+	return err
+}
+
+// Run asks for the journal from a sequence number on and serves the stream
+// until it ends. Requests may be made while it runs.
+func (c *Client) Run(from uint64, records Records) error {
+	c.mu.Lock()
+	c.applied = from - 1
+	c.mu.Unlock()
+	err := c.send(&Request{Kind: Follow, From: from})
+	for err == nil {
+		var frame []byte
+		if frame, err = readFrame(c.in, MaxFrame); err == nil {
+			err = c.receive(frame, records)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = fmt.Errorf("the monitor is gone: %w", err)
+	for id, ch := range c.waiting {
+		close(ch)
+		delete(c.waiting, id)
+	}
+	return err
+}
+
+func (c *Client) receive(frame []byte, records Records) error {
+	body := frame[1:]
+	switch kind := Kind(frame[0]); {
+	case kind == RecordKind && len(body) >= 8:
+		seq := binary.LittleEndian.Uint64(body)
+		if err := records.Record(seq, body[8:]); err != nil {
+			return fmt.Errorf("cannot apply record %d: %w", seq, err)
+		}
+		c.advance(seq)
+		return nil
+	case kind == AnswerKind && len(body) >= 16:
+		a := early{id: binary.LittleEndian.Uint64(body), seq: binary.LittleEndian.Uint64(body[8:])}
+		if err := json.Unmarshal(body[16:], &a.outcome); err != nil {
+			return broken("an answer that is not JSON: %v", err)
+		}
+		c.answer(a)
+		return nil
+	case kind == PolicyKind:
+		records.Policy(string(body))
+		return nil
+	}
+	return broken("a message of kind %d from the monitor", frame[0])
+}
+
+// advance gives the answers that waited for records up to seq.
+func (c *Client) advance(seq uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.applied = seq
+	kept := c.early[:0]
+	for _, a := range c.early {
+		if a.seq <= seq {
+			c.deliver(a)
+		} else {
+			kept = append(kept, a)
+		}
+	}
+	c.early = kept
+}
+
+func (c *Client) answer(a early) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a.seq > c.applied {
+		c.early = append(c.early, a)
+		return
+	}
+	c.deliver(a)
+}
+
+// deliver is called with mu held.
+func (c *Client) deliver(a early) {
+	if ch, ok := c.waiting[a.id]; ok {
+		delete(c.waiting, a.id)
+		ch <- a.outcome
+	}
+}
+
+// Do sends a request and waits for its outcome. The error is the wall's own:
+// a refusal stands in the outcome. When it is not nil, whether the request was
+// accepted is not known.
+func (c *Client) Do(ctx context.Context, r Request) (Outcome, error) {
+	ch := make(chan Outcome, 1)
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return Outcome{}, c.err
+	}
+	c.next++
+	r.ID = c.next
+	c.waiting[r.ID] = ch
+	c.mu.Unlock()
+	if err := c.send(&r); err != nil {
+		return Outcome{}, err
+	}
+	select {
+	case outcome, ok := <-ch:
+		if !ok {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return Outcome{}, c.err
+		}
+		return outcome, nil
+	case <-ctx.Done():
+		c.mu.Lock()
+		delete(c.waiting, r.ID)
+		c.mu.Unlock()
+		return Outcome{}, ctx.Err()
+	}
+}

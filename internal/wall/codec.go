@@ -1,0 +1,255 @@
+package wall
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"unicode/utf8"
+
+	"deputy"
+)
+
+// ErrBroken is wrapped by every error that means that the peer does not speak
+// this protocol: a frame of the wrong shape, never a value that is refused.
+var ErrBroken = errors.New("the wall's protocol is broken")
+
+func broken(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrBroken, fmt.Sprintf(format, args...))
+}
+
+// encoder appends fields. Integers are little endian, text has its length (u32)
+// in front.
+type encoder struct{ b []byte }
+
+func (e *encoder) u32(n uint32) { e.b = binary.LittleEndian.AppendUint32(e.b, n) }
+func (e *encoder) u64(n uint64) { e.b = binary.LittleEndian.AppendUint64(e.b, n) }
+func (e *encoder) text(s string) {
+	e.u32(uint32(len(s)))
+	e.b = append(e.b, s...)
+}
+func (e *encoder) flag(f bool) {
+	if f {
+		e.b = append(e.b, 1)
+	} else {
+		e.b = append(e.b, 0)
+	}
+}
+
+// The tags of values: what strictjson gives, and Text of the line protocol.
+const (
+	tagNull   = 'z'
+	tagFalse  = 'f'
+	tagTrue   = 't'
+	tagString = 's'
+	tagNumber = 'n'
+	tagText   = 'x'
+	tagList   = 'l'
+	tagObject = 'o'
+)
+
+func (e *encoder) value(v any) error {
+	switch v := v.(type) {
+	case nil:
+		e.b = append(e.b, tagNull)
+	case bool:
+		if v {
+			e.b = append(e.b, tagTrue)
+		} else {
+			e.b = append(e.b, tagFalse)
+		}
+	case string:
+		e.b = append(e.b, tagString)
+		e.text(v)
+	case deputy.Number:
+		e.b = append(e.b, tagNumber)
+		e.text(string(v))
+	case deputy.Text:
+		e.b = append(e.b, tagText)
+		e.text(string(v))
+	case []any:
+		e.b = append(e.b, tagList)
+		e.u32(uint32(len(v)))
+		for _, item := range v {
+			if err := e.value(item); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		return e.object(v)
+	default:
+		return fmt.Errorf("cannot send a value of type %T over the wall", v)
+	}
+	return nil
+}
+
+// object writes members in the order of their names, so that a message has one form.
+func (e *encoder) object(members map[string]any) error {
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	e.b = append(e.b, tagObject)
+	e.u32(uint32(len(names)))
+	for _, name := range names {
+		e.text(name)
+		if err := e.value(members[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoder takes fields off b. After the first error every read gives a zero
+// value, so that a caller checks err once.
+type decoder struct {
+	b     []byte
+	err   error
+	items int // values read, against MaxItems
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = broken(format, args...)
+	}
+	d.b = nil
+}
+
+func (d *decoder) take(n int) []byte {
+	if n < 0 || n > len(d.b) {
+		d.fail("a field of %d bytes where %d are left", n, len(d.b))
+		return nil
+	}
+	field := d.b[:n]
+	d.b = d.b[n:]
+	return field
+}
+
+func (d *decoder) u32() uint32 {
+	if f := d.take(4); f != nil {
+		return binary.LittleEndian.Uint32(f)
+	}
+	return 0
+}
+
+func (d *decoder) u64() uint64 {
+	if f := d.take(8); f != nil {
+		return binary.LittleEndian.Uint64(f)
+	}
+	return 0
+}
+
+func (d *decoder) byte() byte {
+	if f := d.take(1); f != nil {
+		return f[0]
+	}
+	return 0
+}
+
+func (d *decoder) flag() bool {
+	switch d.byte() {
+	case 0:
+	case 1:
+		return true
+	default:
+		d.fail("a flag that is neither 0 nor 1")
+	}
+	return false
+}
+
+// text reads at most limit bytes of valid UTF-8.
+func (d *decoder) text(limit int) string {
+	n := d.u32()
+	if n > math.MaxInt32 || int(n) > limit {
+		d.fail("a text of %d bytes, longer than %d", n, limit)
+		return ""
+	}
+	s := string(d.take(int(n)))
+	if !utf8.ValidString(s) {
+		d.fail("a text that is not UTF-8")
+		return ""
+	}
+	return s
+}
+
+func (d *decoder) value(depth int) any {
+	if d.items++; d.items > MaxItems {
+		d.fail("more than %d values", MaxItems)
+		return nil
+	}
+	if depth > MaxDepth {
+		d.fail("values more than %d deep", MaxDepth)
+		return nil
+	}
+	switch tag := d.byte(); tag {
+	case tagNull:
+		return nil
+	case tagFalse:
+		return false
+	case tagTrue:
+		return true
+	case tagString:
+		return d.text(MaxFrame)
+	case tagNumber:
+		return deputy.Number(d.text(MaxName))
+	case tagText:
+		return deputy.Text(d.text(MaxFrame))
+	case tagList:
+		return d.list(depth)
+	case tagObject:
+		return d.members(depth)
+	default:
+		d.fail("a value with the unknown tag %d", tag)
+		return nil
+	}
+}
+
+func (d *decoder) list(depth int) []any {
+	n := d.u32()
+	if int64(n) > int64(len(d.b)) { // each item has at least its tag
+		d.fail("a list of %d items in %d bytes", n, len(d.b))
+		return nil
+	}
+	list := make([]any, 0, min(int(n), 1024))
+	for range n {
+		if d.err != nil {
+			return nil
+		}
+		list = append(list, d.value(depth+1))
+	}
+	return list
+}
+
+func (d *decoder) members(depth int) map[string]any {
+	n := d.u32()
+	if int64(n)*5 > int64(len(d.b)) { // each member has at least a name's length and a tag
+		d.fail("an object of %d members in %d bytes", n, len(d.b))
+		return nil
+	}
+	members := make(map[string]any, min(int(n), 1024))
+	last := ""
+	for i := range n {
+		if d.err != nil {
+			return nil
+		}
+		name := d.text(MaxName)
+		if i > 0 && name <= last {
+			d.fail("the members of an object are not in order")
+			return nil
+		}
+		last = name
+		members[name] = d.value(depth + 1)
+	}
+	return members
+}
+
+// params reads the values of a request: always an object.
+func (d *decoder) params() deputy.Params {
+	if tag := d.byte(); tag != tagObject {
+		d.fail("params that are not an object")
+		return nil
+	}
+	return deputy.Params(d.members(1))
+}

@@ -1,0 +1,129 @@
+package wall
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"io"
+)
+
+// Encode gives the whole frame of a request.
+func (r *Request) Encode() ([]byte, error) {
+	e := encoder{b: make([]byte, 4, 256)}
+	e.b = append(e.b, byte(r.Kind))
+	switch r.Kind {
+	case Hello:
+		e.u32(r.Version)
+		return e.frame()
+	case Follow:
+		e.u64(r.From)
+		return e.frame()
+	}
+	e.u64(r.ID)
+	e.u64(r.Connection)
+	switch r.Kind {
+	case Call:
+		e.text(r.Module)
+		e.text(r.Action)
+		e.text(r.Key)
+		e.text(r.EndUser)
+	case Stop:
+		e.text(r.Task)
+		e.u64(uint64(r.GraceMS))
+		e.flag(r.Force)
+		e.text(r.EndUser)
+	case Explain:
+		e.text(r.Module)
+		e.text(r.Action)
+		e.text(r.As)
+		e.text(r.EndUser)
+	case Rights:
+		e.text(r.EndUser)
+	}
+	if r.Kind == Call || r.Kind == Explain {
+		if err := e.object(r.Params); err != nil {
+			return nil, err
+		}
+	}
+	return e.frame()
+}
+
+// decodeRequest reads the kind and fields of a frame. Every byte must be used.
+func decodeRequest(frame []byte) (*Request, error) {
+	d := decoder{b: frame}
+	r := &Request{Kind: Kind(d.byte())}
+	switch r.Kind {
+	case Hello:
+		r.Version = d.u32()
+	case Follow:
+		r.From = d.u64()
+	case Call, Stop, Explain, Actions, Rights, Reload:
+		r.ID, r.Connection = d.u64(), d.u64()
+	default:
+		d.fail("a message of the unknown kind %d", r.Kind)
+	}
+	switch r.Kind {
+	case Call:
+		r.Module, r.Action = d.text(MaxName), d.text(MaxName)
+		r.Key, r.EndUser = d.text(MaxName), d.text(MaxName)
+	case Stop:
+		r.Task, r.GraceMS, r.Force = d.text(MaxName), int64(d.u64()), d.flag()
+		r.EndUser = d.text(MaxName)
+	case Explain:
+		r.Module, r.Action = d.text(MaxName), d.text(MaxName)
+		r.As, r.EndUser = d.text(MaxName), d.text(MaxName)
+	case Rights:
+		r.EndUser = d.text(MaxName)
+	}
+	if r.Kind == Call || r.Kind == Explain {
+		r.Params = d.params()
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d bytes too many in a message of kind %d", len(d.b), r.Kind)
+	}
+	return r, d.err
+}
+
+// frame puts the length in front of what was encoded behind four free bytes.
+func (e *encoder) frame() ([]byte, error) {
+	n := len(e.b) - 4
+	if n > MaxFrame {
+		return nil, broken("a frame of %d bytes, longer than %d", n, MaxFrame)
+	}
+	binary.LittleEndian.PutUint32(e.b, uint32(n))
+	return e.b, nil
+}
+
+// readFrame reads one frame without its length. io.EOF only between frames.
+func readFrame(r io.Reader, limit int) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n == 0 || n > uint32(limit) {
+		return nil, broken("a frame of %d bytes, not between 1 and %d", n, limit)
+	}
+	frame := make([]byte, n)
+	if _, err := io.ReadFull(r, frame); err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return frame, nil
+}
+
+func encodeJSON(kind Kind, numbers []uint64, v any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return encodeLine(kind, numbers, text)
+}
+
+func encodeLine(kind Kind, numbers []uint64, line []byte) ([]byte, error) {
+	e := encoder{b: make([]byte, 4, 4+1+8*len(numbers)+len(line))}
+	e.b = append(e.b, byte(kind))
+	for _, n := range numbers {
+		e.u64(n)
+	}
+	e.b = append(e.b, line...)
+	return e.frame()
+}

@@ -1,0 +1,125 @@
+// Package wall is the protocol between the monitor, which is privileged, and
+// the server, which is not: both ends of it.
+//
+// Two sockets join them. Over the door (SOCK_SEQPACKET) the monitor passes each
+// connection it has accepted and identified, under a number that is never used
+// again. Over the stream (SOCK_STREAM) run the messages below, each framed as
+// a length (4 bytes, little endian, of what follows), a kind (1 byte) and the
+// fields of that kind in their order.
+//
+//	server                                   monitor
+//	  hello(version) ───────────────────────▶
+//	  ◀─────────────────────────── greeting{version, directories, …}
+//	  follow(from) ─────────────────────────▶
+//	  ◀──────────────────────── record(seq, line), record, … for ever
+//	  ◀═══ door: connection(number, uid) and its descriptor, whenever one comes
+//	  call(id, connection, module, action, …) ▶
+//	  ◀───────────────────────────── answer(id, seq, outcome)
+//
+//	message   fields                                                     from
+//	hello     version u32                                                server, first and once
+//	follow    from u64                                                   server, once
+//	call      id u64, connection u64, module, action, key, end user, params  server
+//	stop      id u64, connection u64, task, grace ms i64, force bool, end user
+//	explain   id u64, connection u64, module, action, as, end user, params
+//	actions   id u64, connection u64
+//	rights    id u64, connection u64, end user
+//	reload    id u64, connection u64
+//	greeting  JSON                                                       monitor, first and once
+//	record    seq u64, the journal's line                                monitor
+//	answer    id u64, seq u64, JSON of an Outcome                        monitor
+//	policy    digest: rights and actions asked for before are void       monitor
+//
+// The server names a caller only by the number of a connection. It gives an
+// answer to its client only after it has applied every record up to the
+// answer's seq. The monitor kills a server that sends anything else than what
+// stands here; it never kills one for a value that is merely refused.
+package wall
+
+import "deputy"
+
+// Version is that of this protocol. Monitor and server come from one build;
+// the version guards against a binary that was left behind.
+const Version = 1
+
+// Limits of what the monitor reads, so that a hostile server costs it no more.
+const (
+	MaxFrame   = 20 << 20 // bytes of a frame; the largest max_body is 16 MiB
+	MaxName    = 1024     // bytes of any field but a value
+	MaxDepth   = 32       // lists and objects within one another
+	MaxItems   = 1 << 17  // values in one message
+	MaxPending = 4096     // requests that are not answered yet
+)
+
+// Kind is the kind of a message.
+type Kind uint8
+
+// What the server sends.
+const (
+	Hello Kind = 1 + iota
+	Follow
+	Call
+	Stop
+	Explain
+	Actions
+	Rights
+	Reload
+)
+
+// What the monitor sends.
+const (
+	GreetingKind Kind = 64 + iota
+	RecordKind
+	AnswerKind
+	PolicyKind
+)
+
+// Request is a message of the server. Which members are set follows from Kind,
+// as in the table above.
+type Request struct {
+	Kind       Kind
+	ID         uint64 // chosen by the server, returned in the answer
+	Connection uint64
+	Version    uint32 // Hello
+	From       uint64 // Follow: first sequence number wanted
+
+	Module, Action string
+	Key            string // Idempotency-Key; empty: none
+	EndUser        string // empty: none
+	As             string // Explain: on whose behalf; empty: the connection's own
+	Params         deputy.Params
+
+	Task    string
+	GraceMS int64 // Stop: -1 is the declared one
+	Force   bool  // Stop: although it is declared not stoppable; operators
+}
+
+// Greeting tells the server what it needs to know of the installation.
+type Greeting struct {
+	Version     int    `json:"version"`
+	Release     string `json:"release"`     // deputy.Version of the monitor
+	Name        string `json:"name"`        // [server] name
+	TasksDir    string `json:"tasks_dir"`   // holds ID/stdout and ID/stderr
+	HistoryDir  string `json:"history_dir"` // the server's own directory
+	StateDir    string `json:"state_dir"`
+	ConfigDir   string `json:"config_dir"`
+	Proof       string `json:"proof"`        // "cgroup" or "subreaper"
+	Weakness    string `json:"weakness"`     // which promise is weaker, and the remedy; empty: none
+	Policy      string `json:"policy"`       // digest
+	MaxBody     int64  `json:"max_body"`     // the largest of any action, bytes
+	Last        uint64 `json:"last"`         // the journal's last durable sequence number
+	CgroupTasks string `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
+}
+
+// Outcome is what the monitor answers. Error, or what was asked for.
+type Outcome struct {
+	Error    *deputy.Error       `json:"error,omitempty"`
+	Tasks    []string            `json:"tasks,omitempty"`    // Call, Stop: ids, in the order of the items
+	Replayed bool                `json:"replayed,omitempty"` // Call: the same Idempotency-Key was answered so before
+	Survives bool                `json:"survives,omitempty"` // Stop: something still lives
+	Receipt  *deputy.Receipt     `json:"receipt,omitempty"`  // Stop that Survives: as far as it got
+	Rights   *deputy.Rights      `json:"rights,omitempty"`
+	Actions  []deputy.ActionInfo `json:"actions,omitempty"`
+	Explain  *deputy.Explanation `json:"explain,omitempty"`
+	Digest   string              `json:"digest,omitempty"` // Reload
+}
