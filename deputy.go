@@ -4,6 +4,8 @@
 package deputy
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"strings"
 )
@@ -37,9 +39,45 @@ func (c Caller) UID() (uint32, bool) {
 // that a front door has only as text is a Text.
 type Params map[string]any
 
+// UnmarshalJSON leaves numbers as they are written: an integer of 64 bits does
+// not survive a float64.
+func (p *Params) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var read map[string]any
+	if err := d.Decode(&read); err != nil {
+		return err
+	}
+	for name, v := range read {
+		read[name] = exact(v)
+	}
+	*p = read
+	return nil
+}
+
+// exact turns json.Number into Number, wherever it stands in v.
+func exact(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		return Number(v)
+	case []any:
+		for i := range v {
+			v[i] = exact(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = exact(v[name])
+		}
+	}
+	return v
+}
+
 // Number is a JSON number as it was written ("1", "1.0", "1e2"): what it means
 // is decided where its declared type is known.
 type Number string
+
+// MarshalJSON writes the number as it was read.
+func (n Number) MarshalJSON() ([]byte, error) { return []byte(n), nil }
 
 // Text is a value that came as plain text (a 'Key: Value' line): it is read as
 // the declared type.

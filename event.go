@@ -29,6 +29,8 @@ type Event struct {
 	Time Time      `json:"time"`
 	Type EventType `json:"type"`
 
+	Format int `json:"format,omitempty"` // Checkpoint: version of the records that follow
+
 	// Who: Accepted, StopRequested, Denied, and PolicyLoaded when asked for.
 	Caller  Caller `json:"caller,omitempty"`
 	EndUser string `json:"end_user,omitempty"`
@@ -46,10 +48,11 @@ type Event struct {
 	Task    string   `json:"task,omitempty"`    // StartIntended, Started, StopRequested, Ended
 	Attempt int      `json:"attempt,omitempty"` // StartIntended, Started, Ended
 	PID     int      `json:"pid,omitempty"`     // Started
+	Birth   uint64   `json:"birth,omitempty"`   // its start time in clock ticks, field 22 of proc(5) stat; Started
 	Leaf    string   `json:"leaf,omitempty"`    // Started: the attempt's cgroup, or its subreaper's name
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
 	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
-	State   State    `json:"state,omitempty"`   // Ended
+	State   State    `json:"state,omitempty"`   // Ended; StopRequested: the state that it will end in
 	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled
 	Exit    *Exit    `json:"exit,omitempty"`    // Ended
 	Receipt *Receipt `json:"receipt,omitempty"` // Ended after a stop
@@ -61,10 +64,10 @@ type Event struct {
 	Count   int          `json:"count,omitempty"`   // Denied: how many more like it, after the hundredth in an hour
 	Files   []PolicyFile `json:"files,omitempty"`   // PolicyLoaded
 	Version string       `json:"version,omitempty"` // MonitorStart
-	From    uint64       `json:"from,omitempty"`    // Cancelled, Retired: first sequence number
-	To      uint64       `json:"to,omitempty"`      // Cancelled, Retired: last sequence number
+	From    uint64       `json:"from,omitempty"`    // Cancelled, Retired, Checkpoint after a failed write: first sequence number
+	To      uint64       `json:"to,omitempty"`      // the same: last sequence number
 	Head    string       `json:"head,omitempty"`    // Retired: hash of the last deleted record
-	IDs     []string     `json:"ids,omitempty"`     // OutputRemoved: tasks
+	IDs     []string     `json:"ids,omitempty"`     // OutputRemoved: tasks; Accepted by a stops action: the tasks it stops
 
 	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own; see internal/monitor
 }
@@ -74,7 +77,7 @@ type Event struct {
 type TaskRecord struct {
 	ID     string          `json:"id"`
 	Joined bool            `json:"joined,omitempty"`
-	Params map[string]any  `json:"params,omitempty"` // sensitive values as "hmac-sha256:HEX"
+	Params Params          `json:"params,omitempty"` // sensitive values as "hmac-sha256:HEX"
 	Lock   *string         `json:"lock,omitempty"`
 	Queued bool            `json:"queued,omitempty"` // waits; otherwise this record is also the intent to start attempt 1
 	Run    json.RawMessage `json:"run,omitempty"`    // how it runs and ends, as declared when it was accepted; the monitor's own

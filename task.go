@@ -36,7 +36,7 @@ type Task struct {
 	ID       string         `json:"id"` // UUIDv7
 	Module   string         `json:"module"`
 	Action   string         `json:"action"`
-	Params   map[string]any `json:"params"` // its own values; a sensitive one as "hmac-sha256:HEX"
+	Params   Params         `json:"params"` // its own values; a sensitive one as "hmac-sha256:HEX"
 	Lock     *string        `json:"lock"`
 	Caller   Caller         `json:"caller"`
 	Joined   []Caller       `json:"joined"` // who asked for it again and was given this task, each once

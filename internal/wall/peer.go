@@ -27,8 +27,7 @@ type Peer struct {
 	mu     sync.Mutex // guards what follows
 	wake   sync.Cond
 	queue  [][]byte
-	freed  int // answers in queue
-	source Source
+	freed  int  // answers in queue
 	more   bool // the source may have records
 	closed bool
 }
@@ -123,7 +122,12 @@ func (p *Peer) Close() {
 	p.closed = true
 	p.wake.Signal()
 	p.mu.Unlock()
-	for {
+	p.free(MaxPending)
+}
+
+// free gives back up to n slots. It never waits: Close may have been first.
+func (p *Peer) free(n int) {
+	for range n {
 		select {
 		case <-p.slots:
 		default:
@@ -138,7 +142,7 @@ const streamBatch = 128 << 10 // bytes of records between two looks at the queue
 // only writer after the greeting.
 func (p *Peer) Write(source Source) error {
 	p.mu.Lock()
-	p.source, p.more = source, true
+	p.more = true
 	p.mu.Unlock()
 	for {
 		p.mu.Lock()
@@ -162,9 +166,7 @@ func (p *Peer) Write(source Source) error {
 		if _, err := p.stream.Write(batch); err != nil {
 			return err
 		}
-		for range answers {
-			<-p.slots
-		}
+		p.free(answers)
 	}
 }
 
