@@ -1,9 +1,6 @@
 package schema
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"net/netip"
 	"path"
 	"regexp"
@@ -45,11 +42,9 @@ func (p *Param) hasFormat(format, s string) bool {
 		var t time.Time
 		return t.UnmarshalText([]byte(s)) == nil
 	case "duration":
-		_, err := ParseDuration(s)
-		return err == nil
+		return durationText.MatchString(s)
 	case "bytes":
-		_, err := ParseBytes(s)
-		return err == nil
+		return bytesText.MatchString(s)
 	case "path":
 		return path.Clean(s) == s && strings.HasPrefix(s, beneath(p.Under)) && s != p.Under
 	}
@@ -98,45 +93,14 @@ func isEmail(s string) bool {
 	})
 }
 
-const durationPattern = `^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`
+// Durations are written as in manifests ("90s", "1h30m", "7d"), sizes too
+// ("512", "64KiB", "8MiB").
+const (
+	durationPattern = `^([0-9]{1,9}(ms|s|m|h|d))+$`
+	bytesPattern    = `^[0-9]{1,15}(B|KiB|MiB|GiB|TiB)?$`
+)
 
 var (
 	durationText = regexp.MustCompile(durationPattern)
-	durationPart = regexp.MustCompile(`([0-9.]+)(ms|s|m|h|d)`)
+	bytesText    = regexp.MustCompile(bytesPattern)
 )
-
-// ParseDuration reads a duration as deputy writes it: "90s", "1h30m", "90d".
-func ParseDuration(s string) (time.Duration, error) {
-	if !durationText.MatchString(s) {
-		return 0, fmt.Errorf("%s is not a duration like \"90s\", \"1h30m\" or \"7d\"", clip(s))
-	}
-	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-	var total float64 // ns; exact up to 104 days, beyond that to a microsecond
-	for _, part := range durationPart.FindAllStringSubmatch(s, -1) {
-		n, err := strconv.ParseFloat(part[1], 64)
-		if err != nil {
-			return 0, err
-		}
-		total += n * float64(units[part[2]])
-	}
-	if total >= math.MaxInt64 {
-		return 0, errors.New("a duration cannot pass 292 years")
-	}
-	return time.Duration(math.Round(total)), nil
-}
-
-var bytesText = regexp.MustCompile(`^([0-9]+)(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)?$`)
-
-// ParseBytes reads a number of bytes: "64KiB", "8MiB", "2GB", "512".
-func ParseBytes(s string) (int64, error) {
-	m := bytesText.FindStringSubmatch(s)
-	if m == nil {
-		return 0, fmt.Errorf("%s is not a size like \"64KiB\", \"8MiB\" or \"512\"", clip(s))
-	}
-	units := map[string]int64{"": 1, "B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-	n, err := strconv.ParseInt(m[1], 10, 64)
-	if err != nil || n > math.MaxInt64/units[m[2]] {
-		return 0, fmt.Errorf("%s is more bytes than deputy can count", clip(s))
-	}
-	return n * units[m[2]], nil
-}

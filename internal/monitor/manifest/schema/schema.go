@@ -100,6 +100,8 @@ func (p *Param) formatSchema(s map[string]any) {
 			one["pattern"] = "^" + regexp.QuoteMeta(beneath(p.Under))
 		case name == "duration": // in JSON Schema "duration" is ISO 8601's
 			one = map[string]any{"pattern": durationPattern}
+		case name == "bytes":
+			one["pattern"] = bytesPattern
 		case name == "port" && p.Type == "integer":
 			one["minimum"], one["maximum"] = 1, 65535
 		}

@@ -226,10 +226,8 @@ func (p *Param) validValues() (string, error) {
 		}
 		*v.value = value
 	}
-	for keyword, declared := range map[string]bool{"enum": p.Enum != nil, "const": p.Const != nil, "default": p.Default != nil} {
-		if declared && p.Sensitive {
-			return keyword, errors.New("cannot stand with sensitive: everyone who may call the action could read it")
-		}
+	if p.Sensitive && (p.Enum != nil || p.Const != nil || p.Default != nil) {
+		return "sensitive", errors.New("cannot stand with enum, const or default: all who may call the action can read these")
 	}
 	return "", nil
 }

@@ -215,7 +215,7 @@ func (e element) arguments(v Values, dash func(string) bool) ([]string, error) {
 	}
 	args := make([]string, len(list))
 	for i, item := range list {
-		one := &Text{[]part{{name: e.spread}}}
+		one := &Text{parts: []part{{name: e.spread}}}
 		arg, err := one.argument(Values{e.spread: item}, dash)
 		if err != nil {
 			return nil, err

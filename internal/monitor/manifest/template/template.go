@@ -29,7 +29,8 @@ func (e *ValueError) Error() string { return e.Param + " " + e.Reason }
 
 // Text is a parsed template like "--unit={unit}".
 type Text struct {
-	parts []part
+	source string
+	parts  []part
 }
 
 type part struct {
@@ -41,7 +42,7 @@ var paramName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // ParseText reads a template.
 func ParseText(s string) (*Text, error) {
-	t := &Text{}
+	t := &Text{source: s}
 	if strings.ContainsRune(s, 0) {
 		return nil, errors.New("a NUL character cannot stand here")
 	}
@@ -76,6 +77,9 @@ func ParseText(s string) (*Text, error) {
 	}
 	return t, nil
 }
+
+// String is the template as it was written.
+func (t *Text) String() string { return t.source }
 
 // literal appends s to the last part, so that no two literals are neighbours.
 func (t *Text) literal(s string) {

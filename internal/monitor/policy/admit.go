@@ -1,0 +1,251 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"deputy"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/manifest/schema"
+	"deputy/internal/monitor/manifest/template"
+)
+
+// Plan is an allowed request.
+type Plan struct {
+	Action *manifest.Action
+	Module *manifest.Module
+	Rule   string // what allows it, "site.toml:7"
+	Items  []Item // one for each task; items with equal locks are one
+}
+
+// Item is the values of one task.
+type Item struct {
+	Params  map[string]any `json:"params"` // to be seen: sensitive values sealed, a for_each list replaced by its item
+	Secrets map[string]any `json:"-"`      // sensitive values; nil if there are none
+	Lock    string         `json:"-"`
+	Locked  bool           `json:"-"` // Lock counts
+
+	values map[string]any // Params and Secrets as one, nothing sealed
+}
+
+// Admit decides on a request. It refuses in the order in which a sender is to
+// learn: no such action, not for this caller, wrong values, and last not with
+// these values. One rule must hold for every item.
+func (p *Policy) Admit(id Identity, module, action string, params deputy.Params) (*Plan, *deputy.Error) {
+	a, refusal := p.find(id, module, action)
+	if refusal != nil {
+		return nil, refusal
+	}
+	rules, refusal := p.candidates(id, a)
+	if refusal != nil {
+		return nil, refusal
+	}
+	items, wrong := p.items(a, params)
+	if len(wrong) > 0 {
+		return nil, badParams(a, wrong)
+	}
+	for _, r := range rules {
+		if whyNotValues(grant(r, id, a), items) == "" {
+			return &Plan{a, p.set.Modules[module], place(r), distinct(items)}, nil
+		}
+	}
+	return nil, notAllowed(id, a, " with these values")
+}
+
+// Recheck says whether a task that was admitted before, and has waited, is
+// still allowed, and by which rule. params and secrets are the task's own.
+func (p *Policy) Recheck(id Identity, module, action string, params, secrets map[string]any) (*manifest.Action, string, *deputy.Error) {
+	a, refusal := p.find(id, module, action)
+	if refusal != nil {
+		return nil, "", refusal
+	}
+	rules, refusal := p.candidates(id, a)
+	if refusal != nil {
+		return nil, "", refusal
+	}
+	values, err := typed(a, params, secrets)
+	if err != nil {
+		return nil, "", deputy.Refuse(deputy.BadParam, "cannot start %s/%s: %v", a.Module, a.Name, err)
+	}
+	for _, r := range rules {
+		if whyNotValues(grant(r, id, a), []Item{{values: values}}) == "" {
+			return a, place(r), nil
+		}
+	}
+	return nil, "", notAllowed(id, a, " with these values")
+}
+
+// find looks an action up. It suggests only what the caller may use.
+func (p *Policy) find(id Identity, module, action string) (*manifest.Action, *deputy.Error) {
+	m := p.set.Modules[module]
+	if m != nil && m.Actions[action] != nil {
+		return m.Actions[action], nil
+	}
+	what := "action"
+	if m == nil {
+		what = "module"
+	}
+	remedy := "the actions that you may call are listed by: deputy actions"
+	var known []string
+	for _, info := range p.Actions(id) {
+		known = append(known, info.Module+"/"+info.Action)
+	}
+	if near := schema.Nearest(module+"/"+action, known); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	return nil, deputy.Refuse(deputy.UnknownAction, "cannot call %.31q/%.31q: there is no such %s; %s", module, action, what, remedy)
+}
+
+// candidates lists the rules that may hold for a caller, whatever the values.
+func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, *deputy.Error) {
+	if refusal := p.checkEndUser(id); refusal != nil {
+		return nil, refusal
+	}
+	rules := slices.DeleteFunc(p.rules(a), func(r *manifest.Rule) bool { return whyNot(r, id) != "" })
+	if len(rules) == 0 {
+		return nil, notAllowed(id, a, "")
+	}
+	return rules, nil
+}
+
+func (p *Policy) checkEndUser(id Identity) *deputy.Error {
+	switch {
+	case id.EndUser == "":
+		return nil
+	case !p.settings(id.Caller).NamesEndUser:
+		table, name, _ := strings.Cut(string(id.Caller), ":")
+		if table == "uid" {
+			table, name = "user", id.argument()
+		}
+		return deputy.Refuse(deputy.NotAllowed, "%s may not name an end user; the administrator allows it in deputy.toml with: [%s.%q] names_end_user = true", id, table, name)
+	case len(id.EndUser) > 255 || !utf8.ValidString(id.EndUser) || strings.ContainsFunc(id.EndUser, unicode.IsControl):
+		return deputy.Refuse(deputy.BadRequest, "cannot ask for this end user: the name must be one line of at most 255 bytes of UTF-8 without control characters")
+	}
+	return nil
+}
+
+func notAllowed(id Identity, a *manifest.Action, condition string) *deputy.Error {
+	return deputy.Refuse(deputy.NotAllowed, "%s may not call %s/%s%s; the administrator sees why with: deputy explain --as %s %s %s",
+		id, a.Module, a.Name, condition, id.argument(), a.Module, a.Name)
+}
+
+// badParams tells everything that is wrong, within reason.
+func badParams(a *manifest.Action, wrong []deputy.ParamError) *deputy.Error {
+	const most = 100
+	first := wrong[0].Param + " " + wrong[0].Detail
+	if len(wrong) > 1 {
+		first += fmt.Sprintf(" (and %d more)", len(wrong)-1)
+	}
+	e := deputy.Refuse(deputy.BadParam, "cannot call %s/%s: %s", a.Module, a.Name, first)
+	e.Errors = wrong[:min(len(wrong), most)]
+	return e
+}
+
+// whyNotValues says what an item has that g does not cover; "" if it covers all.
+func whyNotValues(g deputy.Grant, items []Item) string {
+	for _, param := range slices.Sorted(maps.Keys(g.Where)) {
+		one := deputy.Grant{Actions: []string{"*"}, Where: map[string][]any{param: g.Where[param]}}
+		for _, item := range items {
+			if !one.Covers("", "", item.values) {
+				return fmt.Sprintf("it holds only where %s is one of %v", param, g.Where[param])
+			}
+		}
+	}
+	return ""
+}
+
+// items checks the values and makes one item for each task that would run.
+func (p *Policy) items(a *manifest.Action, params deputy.Params) ([]Item, []deputy.ParamError) {
+	all, wrong := schema.CheckAll(a.Params, params)
+	if len(wrong) > 0 {
+		return nil, wrong
+	}
+	each := []map[string]any{all}
+	if f := a.ForEach; f != nil {
+		list, _ := all[f.List].([]any)
+		delete(all, f.List)
+		each = make([]map[string]any, len(list))
+		for i, value := range list {
+			each[i] = maps.Clone(all)
+			each[i][f.Item] = value
+		}
+	}
+	items := make([]Item, len(each))
+	for i, values := range each {
+		item, err := p.item(a, values)
+		if err != nil {
+			return nil, []deputy.ParamError{paramError(a, err)}
+		}
+		items[i] = item
+	}
+	return items, nil
+}
+
+// item seals what is sensitive, and tries the values in every template: what
+// cannot be made into a lock or an argument is the sender's to know now.
+func (p *Policy) item(a *manifest.Action, values map[string]any) (Item, error) {
+	item := Item{Params: maps.Clone(values), values: values}
+	for name, declared := range a.Params {
+		if secret, ok := values[name].(string); ok && declared.Sensitive {
+			if item.Secrets == nil {
+				item.Secrets = map[string]any{}
+			}
+			item.Secrets[name], item.Params[name] = secret, p.o.Seal(secret)
+		}
+	}
+	if a.Lock != nil {
+		lock, err := a.Lock.Expand(values)
+		if err != nil {
+			return Item{}, err
+		}
+		item.Lock, item.Locked = lock, true
+	}
+	if a.Command != nil {
+		if _, err := process(a, values, Context{}); err != nil {
+			return Item{}, err
+		}
+	}
+	return item, nil
+}
+
+// paramError puts an error of a template in terms of what the sender sent.
+func paramError(a *manifest.Action, err error) deputy.ParamError {
+	var value *template.ValueError
+	if !errors.As(err, &value) {
+		return deputy.ParamError{Detail: err.Error()}
+	}
+	if a.ForEach != nil && value.Param == a.ForEach.Item {
+		return deputy.ParamError{Param: a.ForEach.List, Detail: "has a wrong item: it " + value.Reason}
+	}
+	return deputy.ParamError{Param: value.Param, Detail: value.Reason}
+}
+
+// distinct leaves out items whose lock an earlier one has.
+func distinct(items []Item) []Item {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(items, func(item Item) bool {
+		double := item.Locked && seen[item.Lock]
+		seen[item.Lock] = true
+		return double
+	})
+}
+
+// Digest is hex SHA-256 of a request as canonical JSON: equal for requests
+// that ask for the same with the same values, however these were written.
+// Sensitive values count by their seals.
+func Digest(module, action string, items []Item) string {
+	text, err := json.Marshal([]any{module, action, items})
+	if err != nil {
+		panic("cannot write checked values as JSON: " + err.Error()) // Check gives nothing that JSON cannot say
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}

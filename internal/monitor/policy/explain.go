@@ -1,0 +1,110 @@
+package policy
+
+import (
+	"fmt"
+
+	"deputy"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/manifest/schema"
+)
+
+// Actions lists what id may use: the actions that some rule grants it, if not
+// with every value. Without an end user, what it may use for any counts.
+func (p *Policy) Actions(id Identity) []deputy.ActionInfo {
+	infos := []deputy.ActionInfo{}
+	p.each(func(a *manifest.Action) {
+		for _, r := range p.rules(a) {
+			if id.EndUser == "" && names(r, id) || whyNot(r, id) == "" {
+				infos = append(infos, describe(a))
+				return
+			}
+		}
+	})
+	return infos
+}
+
+func describe(a *manifest.Action) deputy.ActionInfo {
+	info := deputy.ActionInfo{
+		Module: a.Module, Action: a.Name, Description: a.Description,
+		Params:    schema.ObjectSchema(map[string]any{}, a.Params),
+		TimeoutMS: a.Timeout.Milliseconds(), MaxBody: a.MaxBody, Stoppable: a.Stoppable,
+	}
+	if a.ForEach != nil {
+		info.ForEach = new(a.ForEach.Item + " in " + a.ForEach.List)
+	}
+	if a.Lock != nil {
+		info.Lock = new(a.Lock.String())
+	}
+	if a.Stops != "" {
+		info.Stops = &a.Stops
+	} else if a.Lock != nil {
+		info.OnBusy = new(string(a.OnBusy))
+	}
+	return info
+}
+
+// Explain says what Admit would, what would run, and why each rule that names
+// the action does not hold. It tells all; who may read what is for its caller.
+func (p *Policy) Explain(id Identity, module, action string, params deputy.Params) deputy.Explanation {
+	a, refusal := p.find(id, module, action)
+	if refusal != nil {
+		return deputy.Explanation{Reason: refusal.Detail, Error: refusal}
+	}
+	plan, refusal := p.Admit(id, module, action, params)
+	x := deputy.Explanation{
+		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, params),
+		TimeoutMS: a.Timeout.Milliseconds(), GraceMS: a.Grace.Milliseconds(), OutputCap: a.OutputCap,
+	}
+	switch {
+	case refusal == nil:
+		x.Rule = plan.Rule
+		for _, item := range plan.Items {
+			x.Tasks = append(x.Tasks, launch(id, a, item))
+		}
+	case refusal.Code == deputy.NotAllowed && len(x.Denied) == 0:
+		x.Reason = fmt.Sprintf("no rule names %s/%s", a.Module, a.Name)
+	default:
+		x.Reason = refusal.Detail
+	}
+	return x
+}
+
+// denied lists the rules that name the action and do not hold.
+func (p *Policy) denied(id Identity, a *manifest.Action, params deputy.Params) []deputy.DeniedRule {
+	items, wrong := p.items(a, params)
+	var denied []deputy.DeniedRule
+	for _, r := range p.rules(a) {
+		why := whyNot(r, id)
+		switch {
+		case why != "":
+		case len(wrong) == 0:
+			why = whyNotValues(grant(r, id, a), items)
+		case r.Where != nil:
+			why = "it holds only for certain values, and the values given are wrong"
+		}
+		if why != "" {
+			denied = append(denied, deputy.DeniedRule{Rule: place(r), Reason: why})
+		}
+	}
+	return denied
+}
+
+// launch shows what one task would run. What is known only at its start stands
+// in angle brackets.
+func launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
+	l := deputy.Launch{Directory: a.Directory, Groups: a.Groups, Argv: []string{}, Env: []string{}}
+	if item.Locked {
+		l.Lock = &item.Lock
+	}
+	if a.Stops != "" {
+		l.Stops = &a.Stops
+		return l
+	}
+	l.User = a.User.Name
+	// Neither argv nor env can hold what is sensitive; stdin is not shown.
+	proc, err := process(a, item.values, Context{Task: "<task>", Attempt: 1, Caller: id.Caller, EndUser: id.EndUser, NotifySocket: "<socket>"})
+	if err == nil { // Admit has tried the same
+		l.Argv, l.Env = proc.Argv, proc.Env
+	}
+	return l
+}

@@ -1,0 +1,208 @@
+// Package policy decides: caller + action + values -> what runs and by which
+// rule, or a refusal. It does no I/O and changes nothing; what is not known is
+// denied.
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"deputy"
+	"deputy/internal/monitor/manifest"
+)
+
+// Policy answers by the declarations of one load. It is safe for concurrent use.
+type Policy struct {
+	set *manifest.Policy
+	o   Options
+}
+
+// Options are what a decision needs besides the declarations.
+type Options struct {
+	SelfUID uint32              // the user deputyd runs as: operator and auditor, but calls only what a rule names
+	Seal    func(string) string // a sensitive value's HMAC, "hmac-sha256:HEX"
+}
+
+// New makes a Policy of what was loaded.
+func New(set *manifest.Policy, o Options) *Policy { return &Policy{set, o} }
+
+// Identity is who asks. UID and GIDs count for a "uid:N" caller alone, and
+// then UID is that N.
+type Identity struct {
+	Caller  deputy.Caller
+	UID     uint32
+	GIDs    []uint32
+	Name    string // "www-data", for messages; may be empty
+	EndUser string // for whom it asks; empty: nobody
+}
+
+// String names the caller in messages: "uid 33 (www-data)", "key panel".
+func (id Identity) String() string {
+	s := strings.Replace(string(id.Caller), ":", " ", 1)
+	if _, isUID := id.Caller.UID(); isUID && id.Name != "" {
+		s += " (" + id.Name + ")"
+	}
+	return s
+}
+
+// argument names the caller as `deputy explain --as` takes it.
+func (id Identity) argument() string {
+	if _, isUID := id.Caller.UID(); isUID && id.Name != "" {
+		return id.Name
+	}
+	return string(id.Caller)
+}
+
+func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
+	if key, ok := strings.CutPrefix(string(c), "key:"); ok {
+		return p.set.Config.Keys[key]
+	}
+	uid, ok := c.UID()
+	if !ok {
+		return manifest.CallerSettings{}
+	}
+	s := p.set.Config.Users[uid]
+	if uid == p.o.SelfUID {
+		s.Auditor, s.Operator = true, true
+	}
+	return s
+}
+
+// rules lists the rules that name an action, in the order in which they are
+// asked: the manifest's, then those of allow.d by file and line.
+func (p *Policy) rules(a *manifest.Action) []*manifest.Rule {
+	var found []*manifest.Rule
+	for _, r := range slices.Concat(a.Rules, p.set.Rules) {
+		if (deputy.Grant{Actions: r.Actions}).Names(a.Module, a.Name) {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// place names a rule in messages and in the journal: "site.toml:7".
+func place(r *manifest.Rule) string {
+	return fmt.Sprintf("%s:%d", filepath.Base(r.Pos.File), r.Pos.Line)
+}
+
+// whyNot says why r grants id nothing, whatever the values; "" if it may.
+func whyNot(r *manifest.Rule, id Identity) string {
+	switch {
+	case !names(r, id):
+		return fmt.Sprintf("it is for %s, not for %s", subjects(r), id)
+	case r.EndUsers == nil || id.EndUser != "" && slices.Contains(r.EndUsers, id.EndUser):
+		return ""
+	case id.EndUser == "":
+		return "it is for certain end users, and the request names none"
+	}
+	return fmt.Sprintf("it is for other end users than %q", id.EndUser)
+}
+
+// names says whether id is one of r's users, groups or keys.
+func names(r *manifest.Rule, id Identity) bool {
+	if key, ok := strings.CutPrefix(string(id.Caller), "key:"); ok {
+		return slices.Contains(r.Keys, key)
+	}
+	uid, ok := id.Caller.UID()
+	return ok && (slices.Contains(r.UIDs, uid) ||
+		slices.ContainsFunc(id.GIDs, func(gid uint32) bool { return slices.Contains(r.GIDs, gid) }))
+}
+
+func subjects(r *manifest.Rule) string {
+	var all []string
+	for _, s := range []struct {
+		kind  string
+		names []string
+	}{{"user", r.Users}, {"group", r.Groups}, {"key", r.Keys}} {
+		for _, name := range s.names {
+			all = append(all, s.kind+" "+name)
+		}
+	}
+	if len(all) == 0 {
+		return "nobody"
+	}
+	return strings.Join(all, ", ")
+}
+
+// grant is what r gives id of action a. A condition on the list of a for_each
+// is one on each task's item, for that is what a task's params hold.
+func grant(r *manifest.Rule, id Identity, a *manifest.Action) deputy.Grant {
+	g := deputy.Grant{Actions: []string{a.Module + "/" + a.Name}}
+	for param, values := range r.Where {
+		if a.ForEach != nil && param == a.ForEach.List {
+			param = a.ForEach.Item
+		}
+		if g.Where == nil {
+			g.Where = map[string][]any{}
+		}
+		g.Where[param] = substitute(values, id)
+	}
+	return g
+}
+
+// substitute puts the caller and the end user in the place of "{caller}" and
+// "{end_user}". Nobody is not a value: without an end user that one is dropped.
+func substitute(values []any, id Identity) []any {
+	known := []any{}
+	for _, v := range values {
+		switch v {
+		case "{caller}":
+			known = append(known, string(id.Caller))
+		case "{end_user}":
+			if id.EndUser != "" {
+				known = append(known, id.EndUser)
+			}
+		default:
+			known = append(known, v)
+		}
+	}
+	return known
+}
+
+// Rights says what id may beyond its own tasks.
+func (p *Policy) Rights(id Identity) deputy.Rights {
+	s := p.settings(id.Caller)
+	rights := deputy.Rights{
+		Caller: id.Caller, Name: id.Name, Auditor: s.Auditor, Operator: s.Operator, NamesEndUser: s.NamesEndUser,
+		Read: []deputy.Grant{}, Stop: []deputy.Grant{},
+	}
+	add := func(r *manifest.Rule, g deputy.Grant) {
+		if whyNot(r, id) != "" {
+			return
+		}
+		if r.Read {
+			rights.Read = append(rights.Read, g)
+		}
+		if r.Stop {
+			rights.Stop = append(rights.Stop, g)
+		}
+	}
+	for _, r := range p.set.Rules {
+		if r.Where == nil {
+			add(r, deputy.Grant{Actions: r.Actions})
+		}
+	}
+	// One grant for each action: conditions name the action's own params, and a
+	// module's rule does not hold for an action that has rules of its own.
+	p.each(func(a *manifest.Action) {
+		for _, r := range p.rules(a) {
+			if r.Where != nil || slices.Contains(a.Rules, r) {
+				add(r, grant(r, id, a))
+			}
+		}
+	})
+	return rights
+}
+
+// each visits every action, in the order of the names.
+func (p *Policy) each(visit func(*manifest.Action)) {
+	for _, module := range slices.Sorted(maps.Keys(p.set.Modules)) {
+		actions := p.set.Modules[module].Actions
+		for _, name := range slices.Sorted(maps.Keys(actions)) {
+			visit(actions[name])
+		}
+	}
+}
