@@ -48,7 +48,6 @@ type Event struct {
 	Task    string   `json:"task,omitempty"`    // StartIntended, Started, StopRequested, Ended
 	Attempt int      `json:"attempt,omitempty"` // StartIntended, Started, Ended
 	PID     int      `json:"pid,omitempty"`     // Started
-	Birth   uint64   `json:"birth,omitempty"`   // its start time in clock ticks, field 22 of proc(5) stat; Started
 	Leaf    string   `json:"leaf,omitempty"`    // Started: the attempt's cgroup, or its subreaper's name
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
 	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started

@@ -1,0 +1,159 @@
+// Command deputyd is the privileged daemon: a keeper that keeps a monitor
+// alive, and that monitor, which admits, starts, watches and stops tasks.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"deputy"
+	"deputy/internal/monitor"
+	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/process"
+)
+
+const usage = `Usage:
+  deputyd [--config DIR] [--state DIR]        the installed service: files under /etc/deputy
+                                              and /var/lib/deputy, socket /run/deputy/deputy.sock
+  deputyd --up --config DIR --state DIR       everything as the user who starts it, and nothing
+                                              is left at the end: what "deputy up" runs
+
+Options:
+  --config DIR    deputy.toml, modules.d, allow.d and keys are in DIR
+  --state DIR     journal, tasks and, with --config, the sockets are in DIR
+  --socket PATH   where the Unix socket is, unless deputy.toml says it
+  --server FILE   the deputy-server program; default: beside this one
+  --no-cgroup     do as where there is no cgroup v2: a subreaper above each task
+  --version       print the version
+
+Signals:
+  HUP    read the configuration again
+  TERM   end; tasks live on for the next start (with --up they are stopped)
+`
+
+func main() {
+	// First of all: what started us may have left us ignored signals, open
+	// descriptors or a umask, and no task may inherit them.
+	if err := process.CleanSelf(); err != nil {
+		fmt.Fprintln(os.Stderr, "deputyd:", err)
+		os.Exit(1)
+	}
+	os.Exit(run(os.Args[1:]))
+}
+
+type options struct {
+	role, config, state, socket, server string
+	up, noCgroup, version               bool
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("deputyd", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&o.role, "role", "keeper", "")
+	flags.StringVar(&o.config, "config", "", "")
+	flags.StringVar(&o.state, "state", "", "")
+	flags.StringVar(&o.socket, "socket", "", "")
+	flags.StringVar(&o.server, "server", "", "")
+	flags.BoolVar(&o.up, "up", false, "")
+	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
+	flags.BoolVar(&o.version, "version", false, "")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	switch {
+	case o.role == "reaper":
+		return o, nil
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("cannot understand %q: no argument is expected", flags.Arg(0))
+	case o.up && (o.config == "" || o.state == ""):
+		return o, errors.New("cannot start: --up needs --config and --state; deputy up fills them in")
+	case !o.up && (o.config == "") != (o.state == ""):
+		return o, errors.New("cannot start: give --config and --state both, or neither")
+	case !o.up && os.Geteuid() != 0:
+		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
+	}
+	return o, nil
+}
+
+func run(args []string) int {
+	o, err := parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(usage)
+		return 0
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "deputyd: %v\nsee deputyd --help\n", err)
+		return 2
+	case o.version:
+		fmt.Println("deputyd", deputy.Version)
+		return 0
+	}
+	program, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "deputyd: cannot find its own program:", err)
+		return 1
+	}
+	switch o.role {
+	case "keeper":
+		return keeper.Run(append([]string{program, "--role", "monitor"}, args...), os.Stderr)
+	case "monitor":
+		return runMonitor(program, o)
+	case "reaper":
+		return process.ReaperMain(args)
+	}
+	fmt.Fprintf(os.Stderr, "deputyd: cannot take the role %q\n", o.role)
+	return 2
+}
+
+func runMonitor(program string, o options) int {
+	logger := log.New(os.Stderr, "", log.LstdFlags|log.Lmsgprefix)
+	logger.SetPrefix("deputyd: ")
+	m := monitor.New(monitor.Options{
+		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
+		Reaper: []string{program, "--role", "reaper"}, Log: logger,
+	})
+	link, err := keeper.Connect(3, m.Exited)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
+		return 1
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	if err := m.Run(ctx, link, hangups); err != nil {
+		fmt.Fprintln(os.Stderr, "deputyd:", err)
+		return 1
+	}
+	return 0
+}
+
+func paths(program string, o options) monitor.Paths {
+	p := monitor.InstalledPaths()
+	if o.config != "" {
+		p = monitor.PathsUnder(absolute(o.config), absolute(o.state))
+	}
+	if o.socket != "" {
+		p.Socket = absolute(o.socket)
+	}
+	if p.ServerProg = o.server; p.ServerProg == "" {
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
+	}
+	return p
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

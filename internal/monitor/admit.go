@@ -1,0 +1,266 @@
+package monitor
+
+import (
+	"encoding/json"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// request serves one message of the server. peer is the server that sent it.
+func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
+	id, ok := m.reception.identity(r.Connection)
+	if !ok {
+		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
+		return
+	}
+	id.Name, id.EndUser = m.names.of(id.UID), r.EndUser
+	switch r.Kind {
+	case wall.Call:
+		m.call(peer, r, id)
+	case wall.Stop:
+		m.stopCall(peer, r, id)
+	case wall.Explain:
+		m.explain(peer, r, id)
+	case wall.Rights:
+		rights := m.policy.Rights(id)
+		m.answer(peer, r, 0, wall.Outcome{Rights: &rights})
+	case wall.Actions:
+		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id)})
+	case wall.Reload:
+		m.reloadCall(peer, r, id)
+	}
+}
+
+// call admits a request whole or not at all.
+func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	plan, refusal := m.policy.Admit(id, r.Module, r.Action, r.Params)
+	if refusal != nil {
+		m.denied(id, r, refusal)
+		m.refuse(peer, r, refusal)
+		return
+	}
+	a := &admission{m: m, peer: peer, r: r, id: id, plan: plan, secrets: map[string]map[string]any{}}
+	if r.Key != "" {
+		a.digest = policy.Digest(r.Module, r.Action, plan.Items)
+		if a.replay() {
+			return
+		}
+	}
+	if wait := m.budgets.take(id.Caller, m.set.Config.Default.Rate, time.Now()); wait > 0 {
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s asks more than %g times a second ([defaults] per_caller.rate); ask again in %d s",
+			id.Caller, m.set.Config.Default.Rate, wait)
+		e.RetryAfter = wait
+		m.refuse(peer, r, e)
+		return
+	}
+	if m.leaving {
+		m.refuse(peer, r, deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started"))
+		return
+	}
+	if plan.Action.Stops != "" {
+		a.stops()
+		return
+	}
+	a.start()
+}
+
+// admission is one request on its way in.
+type admission struct {
+	m      *Monitor
+	peer   *wall.Peer
+	r      *wall.Request
+	id     policy.Identity
+	plan   *policy.Plan
+	digest string // of module, action and values; only with an Idempotency-Key
+
+	secrets map[string]map[string]any // of new tasks, by id: the sensitive values
+}
+
+// replay answers a request whose Idempotency-Key was used before.
+func (a *admission) replay() bool {
+	used := a.m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
+	if used == nil || time.Since(used.Time) > keyLife {
+		return false
+	}
+	if used.Digest != a.digest {
+		a.m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
+			"cannot accept: the Idempotency-Key %q was used for another action or other values within 24 hours; use a new key for a new request", a.r.Key))
+		return true
+	}
+	a.m.whenDurable(used.Seq, func() {
+		a.m.answer(a.peer, a.r, used.Seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
+	})
+	return true
+}
+
+// whenDurable calls do once the record seq is, which it may be already.
+func (m *Monitor) whenDurable(seq uint64, do func()) {
+	for i := range m.pending {
+		if p := &m.pending[i]; p.seq == seq {
+			before := p.durable
+			p.durable = func() {
+				if before != nil {
+					before()
+				}
+				do()
+			}
+			return
+		}
+	}
+	do()
+}
+
+// start makes the tasks of a request, or finds those to join.
+func (a *admission) start() {
+	e := a.event()
+	fresh := 0
+	joinedSeq := uint64(0) // of the newest task joined without a record
+	ids := make([]string, 0, len(a.plan.Items))
+	for i := range a.plan.Items {
+		item := &a.plan.Items[i]
+		use := a.use(item)
+		task, queued, refusal := a.place(item, use)
+		if refusal != nil {
+			a.m.refuse(a.peer, a.r, refusal)
+			return
+		}
+		if task != nil {
+			ids = append(ids, task.ID)
+			joinedSeq = max(joinedSeq, task.Seq)
+			if !task.knows(a.id.Caller, a.id.EndUser) || a.r.Key != "" {
+				e.Tasks = append(e.Tasks, deputy.TaskRecord{ID: task.ID, Joined: true})
+			}
+			continue
+		}
+		record := a.record(item, queued)
+		ids = append(ids, record.ID)
+		e.Tasks = append(e.Tasks, record)
+		fresh++
+	}
+	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
+		a.m.refuse(a.peer, a.r, refusal)
+		return
+	}
+	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record
+		a.m.whenDurable(joinedSeq, func() { a.m.answer(a.peer, a.r, joinedSeq, wall.Outcome{Tasks: ids}) })
+		return
+	}
+	// Secrets are on the disk before the request is: a task never lacks them.
+	if err := a.m.writeSecrets(a.secrets); err != nil {
+		a.m.dropFiles(e.Tasks)
+		refusal := deputy.Refuse(deputy.NotDurable, "cannot accept: %v; nothing was started", err)
+		refusal.RetryAfter = 10
+		a.m.refuse(a.peer, a.r, refusal)
+		return
+	}
+	a.accept(e, ids)
+}
+
+// event is the record of this request, without its tasks.
+func (a *admission) event() *deputy.Event {
+	e := &deputy.Event{
+		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
+		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest,
+	}
+	if a.r.Key != "" {
+		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}
+	}
+	return e
+}
+
+func (a *admission) use(item *policy.Item) lockUse {
+	if !item.Locked {
+		return lockUse{}
+	}
+	return a.m.state.lock(a.plan.Action.Module, item.Lock)
+}
+
+// place finds where an item goes: to a task that lives already, into the queue
+// behind one, or (nil, false) to a task of its own at once.
+func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bool, refusal *deputy.Error) {
+	if use.holder == nil {
+		return nil, false, nil
+	}
+	switch a.plan.Action.OnBusy {
+	case manifest.Rerun:
+		for _, t := range []*Task{use.waiting, use.holder} {
+			if t != nil && t.Phase == Queued { // it has not begun: it will see what this caller wants seen
+				if a.same(item, t) {
+					return t, false, nil
+				}
+				return nil, false, a.busy(item, t)
+			}
+		}
+		return nil, true, nil
+	case manifest.Reject:
+		return nil, false, a.busy(item, use.holder)
+	}
+	if a.same(item, use.holder) {
+		return use.holder, false, nil
+	}
+	if use.waiting != nil && a.same(item, use.waiting) {
+		return use.waiting, false, nil
+	}
+	return nil, false, a.busy(item, use.holder)
+}
+
+// same says whether a live task does exactly what is asked for.
+func (a *admission) same(item *policy.Item, t *Task) bool {
+	return t.Action == a.plan.Action.Name && canonical(t.Params) == canonical(item.Params)
+}
+
+// canonical gives equal values one text: encoding/json sorts the names.
+func canonical(params map[string]any) string {
+	text, _ := json.Marshal(params) // values are plain JSON
+	return string(text)
+}
+
+func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
+	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s/%s), which does something else or may not be joined; wait until it has ended, or stop it",
+		item.Lock, t.Module, t.ID, t.Module, t.Action)
+	e.Task = t.ID
+	return e
+}
+
+// record is a new task as the journal has it.
+func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
+	act := a.plan.Action
+	run := Run{
+		UID: a.id.UID, GIDs: a.id.GIDs, Manifest: a.plan.Module.Digest,
+		TimeoutMS: act.Timeout.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
+		Signal: act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
+		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
+		Secret: len(item.Secrets) > 0,
+	}
+	r := deputy.TaskRecord{ID: newID(), Params: item.Params, Queued: queued}
+	r.Run, _ = json.Marshal(run) // plain values
+	if item.Locked {
+		r.Lock = &item.Lock
+	}
+	if run.Secret {
+		a.secrets[r.ID] = item.Secrets
+	}
+	return r
+}
+
+// accept records the request. It is answered, and its tasks are started, once
+// that is durable.
+func (a *admission) accept(e *deputy.Event, ids []string) {
+	m := a.m
+	m.record(e, func() {
+		m.logAccepted(e, a.plan, ids)
+		m.answer(a.peer, a.r, e.Seq, wall.Outcome{Tasks: ids})
+		for i := range e.Tasks {
+			if t := m.state.Tasks[e.Tasks[i].ID]; t != nil && !e.Tasks[i].Joined && !e.Tasks[i].Queued {
+				m.startIntended(t)
+			}
+		}
+	}, func(err *deputy.Error) {
+		m.dropFiles(e.Tasks)
+		m.refuse(a.peer, a.r, err)
+	})
+}

@@ -1,0 +1,151 @@
+package monitor
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os/user"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// explain serves POST /v1/explain. What would run, and which rules do not hold,
+// is told to those allowed and to auditors.
+func (m *Monitor) explain(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	rights := m.policy.Rights(id)
+	asked := id
+	if r.As != "" {
+		if !rights.Auditor {
+			m.refuse(peer, r, deputy.Refuse(deputy.NotAllowed, "%s may not ask on behalf of another: only an auditor may", id))
+			return
+		}
+		other, err := m.identityOf(r.As)
+		if err != nil {
+			m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "%v", err))
+			return
+		}
+		other.EndUser = id.EndUser
+		asked = other
+	}
+	x := m.policy.Explain(asked, r.Module, r.Action, r.Params)
+	if x.Error != nil && x.Error.Code != deputy.NotAllowed && !(x.Error.Code == deputy.BadParam && rights.Auditor) {
+		m.refuse(peer, r, x.Error)
+		return
+	}
+	if !x.Allowed && !rights.Auditor {
+		x = deputy.Explanation{Allowed: false, Reason: x.Error.Detail}
+	}
+	m.answer(peer, r, 0, wall.Outcome{Explain: &x})
+}
+
+// identityOf makes the identity of "uid:33", "www-data" or "key:panel", with
+// the groups that the user database gives it.
+func (m *Monitor) identityOf(name string) (policy.Identity, error) {
+	if strings.HasPrefix(name, "key:") {
+		return policy.Identity{Caller: deputy.Caller(name)}, nil
+	}
+	u, err := user.Lookup(name)
+	if uid, ok := deputy.Caller(name).UID(); ok {
+		if u, err = user.LookupId(strconv.FormatUint(uint64(uid), 10)); err != nil {
+			return policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}, nil // it has no name and no groups
+		}
+	}
+	if err != nil {
+		return policy.Identity{}, fmt.Errorf("cannot ask as %q: there is no such user; give a user's name, uid:N or key:NAME", name)
+	}
+	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+	id := policy.Identity{Caller: deputy.UIDCaller(uint32(uid)), UID: uint32(uid), Name: u.Username}
+	groups, _ := u.GroupIds() // a database that cannot be read gives fewer groups, never more
+	for _, text := range groups {
+		if gid, err := strconv.ParseUint(text, 10, 32); err == nil {
+			id.GIDs = append(id.GIDs, uint32(gid))
+		}
+	}
+	return id, nil
+}
+
+// denied records a refusal for want of a rule, and logs it.
+func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Error) {
+	if refusal.Code != deputy.NotAllowed {
+		return
+	}
+	record, hidden := m.denials.note(id.Caller, time.Now())
+	if !record || m.failed != nil {
+		return
+	}
+	what := r.Module + "/" + r.Action
+	if r.Kind == wall.Stop {
+		what = "stop of task " + r.Task
+	}
+	m.log.Printf("%s %s denied: %s", callerLabel(id), what, refusal.Detail)
+	m.record(&deputy.Event{
+		Type: deputy.Denied, Caller: id.Caller, EndUser: id.EndUser, Module: r.Module, Action: r.Action, Task: r.Task,
+		Code: refusal.Code, Reason: refusal.Detail, Count: hidden,
+	}, nil, nil)
+}
+
+// logAccepted writes the one line of an accepted request, like
+//
+//	uid=33(panel) end_user=alice service/restart unit=nginx.service allowed by site.toml:7 task=…39e8184c
+func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) {
+	var line strings.Builder
+	id := policy.Identity{Caller: e.Caller, EndUser: e.EndUser}
+	if uid, ok := e.Caller.UID(); ok {
+		id.UID, id.Name = uid, m.names.of(uid)
+	}
+	fmt.Fprintf(&line, "%s %s/%s", callerLabel(id), e.Module, e.Action)
+	if len(plan.Items) == 1 {
+		params := plan.Items[0].Params
+		names := make([]string, 0, len(params))
+		for name := range params {
+			names = append(names, name)
+		}
+		sort.Strings(names)
+		for _, name := range names {
+			text, _ := json.Marshal(params[name]) // quoted, so that a value cannot forge a line
+			fmt.Fprintf(&line, " %s=%.200s", name, text)
+		}
+	}
+	fmt.Fprintf(&line, " allowed by %s", e.Rule)
+	for i, task := range ids {
+		if i == 3 {
+			fmt.Fprintf(&line, " and %d more", len(ids)-i)
+			break
+		}
+		fmt.Fprintf(&line, " task=…%s", task[max(0, len(task)-8):])
+	}
+	m.log.Print(line.String())
+}
+
+// callerLabel names a caller in the log: "uid=33(www-data) end_user=alice".
+func callerLabel(id policy.Identity) string {
+	label := strings.Replace(string(id.Caller), ":", "=", 1)
+	if id.Name != "" {
+		label += "(" + id.Name + ")"
+	}
+	if id.EndUser != "" {
+		label += " end_user=" + strconv.Quote(id.EndUser)
+	}
+	return label
+}
+
+// newID makes a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random.
+func newID() string {
+	var b [16]byte
+	rand.Read(b[6:])
+	ms := uint64(time.Now().UnixMilli())
+	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	b[6] = b[6]&0x0f | 0x70
+	b[8] = b[8]&0x3f | 0x80
+	h := hex.EncodeToString(b[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}

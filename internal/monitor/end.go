@@ -1,0 +1,142 @@
+package monitor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/process"
+)
+
+// heard takes news of a task's process tree. The host's goroutine calls it.
+func (m *Monitor) heard(e process.Event) {
+	m.post(func() {
+		id, _, _ := strings.Cut(e.Leaf, ".")
+		t := m.state.Tasks[id]
+		if t == nil || t.Leaf != "" && t.Leaf != e.Leaf {
+			return
+		}
+		if t.Phase == Starting || t.Phase == Stopping && t.PID == 0 {
+			t.early = append(t.early, e) // it ended before the worker that started it has reported
+			return
+		}
+		m.news(t, e)
+	})
+}
+
+func (m *Monitor) news(t *Task, e process.Event) {
+	switch e.Kind {
+	case process.Exited:
+		t.exited, t.exit = true, e.Exit
+		t.leftover += e.Leftover
+		if !t.empty {
+			m.happen(t, exited)
+		}
+	case process.Empty:
+		t.empty = true
+		if !t.exited {
+			m.happen(t, emptied)
+		}
+	}
+	m.settle(t)
+}
+
+// settle ends a task once its status is known, nothing of it lives, and every
+// kill has been counted.
+func (m *Monitor) settle(t *Task) {
+	if t.exited && t.empty && t.killing == 0 && t.Phase != Over {
+		m.happen(t, gone)
+	}
+}
+
+// finishTask finds out what is left of a task's output, then records its end.
+func (m *Monitor) finishTask(t *Task) {
+	for _, timer := range []*timer{t.deadline, t.grace, t.killed} {
+		m.timers.cancel(timer)
+	}
+	m.run(func() {
+		stdout, stderr, err := m.capper.Finish(m.o.Paths.task(t.ID))
+		m.post(func() {
+			if err != nil && t.PID != 0 {
+				m.log.Printf("task %s: %v", t.ID, err)
+			}
+			m.recordEnd(t, stdout, stderr)
+		})
+	})
+}
+
+func (m *Monitor) recordEnd(t *Task, stdout, stderr deputy.Output) {
+	e := &deputy.Event{Type: deputy.Ended, Task: t.ID, Attempt: t.Attempt, Left: t.leftover, Out: &stdout, Err: &stderr}
+	if t.exit != (deputy.Exit{}) {
+		e.Exit = &t.exit
+	}
+	e.State, e.Reason = t.end()
+	if t.StopAs != "" {
+		t.receipt.Empty, t.receipt.Proof = true, m.host.Proof()
+		if !t.began.IsZero() {
+			t.receipt.TookMS = time.Since(t.began).Milliseconds()
+		}
+		e.Receipt = &t.receipt
+	}
+	m.record(e, func() { m.ended(t, e) }, nil)
+}
+
+// end names the state in which a task ends, and why unless it succeeded. A stop
+// that was recorded before the exit was seen decides.
+func (t *Task) end() (deputy.State, string) {
+	switch {
+	case t.StopAs != "":
+		return t.StopAs, t.StopWhy
+	case t.failure != "":
+		return deputy.Failed, t.failure
+	case t.exit.Unknown != "":
+		return deputy.Unknown, t.exit.Unknown
+	case t.exit.Signal != "":
+		return deputy.Failed, "it was killed by " + t.exit.Signal
+	case t.exit.Code == nil:
+		return deputy.Unknown, "its status was not found"
+	case slices.Contains(t.Run.Success, *t.exit.Code):
+		return deputy.Succeeded, ""
+	}
+	return deputy.Failed, fmt.Sprintf("it exited with code %d", *t.exit.Code)
+}
+
+// ended goes on once a task's end is durable: whoever waited is told, and the
+// next for its lock begins.
+func (m *Monitor) ended(t *Task, e *deputy.Event) {
+	for _, wait := range t.waiters {
+		wait(e.Seq, nil)
+	}
+	t.waiters = nil
+	for _, x := range t.told {
+		m.link.Done(x)
+	}
+	m.log.Printf("task=%s %s/%s %s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason))
+	leaf, secrets, keep := t.Leaf, t.Run.Secret, t.Run.KeepMS
+	dir := m.o.Paths.task(t.ID)
+	m.run(func() {
+		if leaf != "" {
+			m.host.Release(leaf)
+		}
+		if secrets {
+			os.Remove(filepath.Join(dir, "secrets"))
+		}
+		m.storage.ended(dir, keep)
+	})
+	if t.Lock != nil {
+		if next := m.state.lock(t.Module, *t.Lock).holder; next != nil {
+			m.beginQueued(next)
+		}
+	}
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

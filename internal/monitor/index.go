@@ -1,0 +1,153 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"deputy"
+)
+
+// lockName is a lock within its module.
+type lockName struct{ module, value string }
+
+// lockUse is who has a lock: at most one task holds it, at most one waits.
+type lockUse struct{ holder, waiting *Task }
+
+// keyScope is where an Idempotency-Key counts. It is one string, so that it
+// can name a member of a JSON object.
+type keyScope string
+
+func scopeOf(c deputy.Caller, endUser, key string) keyScope {
+	text, _ := json.Marshal([]string{string(c), endUser, key}) // strings always marshal
+	return keyScope(text)
+}
+
+// keyUse is what an Idempotency-Key was used for.
+type keyUse struct {
+	Caller deputy.Caller `json:"caller"`
+	Digest string        `json:"digest"`
+	Tasks  []string      `json:"tasks"`
+	Seq    uint64        `json:"seq"`
+	Time   time.Time     `json:"time"`
+}
+
+// use is what a caller costs now.
+type use struct{ live, keys int }
+
+func newState() *State {
+	return &State{
+		Tasks: map[string]*Task{}, Keys: map[keyScope]*keyUse{},
+		locks: map[lockName]*lockUse{}, count: map[deputy.Caller]use{},
+	}
+}
+
+// restore takes the state of a checkpoint; what was known before is dropped.
+func (s *State) restore(text json.RawMessage) error {
+	*s = *newState()
+	read := newState()
+	if err := json.Unmarshal(text, read); err != nil {
+		return fmt.Errorf("cannot read a checkpoint: %w", err)
+	}
+	for _, t := range read.Tasks {
+		if t.Phase != Queued {
+			s.add(t) // holders first, so that the waiting find them
+		}
+	}
+	for _, t := range read.Tasks {
+		if t.Phase == Queued {
+			s.add(t)
+		}
+	}
+	s.Boot = read.Boot
+	for scope, k := range read.Keys {
+		s.Keys[scope] = k
+		s.charge(k.Caller, 0, 1)
+	}
+	return nil
+}
+
+func (s *State) charge(c deputy.Caller, live, keys int) {
+	u := s.count[c]
+	u.live, u.keys = u.live+live, u.keys+keys
+	if u == (use{}) {
+		delete(s.count, c)
+		return
+	}
+	s.count[c] = u
+}
+
+func (s *State) add(t *Task) {
+	s.Tasks[t.ID] = t
+	s.charge(t.Caller, 1, 0)
+	if t.Lock == nil {
+		return
+	}
+	name := lockName{t.Module, *t.Lock}
+	l := s.locks[name]
+	if l == nil {
+		l = &lockUse{}
+		s.locks[name] = l
+	}
+	if l.holder == nil {
+		l.holder = t
+	} else {
+		l.waiting = t
+	}
+}
+
+// remove forgets a task and gives its lock to the one that waits.
+func (s *State) remove(id string) {
+	t := s.Tasks[id]
+	if t == nil {
+		return
+	}
+	delete(s.Tasks, id)
+	s.charge(t.Caller, -1, 0)
+	if t.Lock == nil {
+		return
+	}
+	name := lockName{t.Module, *t.Lock}
+	l := s.locks[name]
+	switch {
+	case l == nil:
+	case l.waiting == t:
+		l.waiting = nil
+	case l.holder == t:
+		l.holder, l.waiting = l.waiting, nil
+	}
+	if l != nil && l.holder == nil {
+		delete(s.locks, name)
+	}
+}
+
+// lock says who holds and who waits for a lock.
+func (s *State) lock(module, value string) lockUse {
+	if l := s.locks[lockName{module, value}]; l != nil {
+		return *l
+	}
+	return lockUse{}
+}
+
+func (s *State) remember(e *deputy.Event, tasks []string) {
+	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
+	s.forget(scope)
+	s.Keys[scope] = &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time}
+	s.charge(e.Caller, 0, 1)
+}
+
+func (s *State) forget(scope keyScope) {
+	if k := s.Keys[scope]; k != nil {
+		delete(s.Keys, scope)
+		s.charge(k.Caller, 0, -1)
+	}
+}
+
+// expireKeys forgets what is older than a day.
+func (s *State) expireKeys(now time.Time) {
+	for scope, k := range s.Keys {
+		if now.Sub(k.Time) > keyLife {
+			s.forget(scope)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+// Package monitor is all that runs with privilege: it accepts and identifies
+// callers, asks the policy, makes requests durable, starts tasks, watches them
+// and stops them. One loop owns all of its state; everything else (the disk,
+// births, the server, the kernel's news) runs beside it and posts to it.
+//
+//	reception ──▶ door ──▶ server            journal: write, fdatasync
+//	                          │                  ▲        │ durable
+//	   wall: requests         ▼                  │        ▼
+//	  ─────────────────▶  the loop: State, changed only by events it records
+//	                          │                  ▲
+//	                          ▼ begin, stop      │ born, exited, emptied
+//	                       workers ──▶ process.Host: trees of tasks
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"sync/atomic"
+
+	"deputy"
+	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/process"
+	"deputy/internal/output"
+	"deputy/internal/wall"
+)
+
+// Options is what the command line says.
+type Options struct {
+	Paths    Paths
+	Up       bool        // `deputy up`: everything as one user, and nothing is left at the end
+	NoCgroup bool        // as if there were no cgroup v2
+	Reaper   []string    // argv of the subreaper, where there is no cgroup v2
+	Log      *log.Logger // one line for each decision
+}
+
+// Monitor is the whole of it. The loop in Run owns every member; other
+// goroutines reach it by post alone.
+type Monitor struct {
+	o     Options
+	log   *log.Logger
+	inbox chan func()
+	work  chan func()
+
+	link      *keeper.Link
+	state     *State
+	set       *manifest.Policy
+	policy    *policy.Policy
+	journal   *journal.Journal
+	host      *process.Host
+	capper    *output.Capper
+	reception *reception
+	timers    *timers
+	seal      func(string) string
+
+	pending    []pending // recorded, not durable yet, in order
+	unrecorded []pending // what happened while the journal could not be written
+	failed     error     // why it cannot; nil: it can
+
+	peer     *wall.Peer // nil: no server lives
+	notify   *os.File   // where tasks tell their progress; the server reads it
+	listener *os.File
+	budgets  budgets
+	denials  denials
+	names    names
+	storage  storage
+	boot     string // this boot's id
+
+	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
+	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
+	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
+
+	leaving bool // `deputy up` was told to end: nothing new is taken
+	done    chan struct{}
+}
+
+const (
+	inboxSize = 4096
+	workers   = 2 // births and ends at the same time: one for each core of a small machine
+)
+
+// New makes a monitor that has touched nothing yet.
+func New(o Options) *Monitor {
+	return &Monitor{
+		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
+		state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
+		budgets: budgets{}, denials: denials{}, names: names{},
+	}
+}
+
+// Run opens the journal, takes up what an earlier monitor left, and serves
+// until ctx ends. Each hangup makes it read its configuration again.
+func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.Signal) error {
+	m.link = link
+	if err := m.open(); err != nil {
+		return err
+	}
+	defer m.journal.Close()
+	for range workers {
+		go m.worker()
+	}
+	m.recover()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	serving := make(chan struct{})
+	go func() { defer close(serving); m.keepServer(ctx) }()
+	if err := link.Ready(); err != nil {
+		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
+	}
+	m.startStorage(ctx)
+	err := m.loop(ctx, hangups)
+	close(m.over)
+	cancel()
+	<-serving
+	m.reception.close()
+	return err
+}
+
+func (m *Monitor) loop(ctx context.Context, hangups <-chan os.Signal) error {
+	over := ctx.Done()
+	for {
+		select {
+		case do := <-m.inbox:
+			do()
+		case <-m.timers.wake.C:
+			m.timers.run()
+		case <-hangups:
+			m.reload(nil)
+		case <-m.link.Lost():
+			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
+		case <-over:
+			over = nil
+			m.leave()
+		case <-m.done:
+			return m.close()
+		}
+	}
+}
+
+// post has do called by the loop. Only other goroutines may use it.
+func (m *Monitor) post(do func()) {
+	select {
+	case m.inbox <- do:
+	case <-m.over: // nobody serves the inbox any more
+	}
+}
+
+// run gives slow work (births, files) to the workers; it posts its result.
+func (m *Monitor) run(do func()) {
+	select {
+	case m.work <- do:
+	default:
+		go do() // the loop never waits for the workers, who wait for it
+	}
+}
+
+func (m *Monitor) worker() {
+	for do := range m.work {
+		do()
+	}
+}
+
+// leave ends the monitor: an installed service leaves its tasks alive for the
+// next start, `deputy up` stops them first.
+func (m *Monitor) leave() {
+	m.leaving = true
+	if !m.o.Up {
+		close(m.done)
+		return
+	}
+	for _, t := range m.state.Tasks {
+		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended"})
+	}
+	m.leaveIfIdle()
+}
+
+func (m *Monitor) leaveIfIdle() {
+	if m.leaving && m.o.Up && len(m.state.Tasks) == 0 {
+		select {
+		case <-m.done:
+		default:
+			close(m.done)
+		}
+	}
+}
+
+func (m *Monitor) close() error {
+	if !m.o.Up {
+		return m.host.Close(true)
+	}
+	os.Remove(m.set.Config.Listen.Unix.Path)
+	os.Remove(m.o.Paths.Notify)
+	return m.host.Close(false)
+}

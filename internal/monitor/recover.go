@@ -1,0 +1,107 @@
+package monitor
+
+import (
+	"fmt"
+
+	"deputy"
+	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/process"
+)
+
+// recover takes up the tasks that an earlier monitor left, before the keeper is
+// told that it may hand over what has ended meanwhile.
+func (m *Monitor) recover() {
+	leaves, err := m.host.Leaves()
+	if err != nil {
+		m.log.Printf("cannot list what an earlier monitor left: %v", err)
+	}
+	exists := make(map[string]bool, len(leaves))
+	for _, leaf := range leaves {
+		exists[leaf] = true
+	}
+	var queued []*Task
+	for _, t := range m.state.Tasks {
+		if t.Phase == Queued {
+			queued = append(queued, t)
+		} else {
+			m.recoverStarted(t, exists)
+		}
+	}
+	for _, t := range queued {
+		if t.StopAs != "" {
+			t.Phase = Over
+			m.finishTask(t)
+			continue
+		}
+		m.beginQueued(t)
+	}
+}
+
+// recoverStarted takes up a task whose start was at least intended.
+func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
+	leaf := t.Leaf
+	if leaf == "" {
+		leaf = attemptLeaf(t.ID, t.Attempt)
+	}
+	switch {
+	case t.Boot != "" && t.Boot != m.boot:
+		m.unknown(t, "the machine was restarted while it ran")
+		return
+	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot:
+		// A leaf is made before the birth and removed after the end is durable:
+		// where there is none, nothing was ever born.
+		if t.StopAs != "" {
+			t.Phase = Stopping
+		}
+		m.startIntended(t)
+		return
+	case t.Leaf == "" && !exists[leaf]:
+		m.unknown(t, "the machine was restarted when it may just have been started")
+		return
+	}
+	dir := m.o.Paths.task(t.ID)
+	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
+		m.log.Printf("task %s: %v", t.ID, err)
+	}
+	t.Leaf, t.Phase = leaf, Running
+	if err := m.host.Adopt(process.Attempt{Leaf: leaf, PID: t.PID, BootNS: t.BootNS}); err != nil {
+		m.host.Kill(leaf) // an end means that nothing lives
+		m.unknown(t, err.Error())
+		return
+	}
+	if t.BootNS == 0 {
+		t.BootNS = bootNow() // its birth was not recorded: its time runs from now on
+	}
+	if t.StopAs != "" {
+		t.Phase, t.sent = Stopping, true
+		m.signalTask(t)
+		return
+	}
+	m.setDeadline(t)
+}
+
+// unknown ends a task of which too little is known.
+func (m *Monitor) unknown(t *Task, why string) {
+	t.exit = deputy.Exit{Unknown: why}
+	t.Phase = Over
+	m.finishTask(t)
+}
+
+func attemptLeaf(id string, attempt int) string { return fmt.Sprintf("%s.%d", id, attempt) }
+
+// Exited takes the word of the keeper about a process that it has reaped: the
+// first process of a task of an earlier monitor, or an orphan. The keeper is
+// told that it may forget it once the task's end is durable.
+func (m *Monitor) Exited(x keeper.Exit) {
+	m.post(func() {
+		if m.host.ForeignExit(x.PID, x.Cgroup, x.Status) {
+			for _, t := range m.state.Tasks {
+				if t.PID == x.PID {
+					t.told = append(t.told, x)
+					return
+				}
+			}
+		}
+		m.link.Done(x)
+	})
+}

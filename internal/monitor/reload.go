@@ -1,0 +1,60 @@
+package monitor
+
+import (
+	"deputy"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// reloadCall serves POST /v1/reload.
+func (m *Monitor) reloadCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	if !m.policy.Rights(id).Operator {
+		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not reload: only an operator may", id)
+		m.denied(id, r, refusal)
+		m.refuse(peer, r, refusal)
+		return
+	}
+	m.reload(func(set *manifest.Policy, seq uint64, err error) {
+		if err != nil {
+			m.refuse(peer, r, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
+			return
+		}
+		m.answer(peer, r, seq, wall.Outcome{Digest: set.Digest})
+	})
+}
+
+// reload reads every file again, beside the loop. Only what is wholly right
+// takes effect, and only once the journal has it. done may be nil.
+func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
+	if done == nil {
+		done = func(*manifest.Policy, uint64, error) {}
+	}
+	o := m.loadOptions()
+	go func() {
+		set, warnings, err := manifest.Load(o)
+		m.post(func() {
+			for _, w := range warnings {
+				m.log.Printf("warning: %s", w)
+			}
+			if err != nil {
+				m.log.Printf("cannot reload, the old policy stays in force:\n%v", err)
+				done(nil, 0, err)
+				return
+			}
+			m.putInForce(set, done)
+		})
+	}()
+}
+
+func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, uint64, error)) {
+	e := &deputy.Event{Type: deputy.PolicyLoaded, Policy: set.Digest, Files: set.Files}
+	m.record(e, func() {
+		m.adopt(set)
+		if m.peer != nil {
+			m.peer.Policy(set.Digest)
+		}
+		m.log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
+		done(set, e.Seq, nil)
+	}, nil)
+}

@@ -1,0 +1,199 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+const (
+	serverPauseMin = 20 * time.Millisecond // before a dead server is started again
+	serverPauseMax = 5 * time.Second
+	serverWellFor  = 10 * time.Second // a server that lived so long starts again at once
+)
+
+// keepServer starts the server, and starts it again when it dies, until ctx
+// ends. It runs beside the loop.
+func (m *Monitor) keepServer(ctx context.Context) {
+	pause := serverPauseMin
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := m.serve(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > serverWellFor {
+			pause = serverPauseMin
+		}
+		m.log.Printf("the server is gone (%v); it is started again in %v, tasks go on", err, pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(pause*2, serverPauseMax)
+	}
+}
+
+// serve lives as long as one server does.
+func (m *Monitor) serve(ctx context.Context) error {
+	stream, theirStream, err := pair(unix.SOCK_STREAM)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	defer theirStream.Close()
+	ourDoor, theirDoor, err := pair(unix.SOCK_SEQPACKET)
+	if err != nil {
+		return err
+	}
+	defer theirDoor.Close()
+	door, err := wall.NewDoor(ourDoor)
+	if err != nil {
+		return err
+	}
+	defer door.Close()
+	program, err := m.startServer(theirStream, theirDoor)
+	if err != nil {
+		return err
+	}
+	theirStream.Close()
+	theirDoor.Close()
+	dead := make(chan error, 1)
+	go func() { dead <- exitOf(program) }()
+	talk := make(chan error, 1)
+	go func() { talk <- m.talk(stream, door) }()
+
+	select {
+	case err = <-talk: // it broke the protocol, or closed the stream
+		program.Kill()
+		if gone := <-dead; errors.Is(err, io.EOF) {
+			err = gone
+		}
+		return err
+	case err = <-dead:
+	case <-ctx.Done():
+		program.Signal(syscall.SIGTERM)
+		select {
+		case err = <-dead:
+		case <-time.After(time.Second):
+			program.Kill()
+			err = <-dead
+		}
+	}
+	stream.Close()
+	<-talk
+	return err
+}
+
+func exitOf(p *os.Process) error {
+	state, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	return errors.New(state.String())
+}
+
+// pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
+// closing it ends a read.
+func pair(kind int) (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make the wall's sockets: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
+}
+
+// startServer starts deputy-server as its own user with three descriptors
+// beside the standard ones: the stream, the door, and where tasks tell progress.
+func (m *Monitor) startServer(stream, door *os.File) (*os.Process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	attr := &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
+		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
+	}
+	if m.root() && m.serverUID != 0 {
+		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
+	}
+	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the server: %w", err)
+	}
+	return p, nil
+}
+
+// talk greets the server, then takes its requests until it is gone or breaks
+// the protocol.
+func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
+	peer := wall.NewPeer(stream)
+	greeting := make(chan wall.Greeting, 1)
+	m.post(func() { greeting <- m.greeting() })
+	from, err := peer.Greet(<-greeting)
+	if err != nil {
+		return err
+	}
+	reader, err := m.journal.ReadFrom(from)
+	if err != nil {
+		return fmt.Errorf("cannot stream the journal: %w", err)
+	}
+	defer reader.Close()
+	writing := make(chan error, 1)
+	go func() { writing <- peer.Write(reader) }()
+	m.post(func() { m.peer = peer; peer.Advanced() })
+	if err = m.reception.open(door); err == nil {
+		err = m.hear(peer)
+	}
+	m.reception.shut()
+	peer.Close()
+	stream.Close()
+	<-writing
+	m.post(func() {
+		if m.peer == peer {
+			m.peer = nil
+		}
+	})
+	return err
+}
+
+func (m *Monitor) hear(peer *wall.Peer) error {
+	for {
+		r, err := peer.Receive()
+		if err != nil {
+			return err
+		}
+		if r.Kind == wall.Hello || r.Kind == wall.Follow {
+			return fmt.Errorf("%w: a second greeting", wall.ErrBroken)
+		}
+		m.post(func() { m.request(peer, r) })
+	}
+}
+
+func (m *Monitor) greeting() wall.Greeting {
+	p := m.o.Paths
+	g := wall.Greeting{
+		Release: deputy.Version, Name: m.set.Config.Server.Name,
+		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
+		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
+		Policy: m.set.Digest, Last: m.journal.Durable(),
+	}
+	for _, module := range m.set.Modules {
+		for _, action := range module.Actions {
+			g.MaxBody = max(g.MaxBody, action.MaxBody)
+		}
+	}
+	return g
+}

@@ -1,0 +1,327 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/process"
+	"deputy/internal/output"
+)
+
+// live is what a task is to this monitor alone; a restart makes it anew.
+type live struct {
+	intended bool // the intent to start it is in the journal's hands
+	ending   bool // its Ended is
+	deadline *timer
+	grace    *timer
+	killed   *timer // looks for survivors of the kill
+	killing  int    // kills under way, whose count is still to come
+	exited   bool   // exit is known
+	empty    bool   // nothing of it lives
+	exit     deputy.Exit
+	began    time.Time // when the stop was ordered
+	receipt  deputy.Receipt
+	leftover int
+	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
+	early    []process.Event // news that came before the birth was reported
+	failure  string          // why its process could not be started
+	waiters  []func(seq uint64, survives *deputy.Receipt)
+	sent     bool // the stop signal was sent, or is about to be
+	graceMS  int64
+}
+
+// happen walks one step through the table and does what it says.
+func (m *Monitor) happen(t *Task, h happening) {
+	next, do := transition(t.Phase, h)
+	if do == impossible {
+		m.log.Printf("fault: task %s was %q when %q happened; it stays as it is", t.ID, t.Phase, h)
+		return
+	}
+	t.Phase = next
+	switch do {
+	case start:
+		m.startTask(t)
+	case watch:
+		m.setDeadline(t)
+	case signal:
+		m.setDeadline(t)
+		m.signalTask(t)
+	case shorten:
+		m.shortenGrace(t)
+	case kill:
+		m.killTask(t)
+	case finish:
+		m.finishTask(t)
+	}
+}
+
+// beginQueued starts a task that has waited, if its lock is free now and the
+// policy in force still allows it. The intent is durable before the start.
+func (m *Monitor) beginQueued(t *Task) {
+	if t.Phase != Queued || t.intended || m.leaving || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+		return
+	}
+	if why := m.stillAllowed(t); why != "" {
+		t.failure = why
+		t.Phase = Over
+		m.finishTask(t)
+		return
+	}
+	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
+	t.intended = true
+	m.record(e, func() { m.startIntended(t) }, nil)
+}
+
+// startIntended starts a task whose intent has become durable, unless a stop
+// came in between.
+func (m *Monitor) startIntended(t *Task) {
+	if t.Phase == Starting {
+		m.startTask(t)
+	} else {
+		m.happen(t, stillborn)
+	}
+}
+
+// stillAllowed asks the policy in force about a task that was accepted under
+// an earlier one; "" if it may start.
+func (m *Monitor) stillAllowed(t *Task) string {
+	if t.Policy == m.set.Digest {
+		return ""
+	}
+	module := m.set.Modules[t.Module]
+	if module == nil || module.Digest != t.Run.Manifest {
+		return "it was not started: its manifest was changed while it waited"
+	}
+	secrets, err := m.secretsOf(t)
+	if err != nil {
+		return "it was not started: " + err.Error()
+	}
+	if _, _, refusal := m.policy.Recheck(t.identity(m), t.Module, t.Action, t.Params, secrets); refusal != nil {
+		return "it was not started: the policy was changed while it waited: " + refusal.Detail
+	}
+	return ""
+}
+
+func (t *Task) identity(m *Monitor) policy.Identity {
+	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, Name: m.names.of(t.Run.UID), EndUser: t.EndUser}
+}
+
+func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
+	if !t.Run.Secret {
+		return nil, nil
+	}
+	return m.readSecrets(t.ID)
+}
+
+// startTask has a worker start a task whose intent is durable. The worker gets
+// all it needs by value: the task itself belongs to the loop.
+func (m *Monitor) startTask(t *Task) {
+	var action *manifest.Action
+	if module := m.set.Modules[t.Module]; module != nil {
+		action = module.Actions[t.Action]
+	}
+	if why := m.stillAllowed(t); why != "" || action == nil {
+		t.failure = why
+		m.happen(t, stillborn)
+		return
+	}
+	b := &birth{
+		m: m, action: action, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
+		leaf: attemptLeaf(t.ID, t.Attempt),
+		context: policy.Context{
+			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.o.Paths.Notify,
+		},
+		serverGID: m.serverGID,
+	}
+	m.run(func() {
+		attempt, err := b.start()
+		m.post(func() { m.started(t, attempt, err) })
+	})
+}
+
+// started goes on after a birth, or its failure.
+func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
+	if err != nil {
+		t.failure = "cannot start: " + strings.TrimPrefix(err.Error(), "cannot start: ")
+		switch {
+		case errors.Is(err, process.ErrNotFound):
+			t.exit = deputy.Exit{Code: new(127)}
+		case errors.Is(err, process.ErrNotExecutable):
+			t.exit = deputy.Exit{Code: new(126)}
+		}
+		m.happen(t, stillborn)
+		return
+	}
+	m.record(&deputy.Event{
+		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt,
+		PID: attempt.PID, Leaf: attempt.Leaf, Boot: m.boot, BootNS: attempt.BootNS,
+	}, nil, nil)
+	t.PID, t.Leaf, t.Boot, t.BootNS = attempt.PID, attempt.Leaf, m.boot, attempt.BootNS
+	m.happen(t, born)
+	early := t.early
+	t.early = nil
+	for _, e := range early {
+		m.news(t, e)
+	}
+}
+
+// setDeadline lets the task's time run out on the boot clock, from its birth.
+func (m *Monitor) setDeadline(t *Task) {
+	if t.Run.TimeoutMS > 0 && t.deadline == nil {
+		t.deadline = m.timers.at(t.BootNS+t.Run.TimeoutMS*int64(time.Millisecond), func() {
+			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Run.TimeoutMS)*time.Millisecond)})
+		})
+	}
+}
+
+// birth is everything that one start needs, apart from the loop's state.
+type birth struct {
+	m         *Monitor
+	action    *manifest.Action
+	id, leaf  string
+	params    map[string]any
+	secret    bool
+	oneFile   bool
+	outputCap int64
+	context   policy.Context
+	serverGID int
+}
+
+// start is called by a worker. Whatever it opens is closed again: the task has
+// its own descriptors.
+func (b *birth) start() (process.Attempt, error) {
+	var secrets map[string]any
+	if b.secret {
+		var err error
+		if secrets, err = b.m.readSecrets(b.id); err != nil {
+			return process.Attempt{}, err
+		}
+	}
+	launch, err := policy.Launch(b.action, b.params, secrets, b.context)
+	if err != nil {
+		return process.Attempt{}, err
+	}
+	if err := b.m.trust(b.action); err != nil {
+		return process.Attempt{}, err
+	}
+	stdin, err := b.stdin(launch)
+	if err != nil {
+		return process.Attempt{}, err
+	}
+	if stdin != nil {
+		defer stdin.Close()
+	}
+	dir := b.m.o.Paths.task(b.id)
+	stdout, stderr, err := output.Create(dir, int(b.uid()), b.serverGID, b.oneFile)
+	if err != nil {
+		return process.Attempt{}, err
+	}
+	defer stdout.Close()
+	defer stderr.Close()
+	if err := b.m.capper.Add(dir, b.outputCap); err != nil {
+		return process.Attempt{}, err
+	}
+	attempt, err := b.m.host.Start(process.Spec{
+		Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir,
+		Credential: b.credential(), Stdin: stdin, Stdout: stdout, Stderr: stderr,
+	})
+	return attempt, err
+}
+
+func (b *birth) uid() uint32 {
+	if b.m.root() {
+		return b.action.User.UID
+	}
+	return uint32(os.Geteuid())
+}
+
+// credential changes the user wherever deputyd may; as an ordinary user it is
+// the same one anyway.
+func (b *birth) credential() *process.Credential {
+	if !b.m.root() {
+		return nil
+	}
+	groups := b.action.GIDs
+	if groups == nil {
+		groups = b.action.User.Groups
+	}
+	return &process.Credential{UID: b.action.User.UID, GID: b.action.User.GID, Groups: groups}
+}
+
+func (m *Monitor) root() bool { return os.Geteuid() == 0 }
+
+// stdin gives the task its input as a file in memory, or the declared file
+// beneath the declared directory, or nil for /dev/null.
+func (b *birth) stdin(p *policy.Process) (*os.File, error) {
+	if p.StdinFile != "" {
+		return openBeneath(b.action.StdinFile.Under, p.StdinFile)
+	}
+	if p.Stdin == nil {
+		return nil, nil
+	}
+	// A memory file needs nobody to feed it, survives the monitor, and is
+	// nowhere in the file system.
+	fd, err := unix.MemfdCreate("stdin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the task's stdin: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "stdin")
+	_, err = f.Write(p.Stdin)
+	if err == nil {
+		_, err = f.Seek(0, 0)
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("cannot make the task's stdin: %w", err)
+	}
+	return f, nil
+}
+
+// openBeneath opens path, which may be absolute, beneath the directory under,
+// following no links (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS).
+func openBeneath(under, path string) (*os.File, error) {
+	if filepath.IsAbs(path) {
+		rel, err := filepath.Rel(under, path)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
+		}
+		path = rel
+	}
+	dir, err := unix.Open(under, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", under, err)
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("cannot open %s beneath %s: it is not a regular file", path, under)
+	}
+	return f, unix.SetNonblock(fd, false)
+}
+
+// trust checks, before each start, that nobody but root (or the user of
+// `deputy up`) can have changed the manifest or a file that the command names.
+func (m *Monitor) trust(a *manifest.Action) error {
+	trusted := manifest.Trust{UIDs: []uint32{uint32(os.Geteuid())}}
+	return trusted.Check(append(a.Files(), a.Pos.File)...)
+}

@@ -1,0 +1,164 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"deputy"
+)
+
+// keyLife is how long an Idempotency-Key gives the same tasks.
+const keyLife = 24 * time.Hour
+
+// maxKeys bounds what one caller's keys may cost the monitor's memory.
+const maxKeys = 100_000
+
+// State is what the monitor knows, and all of it follows from the journal: it
+// changes only by Apply, which replay calls with the same events. A checkpoint
+// is its JSON.
+type State struct {
+	Tasks map[string]*Task      `json:"tasks"` // live ones, by id
+	Keys  map[keyScope]*keyUse  `json:"keys"`
+	Boot  string                `json:"boot"` // id of the boot in which the last monitor began
+	locks map[lockName]*lockUse // derived from Tasks
+	count map[deputy.Caller]use // derived from Tasks and Keys
+}
+
+// Task is a live task.
+type Task struct {
+	ID      string          `json:"id"`
+	Module  string          `json:"module"`
+	Action  string          `json:"action"`
+	Params  deputy.Params   `json:"params"`
+	Lock    *string         `json:"lock"`
+	Caller  deputy.Caller   `json:"caller"`
+	EndUser string          `json:"end_user,omitempty"`
+	Joined  []deputy.Caller `json:"joined,omitempty"`
+	Policy  string          `json:"policy"` // digest of the policy that allowed it
+	Run     Run             `json:"run"`
+	Seq     uint64          `json:"seq"` // of the record that accepted it
+
+	Phase      Phase  `json:"phase"`
+	Attempt    int    `json:"attempt,omitempty"`
+	PID        int    `json:"pid,omitempty"`
+	Leaf       string `json:"leaf,omitempty"`
+	IntentBoot string `json:"intent_boot,omitempty"` // boot id when the intent to start it was recorded
+	Boot       string `json:"boot,omitempty"`        // boot id at the start
+	BootNS     int64  `json:"boot_ns,omitempty"`     // CLOCK_BOOTTIME at the start
+
+	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
+	StopWhy string       `json:"stop_why,omitempty"`
+
+	live `json:"-"`
+}
+
+// Run is how a task runs and ends, as declared when it was accepted: a later
+// policy does not change a task that is alive.
+type Run struct {
+	UID       uint32   `json:"uid"`  // of the caller, with GIDs: to ask the policy anew before a queued task starts
+	GIDs      []uint32 `json:"gids"` //
+	Manifest  string   `json:"manifest"`
+	TimeoutMS int64    `json:"timeout_ms,omitempty"` // 0: none
+	GraceMS   int64    `json:"grace_ms"`
+	Signal    int      `json:"signal"`
+	Success   []int    `json:"success"`
+	Stoppable bool     `json:"stoppable"`
+	Cap       int64    `json:"cap"`               // bytes
+	KeepMS    int64    `json:"keep_ms,omitempty"` // 0: as [storage] says
+	OneFile   bool     `json:"one_file,omitempty"`
+	Secret    bool     `json:"secret,omitempty"` // tasks/ID/secrets holds its sensitive values
+	Key       string   `json:"key,omitempty"`    // identity's key name; empty for a Unix caller
+}
+
+// Apply changes the state by one durable, or about to be durable, event.
+func (s *State) Apply(e *deputy.Event) error {
+	switch e.Type {
+	case deputy.Checkpoint:
+		return s.restore(e.Checkpoint)
+	case deputy.MonitorStart:
+		s.Boot = e.Boot
+	case deputy.Accepted:
+		return s.accept(e)
+	case deputy.StartIntended:
+		if t := s.Tasks[e.Task]; t != nil {
+			t.Phase, t.Attempt, t.IntentBoot = Starting, e.Attempt, s.Boot
+		}
+	case deputy.Started:
+		if t := s.Tasks[e.Task]; t != nil {
+			t.PID, t.Leaf, t.Boot, t.BootNS = e.PID, e.Leaf, e.Boot, e.BootNS
+		}
+	case deputy.StopRequested:
+		if t := s.Tasks[e.Task]; t != nil && t.StopAs == "" {
+			t.StopAs, t.StopWhy = e.State, e.Reason
+		}
+	case deputy.Ended:
+		s.remove(e.Task)
+	}
+	return nil
+}
+
+func (s *State) accept(e *deputy.Event) error {
+	var ids []string
+	for i := range e.Tasks {
+		r := &e.Tasks[i]
+		ids = append(ids, r.ID)
+		if r.Joined {
+			if t := s.Tasks[r.ID]; t != nil {
+				t.join(e.Caller)
+			}
+			continue
+		}
+		t := &Task{
+			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
+			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued,
+		}
+		if err := json.Unmarshal(r.Run, &t.Run); err != nil {
+			return fmt.Errorf("cannot read how task %s runs: %w", r.ID, err)
+		}
+		if !r.Queued { // this record is the intent to start its first attempt, too
+			t.Phase, t.Attempt, t.IntentBoot = Starting, 1, s.Boot
+		}
+		s.add(t)
+	}
+	if e.Key != nil {
+		s.remember(e, append(ids, e.IDs...))
+	}
+	return nil
+}
+
+// cancel takes an Accepted event back that never became durable. Its tasks
+// were not started: a start waits for durability.
+func (s *State) cancel(e *deputy.Event) {
+	for _, r := range e.Tasks {
+		if !r.Joined {
+			s.remove(r.ID)
+		}
+	}
+	if e.Key != nil {
+		s.forget(scopeOf(e.Caller, e.EndUser, e.Key.Key))
+	}
+}
+
+func (t *Task) join(c deputy.Caller) {
+	for _, known := range t.Joined {
+		if known == c {
+			return
+		}
+	}
+	t.Joined = append(t.Joined, c)
+}
+
+// knows says whether a caller has been given this task before, for itself or
+// for the same end user.
+func (t *Task) knows(c deputy.Caller, endUser string) bool {
+	if endUser != t.EndUser {
+		return false
+	}
+	for _, known := range t.Joined {
+		if known == c {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,226 @@
+package monitor
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// tellSurvivors is how long after the kill whoever waits is told what still lives.
+const tellSurvivors = 5 * time.Second
+
+// stopOrder is why and by whom a task is to be stopped.
+type stopOrder struct {
+	as      deputy.State // Stopped or TimedOut
+	why     string
+	caller  deputy.Caller
+	endUser string
+	rule    string
+	graceMS int64 // -1: as declared
+}
+
+// stopCall serves POST /v1/tasks/{id}/stop. The server has checked that the
+// caller may see the task; who may stop it is decided here.
+func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	t := m.state.Tasks[r.Task]
+	if t == nil { // it has ended, or never was: the server knows
+		m.answer(peer, r, m.journal.Durable(), wall.Outcome{Tasks: []string{r.Task}})
+		return
+	}
+	if refusal := m.mayStop(t, r, id); refusal != nil {
+		m.denied(id, r, refusal)
+		m.refuse(peer, r, refusal)
+		return
+	}
+	t.waiters = append(t.waiters, func(seq uint64, survives *deputy.Receipt) {
+		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives})
+	})
+	grace := int64(-1)
+	if r.GraceMS >= 0 {
+		grace = r.GraceMS
+	}
+	m.log.Printf("%s stops %s/%s task=%s", callerLabel(id), t.Module, t.Action, t.ID)
+	m.requestStop(t, stopOrder{as: deputy.Stopped, why: "stopped by " + string(id.Caller), caller: id.Caller, endUser: id.EndUser, graceMS: grace})
+}
+
+func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
+	rights := m.policy.Rights(id)
+	own := t.Caller == id.Caller && t.EndUser == id.EndUser
+	switch {
+	case !own && !rights.MayStop(t.Module, t.Action, t.Params):
+		e := deputy.Refuse(deputy.NotAllowed, "%s may not stop task %s: another caller started it; a rule for %s/%s with stop = true would allow it", id, t.ID, t.Module, t.Action)
+		e.Task = t.ID
+		return e
+	case !t.Run.Stoppable && !(r.Force && rights.Operator):
+		e := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false; an operator can with: deputy stop --force %s", t.ID, t.Module, t.Action, t.ID)
+		e.Task = t.ID
+		return e
+	}
+	return nil
+}
+
+// stops serves an action that stops another's tasks: those live ones that hold
+// the locks of its items.
+func (a *admission) stops() {
+	m := a.m
+	e := a.event()
+	var found []*Task
+	for i := range a.plan.Items {
+		use := a.use(&a.plan.Items[i])
+		for _, t := range []*Task{use.holder, use.waiting} {
+			if t == nil || t.Action != a.plan.Action.Stops {
+				continue
+			}
+			if !t.Run.Stoppable {
+				refusal := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false", t.ID, t.Module, t.Action)
+				refusal.Task = t.ID
+				m.refuse(a.peer, a.r, refusal)
+				return
+			}
+			found = append(found, t)
+		}
+	}
+	ids := make([]string, len(found))
+	for i, t := range found {
+		ids[i] = t.ID
+	}
+	e.IDs = ids
+	if refusal := m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != ""); refusal != nil && m.failed == nil {
+		m.refuse(a.peer, a.r, refusal)
+		return
+	}
+	m.record(e, nil, nil)
+	for _, t := range found {
+		m.requestStop(t, stopOrder{
+			as: deputy.Stopped, why: "stopped by " + string(a.id.Caller) + " through " + a.plan.Action.Module + "/" + a.plan.Action.Name,
+			caller: a.id.Caller, endUser: a.id.EndUser, rule: a.plan.Rule, graceMS: -1,
+		})
+	}
+	last := m.lastSeq()
+	m.whenDurable(last, func() {
+		m.logAccepted(e, a.plan, ids)
+		m.answer(a.peer, a.r, last, wall.Outcome{Tasks: ids})
+	})
+}
+
+func (m *Monitor) lastSeq() uint64 {
+	if n := len(m.pending); n > 0 {
+		return m.pending[n-1].seq
+	}
+	return m.journal.Durable()
+}
+
+// requestStop records that a task is to be stopped, and does it once that is
+// durable; with a journal that cannot be written it does it at once. Asking
+// again can only shorten the grace period.
+func (m *Monitor) requestStop(t *Task, o stopOrder) {
+	if t.ending || t.Phase == Over {
+		return
+	}
+	if t.StopAs != "" {
+		m.setGrace(t, o.graceMS)
+		if t.sent {
+			m.happen(t, stop)
+		}
+		return
+	}
+	t.graceMS = t.Run.GraceMS
+	m.setGrace(t, o.graceMS)
+	t.began = time.Now()
+	e := &deputy.Event{
+		Type: deputy.StopRequested, Task: t.ID, State: o.as, Reason: o.why, Caller: o.caller, EndUser: o.endUser, Rule: o.rule,
+	}
+	again := stop
+	if o.as == deputy.TimedOut {
+		again = deadline
+	}
+	m.record(e, func() {
+		if !t.sent {
+			t.sent = true
+			m.happen(t, again)
+		}
+	}, nil)
+	t.StopAs, t.StopWhy = o.as, o.why // what is not recorded yet counts all the same: see record
+	if m.failed != nil && !t.sent {
+		t.sent = true
+		m.happen(t, again)
+	}
+}
+
+func (m *Monitor) setGrace(t *Task, ms int64) {
+	if ms >= 0 && ms < t.graceMS {
+		t.graceMS = ms
+	}
+}
+
+// signalTask sends the stop signal to the whole tree, and lets the grace period
+// run. A grace of nothing kills at once.
+func (m *Monitor) signalTask(t *Task) {
+	if t.began.IsZero() { // a stop that an earlier monitor had recorded
+		t.began, t.graceMS = time.Now(), t.Run.GraceMS
+	}
+	if t.graceMS > 0 {
+		sig := unix.Signal(t.Run.Signal)
+		t.receipt.Signalled = true
+		leaf := t.Leaf
+		m.run(func() {
+			if err := m.host.Signal(leaf, sig); err != nil {
+				m.post(func() { m.log.Printf("cannot signal task %s: %v", t.ID, err) })
+			}
+		})
+	}
+	t.grace = m.timers.after(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, graceOver) })
+}
+
+func (m *Monitor) shortenGrace(t *Task) {
+	if t.grace == nil {
+		return // the signal is still to come, with the new period
+	}
+	m.timers.cancel(t.grace)
+	left := time.Until(t.began.Add(time.Duration(t.graceMS) * time.Millisecond))
+	t.grace = m.timers.after(max(0, left), func() { m.happen(t, graceOver) })
+}
+
+// killTask kills all that lives of a task; that nothing does is told by the
+// host's event.
+func (m *Monitor) killTask(t *Task) {
+	leaf, byStop := t.Leaf, t.StopAs != ""
+	t.killing++
+	m.run(func() {
+		killed, err := m.host.Kill(leaf)
+		m.post(func() {
+			if err != nil {
+				m.log.Printf("cannot kill task %s: %v", t.ID, err)
+			}
+			if byStop {
+				t.receipt.Killed += killed
+			} else {
+				t.leftover += killed
+			}
+			t.killing--
+			m.settle(t)
+		})
+	})
+	t.killed = m.timers.after(tellSurvivors, func() { m.tellSurvivors(t) })
+}
+
+// tellSurvivors answers those who wait for a stop when something could not be
+// killed: a process in an uninterruptible sleep, say.
+func (m *Monitor) tellSurvivors(t *Task) {
+	survivors := m.host.Survivors(t.Leaf)
+	if len(survivors) == 0 {
+		return
+	}
+	receipt := t.receipt
+	receipt.TookMS, receipt.Proof, receipt.Survivors = time.Since(t.began).Milliseconds(), m.host.Proof(), survivors
+	m.log.Printf("task %s: %d processes still live %v after they were killed, the first is %d (%s, state %s)",
+		t.ID, len(survivors), tellSurvivors, survivors[0].PID, survivors[0].Comm, survivors[0].State)
+	for _, wait := range t.waiters {
+		wait(m.journal.Durable(), &receipt)
+	}
+	t.waiters = nil
+}

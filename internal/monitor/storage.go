@@ -1,0 +1,277 @@
+package monitor
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/output"
+)
+
+const (
+	storageEvery  = 10 * time.Second
+	expiryEvery   = time.Hour
+	readingTime   = 10 * time.Minute // output younger than this goes only if it is deputy that takes too much
+	lastReserve   = 1.0              // percent of the file system: with less, nothing new is accepted
+	removeAtOnce  = 500              // tasks between two looks at the disk, and in one record
+	expiresMarker = "expires"        // in a task's directory, where its action declares `keep`
+)
+
+// storage keeps what deputy stores within [storage]. All of it but full and
+// used belongs to its own goroutine.
+type storage struct {
+	used atomic.Int64 // bytes of all tasks' directories
+	kick chan struct{}
+	full string // why nothing can be accepted; owned by the loop
+}
+
+// startStorage begins to watch the disk.
+func (m *Monitor) startStorage(ctx context.Context) {
+	k := &keeperOfSpace{m: m, tasks: m.o.Paths.tasks()}
+	m.storage.kick = make(chan struct{}, 1)
+	go k.run(ctx)
+}
+
+// ended counts the output of a task that has ended. A worker calls it.
+func (s *storage) ended(dir string, keepMS int64) {
+	if keepMS > 0 {
+		until := time.Now().Add(time.Duration(keepMS) * time.Millisecond).UTC().Format(time.RFC3339)
+		os.WriteFile(filepath.Join(dir, expiresMarker), []byte(until), 0o640) // without it [storage] keep counts
+	}
+	s.used.Add(sizeOf(dir))
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// sizeOf is what a task's directory takes on the disk, in bytes.
+func sizeOf(dir string) int64 {
+	var sum int64
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		var st unix.Stat_t
+		if unix.Lstat(filepath.Join(dir, entry.Name()), &st) == nil {
+			sum += st.Blocks * 512
+		}
+	}
+	return sum + 4096 // the directory itself
+}
+
+// keeperOfSpace is the goroutine's own.
+type keeperOfSpace struct {
+	m       *Monitor
+	tasks   string
+	expired time.Time // when expiry was last looked at
+}
+
+func (k *keeperOfSpace) run(ctx context.Context) {
+	names, _ := os.ReadDir(k.tasks)
+	for _, name := range names {
+		k.m.storage.used.Add(sizeOf(filepath.Join(k.tasks, name.Name())))
+	}
+	tick := time.NewTicker(storageEvery)
+	defer tick.Stop()
+	for {
+		k.look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-k.m.storage.kick:
+			if !k.pressed() {
+				continue // the common case costs one statfs(2)
+			}
+		}
+	}
+}
+
+// view is what the loop knows and this goroutine needs.
+type view struct {
+	rules    manifest.Storage
+	live     map[string]bool
+	segments []journal.Segment
+}
+
+// ask gets the view from the loop; false when the loop has ended.
+func (k *keeperOfSpace) ask() (view, bool) {
+	ch := make(chan view, 1)
+	k.m.post(func() {
+		v := view{rules: k.m.set.Config.Storage, live: make(map[string]bool, len(k.m.state.Tasks)), segments: k.m.journal.Segments()}
+		for id := range k.m.state.Tasks {
+			v.live[id] = true
+		}
+		ch <- v
+	})
+	select {
+	case v := <-ch:
+		return v, true
+	case <-k.m.over:
+		return view{}, false
+	}
+}
+
+// space is how the file system stands, in bytes.
+type space struct{ total, free, ours int64 }
+
+func (k *keeperOfSpace) measure(segments []journal.Segment) space {
+	var fs unix.Statfs_t
+	if unix.Statfs(k.tasks, &fs) != nil {
+		return space{}
+	}
+	s := space{total: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, ours: k.m.storage.used.Load()}
+	for _, segment := range segments {
+		s.ours += segment.Bytes
+	}
+	return s
+}
+
+func (s space) of(a manifest.Amount) int64 {
+	if a.Percent > 0 {
+		return int64(float64(s.total) * a.Percent / 100)
+	}
+	return a.Bytes
+}
+
+// pressed says, from what it costs nothing to know, whether to look closely.
+func (k *keeperOfSpace) pressed() bool {
+	s := k.measure(nil)
+	rules := k.m.rules.Load()
+	return rules == nil || s.ours > s.of(rules.MaxUse)*9/10 || s.free < s.of(rules.KeepFree)
+}
+
+// look deletes what is too old, then what is too much: the oldest ended tasks'
+// output first, then the oldest segments of the journal.
+func (k *keeperOfSpace) look() {
+	v, ok := k.ask()
+	if !ok {
+		return
+	}
+	s := k.measure(v.segments)
+	overUse, underFree := s.ours > s.of(v.rules.MaxUse), s.free < s.of(v.rules.KeepFree)
+	expire := time.Since(k.expired) > expiryEvery
+	if !overUse && !underFree && !expire {
+		k.tell(s)
+		return
+	}
+	k.expired = time.Now()
+	entries, _ := os.ReadDir(k.tasks) // by name, and a UUIDv7's name is its time
+	var removed []string
+	for _, entry := range entries {
+		id := entry.Name()
+		if v.live[id] {
+			continue
+		}
+		dir := filepath.Join(k.tasks, id)
+		tooMuch := overUse || underFree && time.Since(lastWrite(dir)) > readingTime
+		if !tooMuch && !tooOld(dir, id, v.rules.Keep) {
+			continue
+		}
+		size := sizeOf(dir)
+		if err := output.Remove(dir); err != nil {
+			continue
+		}
+		k.m.storage.used.Add(-size)
+		if removed = append(removed, id); len(removed) == removeAtOnce {
+			k.record(removed)
+			removed = nil
+		}
+		s = k.measure(v.segments)
+		overUse, underFree = s.ours > s.of(v.rules.MaxUse), s.free < s.of(v.rules.KeepFree)
+	}
+	k.record(removed)
+	k.retire(v, overUse)
+	k.tell(k.measure(nil))
+}
+
+// tooOld goes by the directory's own marker, otherwise by the time in the id.
+func tooOld(dir, id string, keep time.Duration) bool {
+	if text, err := os.ReadFile(filepath.Join(dir, expiresMarker)); err == nil {
+		until, err := time.Parse(time.RFC3339, strings.TrimSpace(string(text)))
+		return err == nil && time.Now().After(until)
+	}
+	made, ok := timeOf(id)
+	return ok && keep > 0 && time.Since(made) > keep
+}
+
+// timeOf reads the creation time out of a UUIDv7 (RFC 9562, section 5.7).
+func timeOf(id string) (time.Time, bool) {
+	b, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
+	if err != nil || len(b) != 16 {
+		return time.Time{}, false
+	}
+	var ms int64
+	for _, x := range b[:6] {
+		ms = ms<<8 | int64(x)
+	}
+	return time.UnixMilli(ms), true
+}
+
+func lastWrite(dir string) time.Time {
+	var last time.Time
+	for _, name := range []string{output.Stdout, output.Stderr} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
+}
+
+// record tells the journal, and so the history, whose output is gone.
+func (k *keeperOfSpace) record(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	k.m.post(func() {
+		k.m.record(&deputy.Event{Type: deputy.OutputRemoved, IDs: ids}, nil, nil)
+	})
+}
+
+// retire deletes the journal's oldest segments, when they are too old or when
+// nothing else is left to delete.
+func (k *keeperOfSpace) retire(v view, overUse bool) {
+	n := 0
+	for _, s := range v.segments[:max(0, len(v.segments)-1)] {
+		if v.rules.Keep > 0 && time.Since(s.Time) > v.rules.Keep {
+			n++
+		}
+	}
+	if overUse && n == 0 && len(v.segments) > 1 {
+		n = 1
+	}
+	if n == 0 {
+		return
+	}
+	k.m.post(func() {
+		if k.m.failed != nil {
+			return
+		}
+		if err := k.m.journal.Retire(n); err != nil {
+			k.m.log.Printf("%v", err)
+		}
+	})
+}
+
+// tell lets the loop refuse when there is no room left at all.
+func (k *keeperOfSpace) tell(s space) {
+	full := ""
+	if s.total > 0 && float64(s.free) < float64(s.total)*lastReserve/100 {
+		full = fmt.Sprintf("the file system of %s has only %d MiB left", k.tasks, s.free>>20)
+	}
+	k.m.post(func() {
+		if full != "" && k.m.storage.full == "" {
+			k.m.log.Printf("nothing new is accepted: %s", full)
+		}
+		k.m.storage.full = full
+	})
+}

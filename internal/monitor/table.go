@@ -1,0 +1,128 @@
+package monitor
+
+import "deputy"
+
+// Phase is where a task's process tree stands. It is finer than deputy.State.
+type Phase string
+
+const (
+	Queued   Phase = "queued"   // waits for its lock; nothing was started
+	Starting Phase = "starting" // the intent is recorded; a process may have been born
+	Running  Phase = "running"
+	Stopping Phase = "stopping" // the stop signal was sent, or will be once the process is born
+	Killing  Phase = "killing"  // everything in its tree is being killed
+	Over     Phase = "over"     // nothing lives and the status is known: the end is being recorded
+)
+
+// happening is what may befall a task.
+type happening string
+
+const (
+	begin     happening = "begin"      // its lock is free and the intent to start it is recorded
+	born      happening = "born"       // its first process was started
+	stillborn happening = "stillborn"  // its first process could not be started
+	exited    happening = "exited"     // the first process ended, others of its tree may live
+	emptied   happening = "emptied"    // nothing lives, the first process's status is still to come
+	gone      happening = "gone"       // the later of the two above: the status is known and nothing lives
+	stop      happening = "stop"       // somebody may and wants to stop it; recorded
+	deadline  happening = "deadline"   // its time is up; recorded
+	graceOver happening = "grace over" // the grace period after the stop signal is over
+)
+
+// effect is what the monitor does about it.
+type effect string
+
+const (
+	nothing    effect = ""
+	start      effect = "start"
+	watch      effect = "watch"
+	signal     effect = "signal" // the stop signal, then the grace period
+	shorten    effect = "shorten the grace period"
+	kill       effect = "kill"
+	finish     effect = "finish"     // find the end's state and record it
+	impossible effect = "impossible" // cannot happen: a fault in deputy, logged, the task stays as it is
+)
+
+func phases() []Phase { return []Phase{Queued, Starting, Running, Stopping, Killing, Over} }
+
+func happenings() []happening {
+	return []happening{begin, born, stillborn, exited, emptied, gone, stop, deadline, graceOver}
+}
+
+// transition is the life of a task: one row for each phase, one case for each
+// thing that may happen in it. What is not named cannot happen.
+//
+// A stop that comes while the process is being born leaves the phase Stopping;
+// the signal follows at its birth. What the first process leaves behind when it
+// ends by itself is killed at once; after a stop signal the rest of the tree
+// has the rest of the grace period.
+func transition(p Phase, h happening) (Phase, effect) {
+	switch p {
+	case Queued:
+		switch h {
+		case begin:
+			return Starting, start
+		case stop:
+			return Over, finish
+		}
+	case Starting:
+		switch h {
+		case born:
+			return Running, watch
+		case stillborn:
+			return Over, finish
+		case stop:
+			return Stopping, nothing
+		}
+	case Running:
+		switch h {
+		case exited:
+			return Killing, kill
+		case emptied:
+			return Running, nothing
+		case gone:
+			return Over, finish
+		case stop, deadline:
+			return Stopping, signal
+		}
+	case Stopping:
+		switch h {
+		case born:
+			return Stopping, signal
+		case stillborn, gone:
+			return Over, finish
+		case exited, emptied:
+			return Stopping, nothing
+		case stop:
+			return Stopping, shorten
+		case deadline:
+			return Stopping, nothing
+		case graceOver:
+			return Killing, kill
+		}
+	case Killing:
+		switch h {
+		case gone:
+			return Over, finish
+		case exited, emptied, stop, deadline, graceOver:
+			return Killing, nothing
+		}
+	case Over:
+		switch h {
+		case stop, deadline, graceOver:
+			return Over, nothing
+		}
+	}
+	return p, impossible
+}
+
+// public is the state that a phase is shown as.
+func (p Phase) public() deputy.State {
+	switch p {
+	case Queued, Starting:
+		return deputy.Queued
+	case Running:
+		return deputy.Running
+	}
+	return deputy.Stopping
+}
