@@ -19,6 +19,9 @@ import (
 // param's name ("must be an integer from 1 to 65535, not \"x\""), and never
 // shows a sensitive value.
 func (p *Param) Check(v any) (any, error) {
+	if n, ok := v.(json.Number); ok {
+		v = deputy.Number(n)
+	}
 	typed, err := p.convert(v)
 	if err == nil {
 		err = p.constraints(typed)
@@ -39,9 +42,6 @@ type mismatch struct{ want string }
 func (m mismatch) Error() string { return "must be " + m.want }
 
 func (p *Param) convert(v any) (any, error) {
-	if n, ok := v.(json.Number); ok {
-		v = deputy.Number(n)
-	}
 	switch p.Type {
 	case "string":
 		switch v := v.(type) {
@@ -109,7 +109,10 @@ func (p *Param) list(list []any) (any, error) {
 			return nil, fmt.Errorf("has a wrong item %d: it %w", i+1, err)
 		}
 		typed[i] = value
-		if first, double := seen[key(value)]; double && p.Unique {
+		if !p.Unique {
+			continue
+		}
+		if first, double := seen[key(value)]; double {
 			return nil, fmt.Errorf("must not have an item twice: items %d and %d are equal", first, i+1)
 		}
 		seen[key(value)] = i + 1
@@ -192,7 +195,10 @@ func CheckAll(params map[string]*Param, values map[string]any) (map[string]any, 
 			if near := Nearest(name, sortedNames(params)); near != "" {
 				detail += fmt.Sprintf("; did you mean %s?", near)
 			}
-			wrong = append(wrong, deputy.ParamError{Param: clip(name), Detail: detail})
+			if strings.ContainsFunc(name, breaksLine) || len(name) > 63 {
+				name = clip(name)
+			}
+			wrong = append(wrong, deputy.ParamError{Param: name, Detail: detail})
 		}
 	}
 	slices.SortStableFunc(wrong, func(a, b deputy.ParamError) int { return strings.Compare(a.Param, b.Param) })

@@ -112,6 +112,9 @@ func show(v any) string {
 	case deputy.Text:
 		return clip(string(v))
 	case deputy.Number:
+		if !jsonNumber.MatchString(string(v)) {
+			return clip(string(v))
+		}
 		return fmt.Sprintf("%.40s", string(v))
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
@@ -157,10 +160,10 @@ func clip(s string) string {
 // Nearest gives the known word that a writer of word most likely meant, "" if
 // none is near.
 func Nearest(word string, known []string) string {
-	best, least := "", 1+len(word)/3
+	best, most := "", min(2, len(word)/2)
 	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= min(least, 2) {
-			best, least = k, d-1
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= most {
+			best, most = k, d-1
 		}
 	}
 	return best

@@ -38,9 +38,9 @@ func (p *Param) hasFormat(format, s string) bool {
 		return isEmail(s)
 	case "uuid": // RFC 9562
 		return uuidText.MatchString(s)
-	case "date-time": // RFC 3339, strictly
-		var t time.Time
-		return t.UnmarshalText([]byte(s)) == nil
+	case "date-time": // RFC 3339; time.Parse alone also takes "T5:04" and ",5"
+		_, err := time.Parse(time.RFC3339, s)
+		return err == nil && dateTimeText.MatchString(s)
 	case "duration":
 		return durationText.MatchString(s)
 	case "bytes":
@@ -51,7 +51,10 @@ func (p *Param) hasFormat(format, s string) bool {
 	return false
 }
 
-var uuidText = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+var (
+	uuidText     = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	dateTimeText = regexp.MustCompile(`^[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9:]{5})$`)
+)
 
 // beneath is what every path beneath a directory begins with.
 func beneath(directory string) string { return strings.TrimSuffix(directory, "/") + "/" }

@@ -82,14 +82,19 @@ func parseElements(list any, inGroup bool) ([]element, error) {
 }
 
 func parseElement(s string) (element, error) {
+	e := element{}
 	if name, ok := strings.CutSuffix(s, "...}"); ok && strings.HasPrefix(name, "{") && paramName.MatchString(name[1:]) {
-		return element{spread: name[1:]}, nil
+		e.spread = name[1:]
+	} else {
+		var err error
+		if e.text, err = ParseText(s); err != nil {
+			return element{}, err
+		}
 	}
-	t, err := ParseText(s)
-	if err == nil && slices.Contains(t.Names(), AllParams) {
+	if e.spread == AllParams || e.text != nil && slices.Contains(e.text.Names(), AllParams) {
 		return element{}, fmt.Errorf("{%s} can stand in stdin alone", AllParams)
 	}
-	return element{text: t}, err
+	return e, nil
 }
 
 // parseGroup refuses a group that names no param: it could never be left out.
