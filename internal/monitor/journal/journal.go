@@ -1,0 +1,196 @@
+// Package journal is the monitor's append-only, hash-chained record of all that
+// was asked, decided and done.
+//
+// It is a folder of segments, each a file of JSON lines that is named by the
+// number of its first record. A record is one deputy.Event and begins
+//
+//	{"seq":N,"prev":"HEX","time":"…","type":"…"
+//
+// where prev is the SHA-256 of the whole line before it, without its newline;
+// only record 1 has none. Numbers rise by one from line to line and from file to
+// file without a gap. Each segment begins with a checkpoint of all live state.
+//
+// A segment ends where the next one begins. What stands in its file behind that
+// point was left by a failed write, was never acknowledged, and is no part of
+// the journal; the checkpoint of the next segment then says so (from, to).
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"deputy"
+)
+
+// Format is the version of the records that this package writes, and the newest
+// that it reads.
+const Format = 1
+
+const (
+	defaultSegmentSize = 64 << 20 // bytes
+	tailSize           = 4 << 20  // bytes of newest records kept in memory for readers
+)
+
+var errClosed = errors.New("journal is closed")
+
+// Options are what the journal needs from its owner; every one has a default.
+type Options struct {
+	// SegmentSize is how many bytes follow a checkpoint before the next segment
+	// begins; 64 MiB by default.
+	SegmentSize int64
+
+	// Now is the clock; time.Now by default.
+	Now func() time.Time
+
+	// Checkpoint gives the first record of a new segment, with Files, Policy and
+	// Checkpoint filled in. It is called inside Append (and Retire, Resume) and
+	// must not call them. The state that it describes must not yet hold what the
+	// record being appended brings: that one follows it.
+	Checkpoint func() *deputy.Event
+
+	// Notify is called after every change of Durable or Err, by the goroutine
+	// that writes: it must not block, nor call Flush or Close.
+	Notify func()
+}
+
+// Journal appends to one folder, which it holds locked. Append, Resume, Retire
+// and Close belong to one goroutine; the other methods are for any.
+type Journal struct {
+	dir     string
+	options Options
+	lock    *os.File
+
+	// Of the appending goroutine.
+	seq     uint64        // number of the last record appended
+	prev    digest        // its hash
+	segment uint64        // first record of the segment being appended to; 0: none
+	room    int64         // bytes until the next segment; <= 0: it is due
+	lost    uint64        // highest number given to a record that a failed write took; see Resume
+	line    *bytes.Buffer // the record being encoded
+	encoder *json.Encoder // writes into line
+
+	// Of the writing goroutine.
+	live *os.File // the file of the last of segments; nil: none, or it failed
+
+	mu       sync.Mutex
+	wake     sync.Cond // for the writer: pending or closing changed
+	settled  sync.Cond // for Flush: durable or err changed
+	pending  []batch   // appended, not yet taken by the writer
+	spare    []byte    // the buffer that the writer gave back
+	hold     bool      // the writer waits until more is appended: it must be one batch
+	closing  bool
+	appended uint64 // last record in pending or taken
+	durable  uint64 // last record known to be on disk
+	head     digest // its hash
+	err      error
+	segments []Segment // oldest first; only what is durable
+	tail     tail
+	stopped  chan struct{} // closed when the writer has ended
+}
+
+// Open locks dir (made if missing, mode 0700), verifies its last segment, cuts
+// off what a crash left of a record that was being written, and gives what there
+// is to replay. A journal that holds a damaged record, or one of a newer format,
+// is refused with its place and the remedy.
+func Open(dir string, o Options) (*Journal, *Recovered, error) {
+	j, r, err := open(dir, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot open journal: %w", err)
+	}
+	return j, r, nil
+}
+
+func open(dir string, o Options) (*Journal, *Recovered, error) {
+	if o.SegmentSize <= 0 {
+		o.SegmentSize = defaultSegmentSize
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Checkpoint == nil {
+		o.Checkpoint = func() *deputy.Event { return new(deputy.Event) }
+	}
+	if o.Notify == nil {
+		o.Notify = func() {}
+	}
+	dir = filepath.Clean(dir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	if err := syncDir(filepath.Dir(dir)); err != nil {
+		return nil, nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	j := &Journal{dir: dir, options: o, lock: lock, line: new(bytes.Buffer), stopped: make(chan struct{})}
+	j.wake.L, j.settled.L = &j.mu, &j.mu
+	j.encoder = json.NewEncoder(j.line)
+	j.encoder.SetEscapeHTML(false)
+	r, err := j.recover()
+	if err != nil {
+		lock.Close()
+		return nil, nil, err
+	}
+	go j.write()
+	return j, r, nil
+}
+
+// Durable is the number of the last record that is on disk, with all before it.
+func (j *Journal) Durable() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable
+}
+
+// Err is not nil once a write or sync has failed: nothing after Durable is
+// acknowledged any more, until Resume. Read Err before Durable: then Durable is
+// final, and what lies behind it is lost.
+func (j *Journal) Err() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+// Segments lists what is durable, oldest first; the last one is live.
+func (j *Journal) Segments() []Segment {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.segments)
+}
+
+// Flush waits until everything appended before it is durable.
+func (j *Journal) Flush() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for target := j.appended; j.err == nil && j.durable < target; {
+		j.settled.Wait()
+	}
+	return j.err
+}
+
+// Close makes durable what was appended, and unlocks the folder. Nothing may be
+// appended after it.
+func (j *Journal) Close() error {
+	err := j.Flush()
+	j.mu.Lock()
+	j.closing = true
+	if j.err == nil {
+		j.err = errClosed
+	}
+	j.wake.Signal()
+	j.mu.Unlock()
+	<-j.stopped
+	if j.live != nil {
+		err = errors.Join(err, j.live.Close())
+	}
+	return errors.Join(err, j.lock.Close())
+}
