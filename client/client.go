@@ -1,0 +1,82 @@
+// Package client asks a deputy daemon over its HTTP API on a Unix socket.
+//
+// A Client that has never been answered fails at once; one that has been
+// answered takes a lost connection for a restart of the server and tries again
+// for up to Patience, wherever asking twice is the same as asking once.
+package client
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Client asks one daemon. It may be used by many goroutines at once.
+type Client struct {
+	// Patience is how long a request is tried again after the connection of a
+	// server that had answered before was lost. Set it before the first use.
+	Patience time.Duration
+
+	http     *http.Client
+	answered atomic.Bool
+
+	mu      sync.Mutex
+	sockets []string // places to try; just the one in use once a connection was made
+}
+
+// New gives a client of the daemon that listens on the first of these Unix
+// sockets that can be connected. From then on it keeps to that one. Nothing is
+// connected yet.
+func New(sockets ...string) *Client {
+	c := &Client{Patience: 30 * time.Second, sockets: sockets}
+	c.http = &http.Client{
+		Transport: &http.Transport{
+			DialContext:           c.dial,
+			DisableCompression:    true,
+			MaxIdleConnsPerHost:   8,
+			IdleConnTimeout:       time.Minute,
+			ExpectContinueTimeout: time.Second,
+		},
+		// The API has no redirects: one would lead to someone else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
+}
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Socket gives the socket in use, or "" before the first connection.
+func (c *Client) Socket() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.sockets) != 1 {
+		return ""
+	}
+	return c.sockets[0]
+}
+
+// dial connects to the first socket that answers and keeps to it, so that a
+// daemon that restarts is never mistaken for another one further down the list.
+func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	c.mu.Lock()
+	sockets := c.sockets
+	c.mu.Unlock()
+
+	var dialer net.Dialer
+	failed := &UnreachableError{}
+	for _, socket := range sockets {
+		conn, err := dialer.DialContext(ctx, "unix", socket)
+		if err == nil {
+			c.mu.Lock()
+			c.sockets = []string{socket}
+			c.mu.Unlock()
+			return conn, nil
+		}
+		failed.Tried = append(failed.Tried, Place{socket, reason(err)})
+	}
+	return nil, failed
+}

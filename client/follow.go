@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"deputy"
+)
+
+// The names of a task's outputs.
+const (
+	Stdout = "stdout"
+	Stderr = "stderr"
+)
+
+// GapWriter is a writer that is told which bytes [from, to) are gone, at the
+// place where they would have come. Other writers are not told.
+type GapWriter interface {
+	io.Writer
+	Gap(from, to int64) error
+}
+
+// Follow writes a task's output to w from a byte offset on, until the task has
+// ended. It gives the offset after the last byte written: with that offset a
+// Follow that broke off can be resumed.
+func (c *Client) Follow(ctx context.Context, id, stream string, offset int64, w io.Writer) (int64, error) {
+	r := reader{c: c, id: id, stream: stream, offset: offset, w: w}
+	return r.run(ctx, pollTime, func(more bool, s deputy.State) bool { return !more && s.Ended() })
+}
+
+// Read writes the bytes of a task's output that exist now, as Follow does.
+func (c *Client) Read(ctx context.Context, id, stream string, offset int64, w io.Writer) (int64, error) {
+	r := reader{c: c, id: id, stream: stream, offset: offset, w: w}
+	return r.run(ctx, 0, func(more bool, _ deputy.State) bool { return !more })
+}
+
+// reader copies one output by long-polls. Each answer names the offset after
+// it, so a lost connection costs nothing but the asking again.
+type reader struct {
+	c          *Client
+	id, stream string
+	offset     int64 // of the next byte wanted
+	w          io.Writer
+	retry      backoff
+}
+
+// run polls until done says so of an answer: whether it moved the offset, and
+// the task's state when it was given.
+func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, deputy.State) bool) (int64, error) {
+	for {
+		from := r.offset
+		state, err := r.poll(ctx, wait)
+		if r.offset > from {
+			r.retry.reset()
+		}
+		var lost *LostError
+		switch {
+		case err == nil && done(r.offset > from, state):
+			return r.offset, nil
+		case err == nil:
+			continue
+		case !errors.As(err, &lost) || !r.retry.pause(ctx, r.c.Patience):
+			return r.offset, err
+		}
+	}
+}
+
+// poll asks once and copies the answer.
+func (r *reader) poll(ctx context.Context, wait time.Duration) (deputy.State, error) {
+	req := get("v1", "tasks", r.id, r.stream)
+	req.query = map[string][]string{"offset": {strconv.FormatInt(r.offset, 10)}, "wait": {"0"}}
+	if wait > 0 {
+		req.wait = wait
+		delete(req.query, "wait")
+	}
+	resp, err := r.c.do(ctx, req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if err := r.copy(ctx, resp); err != nil {
+		return "", err
+	}
+	return deputy.State(resp.Header.Get("Deputy-State")), nil
+}
+
+// copy writes the answer's bytes, and tells of a gap at its place among them.
+func (r *reader) copy(ctx context.Context, resp *http.Response) error {
+	next, err := strconv.ParseInt(resp.Header.Get("Deputy-Next-Offset"), 10, 64)
+	if err != nil {
+		return fmt.Errorf("cannot read the daemon's answer: Deputy-Next-Offset: %w", err)
+	}
+	from, to, ok, err := gap(resp.Header)
+	if err != nil {
+		return err
+	}
+	if from = max(from, r.offset); ok && from < min(to, next) {
+		if err := r.bytes(ctx, resp.Body, from); err != nil {
+			return err
+		}
+		if g, told := r.w.(GapWriter); told {
+			if err := g.Gap(from, min(to, next)); err != nil {
+				return err
+			}
+		}
+		r.offset = min(to, next)
+	}
+	return r.bytes(ctx, resp.Body, next)
+}
+
+// bytes copies up to the offset end.
+func (r *reader) bytes(ctx context.Context, src io.Reader, end int64) error {
+	if end <= r.offset {
+		return nil
+	}
+	written := &writeErr{w: r.w}
+	n, err := io.CopyN(written, src, end-r.offset)
+	r.offset += n
+	switch {
+	case written.err != nil:
+		return written.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &LostError{err}
+	}
+	return nil
+}
+
+// writeErr keeps what w failed with apart from what reading failed with: only
+// the latter is worth another attempt.
+type writeErr struct {
+	w   io.Writer
+	err error
+}
+
+func (w *writeErr) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.err = err
+	return n, err
+}
+
+// gap reads "Deputy-Gap: FIRST-LAST" (both inclusive) as [from, to).
+func gap(h http.Header) (from, to int64, ok bool, err error) {
+	text := h.Get("Deputy-Gap")
+	if text == "" {
+		return 0, 0, false, nil
+	}
+	first, last, _ := strings.Cut(text, "-")
+	from, err1 := strconv.ParseInt(first, 10, 64)
+	to, err2 := strconv.ParseInt(last, 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, 0, false, fmt.Errorf("cannot read the daemon's answer: Deputy-Gap %q: %w", text, err)
+	}
+	return from, to + 1, true, nil
+}

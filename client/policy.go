@@ -1,0 +1,83 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"deputy"
+)
+
+// Actions gives all actions that this caller may use.
+func (c *Client) Actions(ctx context.Context) ([]deputy.ActionInfo, error) {
+	var answer struct{ Actions []deputy.ActionInfo }
+	_, err := c.ask(ctx, get("v1", "actions"), &answer)
+	return answer.Actions, err
+}
+
+// Action gives one action.
+func (c *Client) Action(ctx context.Context, module, action string) (*deputy.ActionInfo, error) {
+	a := &deputy.ActionInfo{}
+	if _, err := c.ask(ctx, get("v1", "actions", module, action), a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Explain says whether this caller may have an action with these values (as
+// in Call), and to those who may know it what would run. It runs nothing. An
+// auditor may ask for another caller.
+func (c *Client) Explain(ctx context.Context, module, action string, params any, as deputy.Caller) (*deputy.Explanation, error) {
+	body, err := encode(params)
+	if err != nil {
+		return nil, err
+	}
+	r := request{
+		method: http.MethodPost,
+		path:   []string{"v1", "explain", module, action},
+		header: jsonHeader(),
+		body:   body,
+	}
+	if as != "" {
+		r.query = url.Values{"as": {string(as)}}
+	}
+	answer := &deputy.Explanation{}
+	if _, err := c.ask(ctx, r, answer); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// Reload has the daemon read its policy again, and gives the digest of the one
+// now in force. A policy with mistakes is an *Error with status 422; the old
+// one then stays.
+func (c *Client) Reload(ctx context.Context) (digest string, err error) {
+	var answer struct{ Digest string }
+	_, err = c.ask(ctx, request{method: http.MethodPost, path: []string{"v1", "reload"}}, &answer)
+	return answer.Digest, err
+}
+
+// Health is what the daemon says of itself to anybody. All but the first two
+// may be missing.
+type Health struct {
+	Status    string          `json:"status"`
+	Version   string          `json:"version"`
+	Proof     string          `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
+	Weakness  string          `json:"weakness"` // which promise is weaker here, and the remedy
+	StateDir  string          `json:"state_dir"`
+	ConfigDir string          `json:"config_dir"`
+	Policy    string          `json:"policy"` // digest of the policy in force
+	Raw       json.RawMessage `json:"-"`
+}
+
+// Health asks whether the daemon is there.
+func (c *Client) Health(ctx context.Context) (*Health, error) {
+	h := &Health{}
+	var raw json.RawMessage
+	if _, err := c.ask(ctx, get("healthz"), &raw); err != nil {
+		return nil, err
+	}
+	h.Raw = raw
+	return h, decode(raw, h)
+}

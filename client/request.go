@@ -1,0 +1,221 @@
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// answerTime is how long an answer may take beyond the time it was asked to
+// wait. A socket whose server is down still accepts: its backlog waits.
+const answerTime = 30 * time.Second
+
+// maxAnswer is the longest JSON answer that is read, in bytes.
+const maxAnswer = 256 << 20
+
+// request is one question, in a form that can be sent again.
+type request struct {
+	method string
+	path   []string // joined with "/" after escaping each
+	query  url.Values
+	header http.Header
+	body   []byte
+	wait   time.Duration // the answer is held this long at most
+	limit  time.Duration // how long an answer may take; 0: wait and answerTime
+	once   bool          // asking twice is not the same as asking once
+}
+
+func get(path ...string) request { return request{method: http.MethodGet, path: path} }
+
+// url gives the request's target. The host is a placeholder: on the Unix
+// socket it is ignored.
+func (r request) url() string {
+	u := "http://deputy"
+	for _, p := range r.path {
+		u += "/" + url.PathEscape(p)
+	}
+	query := r.query
+	if r.wait > 0 {
+		query = url.Values{"wait": {seconds(r.wait)}}
+		for k, v := range r.query {
+			query[k] = v
+		}
+	}
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	return u
+}
+
+// seconds writes d in whole seconds, rounded up so that a wait is never cut to none.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// do sends r and gives the answer, or the refusal as an error. While asking
+// again is harmless a lost connection is tried again for c.Patience.
+func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	var retry backoff
+	for {
+		resp, err := c.send(ctx, r)
+		if err == nil || !c.mayRetry(r, err) {
+			return resp, err
+		}
+		if !retry.pause(ctx, c.Patience) {
+			return nil, err
+		}
+	}
+}
+
+// mayRetry says whether err is a server that went away, and asking again is
+// harmless. That nothing could be connected is always harmless, but only a
+// daemon that has been there before is worth waiting for.
+func (c *Client) mayRetry(r request, err error) bool {
+	var unreachable *UnreachableError
+	var lost *LostError
+	switch {
+	case !c.answered.Load():
+		return false
+	case errors.As(err, &unreachable):
+		return true
+	}
+	return errors.As(err, &lost) && !r.once
+}
+
+// send makes one attempt. A status of 300 and above is an *Error.
+func (c *Client) send(parent context.Context, r request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(parent)
+	limit := cmp.Or(r.limit, r.wait+answerTime)
+	timer := time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("no answer within %s", limit))
+	})
+	req, err := http.NewRequestWithContext(ctx, r.method, r.url(), bytes.NewReader(r.body))
+	if err != nil {
+		cancel(nil)
+		return nil, fmt.Errorf("cannot ask deputy: %w", err)
+	}
+	for k, v := range r.header {
+		req.Header[k] = v
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		timer.Stop()
+		defer cancel(nil)
+		return nil, explainSend(parent, ctx, err)
+	}
+	if !timer.Stop() { // it ran out just now, and took the body with it
+		resp.Body.Close()
+		return nil, &LostError{context.Cause(ctx)}
+	}
+	c.answered.Store(true)
+	resp.Body = &body{resp.Body, cancel}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, refusal(resp)
+	}
+	return resp, nil
+}
+
+// explainSend says why nothing was answered: the caller gave up, nothing could
+// be connected, or a connection was lost.
+func explainSend(parent, ctx context.Context, err error) error {
+	if parent.Err() != nil {
+		return parent.Err()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return &LostError{cause}
+	}
+	var unreachable *UnreachableError
+	if errors.As(err, &unreachable) {
+		return unreachable
+	}
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return &LostError{err}
+}
+
+// body releases the request's context with the answer.
+type body struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
+}
+
+// ask sends r and decodes the JSON answer into v. An answer that breaks off is
+// asked for again, like one that never came.
+func (c *Client) ask(ctx context.Context, r request, v any) (*http.Response, error) {
+	var retry backoff
+	for {
+		resp, err := c.do(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		resp.Body.Close()
+		if err == nil {
+			return resp, decode(text, v)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if r.once || !retry.pause(ctx, c.Patience) {
+			return nil, &LostError{err}
+		}
+	}
+}
+
+// decode keeps numbers as they were written: an int64 does not fit a float64.
+func decode(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("cannot read the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+// backoff spaces attempts out, from 20 ms to half a second. The zero value is
+// ready, and counts from the first failure.
+type backoff struct {
+	since time.Time
+	next  time.Duration
+}
+
+// pause waits before the next attempt. It is false when patience or ctx is at
+// its end.
+func (b *backoff) pause(ctx context.Context, patience time.Duration) bool {
+	now := time.Now()
+	if b.since.IsZero() {
+		b.since, b.next = now, 20*time.Millisecond
+	}
+	if now.Sub(b.since) >= patience {
+		return false
+	}
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	b.next = min(2*b.next, 500*time.Millisecond)
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reset begins anew: something arrived.
+func (b *backoff) reset() { *b = backoff{} }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"deputy"
+)
+
+func newActions(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "actions [MODULE [ACTION]]",
+		Short: "List the actions that you may ask for, and their params",
+		Long: `List the actions that you may ask for, and their params.
+
+A param in brackets may be left out; "…" marks one that takes several values.
+With one action its params are told one by one. --json prints their JSON Schemas.`,
+		Example: `  deputy actions
+  deputy actions portscan scan
+  deputy actions portscan scan --json`,
+		Annotations:       map[string]string{exitStatus: plainStatus},
+		Args:              atMost(2, "at most a module and an action"),
+		ValidArgsFunction: a.completeCall,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return actionsVerb(cmd.Context(), a, args)
+		},
+	}
+}
+
+func actionsVerb(ctx context.Context, a *app, args []string) error {
+	c := a.connect()
+	if len(args) == 2 {
+		one, err := c.Action(ctx, args[0], args[1])
+		if err != nil {
+			return err
+		}
+		return a.showAction(one)
+	}
+	all, err := c.Actions(ctx)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		all = slices.DeleteFunc(all, func(i deputy.ActionInfo) bool { return i.Module != args[0] })
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"actions": append([]deputy.ActionInfo{}, all...)})
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(a.err, "deputy: there is no action that you may ask for; an administrator grants one with a rule")
+		return nil
+	}
+	return a.actionTable(all)
+}
+
+func (a *app) actionTable(all []deputy.ActionInfo) error {
+	var rows [][]cell
+	for _, i := range all {
+		s, err := readSchema(&i)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, []cell{
+			{i.Module, ""}, {i.Action, bold}, {s.usage(), ""}, {i.Description, faint},
+		})
+	}
+	a.table([]string{"MODULE", "ACTION", "PARAMS", "DESCRIPTION"}, rows)
+	return nil
+}
+
+// names lists the params: those that must be given first, each by its name.
+func (s *schema) names() []string {
+	rest := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Properties)), s.required)
+	return append(slices.Sorted(slices.Values(s.Required)), rest...)
+}
+
+func (s *schema) required(name string) bool { return slices.Contains(s.Required, name) }
+
+// usage writes the params as one would type them: "host=… [ports=…]…".
+func (s *schema) usage() string {
+	var words []string
+	for _, name := range s.names() {
+		word := name + "=" + strings.ToUpper(kindOf(s.Properties[name]))
+		if s.Properties[name].Type == "array" {
+			word += "…"
+		}
+		if !s.required(name) {
+			word = "[" + word + "]"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
+}
+
+// kindOf gives the type of one value: of an item, where there may be several.
+func kindOf(s schema) string {
+	if s.Type == "array" && s.Items != nil {
+		return s.Items.Type
+	}
+	return s.Type
+}
+
+func (a *app) showAction(i *deputy.ActionInfo) error {
+	if a.json {
+		return a.printJSON(i)
+	}
+	s, err := readSchema(i)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.out, strings.TrimSpace("deputy run "+i.Module+" "+i.Action+" "+s.usage()))
+	if i.Description != "" {
+		fmt.Fprintln(a.out, printable(i.Description))
+	}
+	for _, name := range s.names() {
+		fmt.Fprintf(a.out, "  %-16s %s\n", name, s.Properties[name].words(s.required(name)))
+	}
+	return nil
+}
+
+// words says what one param is: "list of integer, required: the targets".
+func (s schema) words(required bool) string {
+	text := s.Type
+	if s.Type == "array" {
+		text = "list of " + kindOf(s)
+	}
+	if len(s.Enum) > 0 {
+		var values []string
+		for _, v := range s.Enum {
+			values = append(values, valueWords(v))
+		}
+		text += ", one of " + strings.Join(values, ", ")
+	}
+	switch {
+	case s.Default != nil:
+		text += ", otherwise " + valueWords(s.Default)
+	case !required:
+		text += ", may be left out"
+	}
+	if s.Description != "" {
+		text += ": " + printable(s.Description)
+	}
+	return text
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"os/user"
+	"strconv"
+	"strings"
+
+	"deputy"
+)
+
+// caller reads whom a person names: "uid:33", "key:panel", a number, or the
+// name of a user of this machine. "" is nobody in particular.
+func caller(text string) (deputy.Caller, error) {
+	if text == "" || strings.Contains(text, ":") {
+		return deputy.Caller(text), nil
+	}
+	if uid, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return deputy.UIDCaller(uint32(uid)), nil
+	}
+	u, err := user.Lookup(text)
+	if err != nil {
+		return "", usage("there is no user %q; write a user's name, uid:N or key:NAME", text)
+	}
+	return deputy.Caller("uid:" + u.Uid), nil
+}

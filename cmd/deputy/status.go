@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"deputy/client"
+)
+
+func newStatus(a *app) *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say whether deputy answers, its version, and which promise is weaker here",
+		Long: `Say whether deputy answers, its version, and which promise is weaker here.
+
+With --timeout it keeps asking until the daemon answers, at most that long: for
+scripts that have just started it.`,
+		Example: `  deputy status
+  deputy up & deputy status --timeout 10s`,
+		Annotations: map[string]string{exitStatus: `0    it answers
+1    it does not; stderr says where it was looked for
+2    the command line is wrong`},
+		Args: exactly(0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return statusVerb(cmd.Context(), a, timeout)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "keep asking for at most this `TIME` (like 10s)")
+	return cmd
+}
+
+// healthTime is how long one answer may take; healthEvery is the pause between
+// two attempts.
+const (
+	healthTime  = 5 * time.Second
+	healthEvery = 50 * time.Millisecond
+)
+
+func statusVerb(ctx context.Context, a *app, timeout time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, max(timeout, healthTime))
+	defer cancel()
+	deadline := time.Now().Add(timeout)
+	for {
+		c := a.connect()
+		h, err := c.Health(limited)
+		if err == nil {
+			return a.printHealth(c.Socket(), h)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("deputy does not answer: its socket is there, but its server is not; see its log")
+		}
+		if time.Now().Add(healthEvery).After(deadline) {
+			return err
+		}
+		time.Sleep(healthEvery)
+	}
+}
+
+func (a *app) printHealth(socket string, h *client.Health) error {
+	if a.json {
+		return a.printJSON(h.Raw)
+	}
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(a.out, "%-10s %s\n", name, printable(value))
+		}
+	}
+	line("status", h.Status)
+	line("version", h.Version)
+	line("socket", socket)
+	line("config", h.ConfigDir)
+	line("state", h.StateDir)
+	line("policy", h.Policy)
+	line("proof", proofWords(h.Proof))
+	line("weaker", h.Weakness)
+	return nil
+}
+
+// proofWords says what "nothing lives" rests on.
+func proofWords(proof string) string {
+	switch proof {
+	case "cgroup":
+		return "cgroup: each task has its own, and a stop waits until it is empty"
+	case "subreaper":
+		return "subreaper: a process above each task ends what it leaves"
+	}
+	return proof
+}

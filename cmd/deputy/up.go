@@ -1,0 +1,125 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// home is where a deputy of one's own lives.
+type home struct{ config, state, socket string }
+
+func newUp(a *app) *cobra.Command {
+	h := &home{}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run a deputy of your own here: no root, no file needed",
+		Long: `Run a deputy of your own here: no root, no file needed.
+
+Everything runs as you. Without --config it uses the examples that ship inside,
+which allow you alone. Ctrl-C stops every task, leaves none behind, and ends.
+With --state its socket is in that directory, so name it to the other verbs with
+--socket or DEPUTY_SOCKET; otherwise they find it by themselves.`,
+		Example: `  deputy up
+  deputy up --config ./deputy --state ./state
+  systemd-run --user --scope -p Delegate=yes deputy up`,
+		Annotations: map[string]string{exitStatus: `0    it was ended by Ctrl-C or SIGTERM, and nothing is left
+1    it could not start; stderr says why
+2    the command line is wrong`},
+		Args: exactly(0, "no argument"),
+		RunE: func(*cobra.Command, []string) error { return upVerb(a, h) },
+	}
+	cmd.Flags().StringVar(&h.config, "config", "", "`DIR` with deputy.toml, modules.d, allow.d and keys")
+	cmd.Flags().StringVar(&h.state, "state", "", "`DIR` for the journal and the tasks' output")
+	return cmd
+}
+
+// upVerb becomes deputyd: same process, so that whoever started it can end it.
+func upVerb(a *app, h *home) error {
+	daemon, err := findDaemon()
+	if err != nil {
+		return err
+	}
+	examples := h.config == ""
+	if err := a.settle(h); err != nil {
+		return err
+	}
+	if examples {
+		if err := writeExamples(h.config, filepath.Dir(daemon)); err != nil {
+			return err
+		}
+	}
+	which := "from " + h.config
+	if examples {
+		which = "the examples that ship inside, written to " + h.config
+	}
+	fmt.Fprintf(a.err, "deputy: runs as you (uid %d) until Ctrl-C, which stops every task\n"+
+		"  actions  %s\n  state    %s\n  socket   %s\n", a.uid, which, h.state, h.socket)
+	err = syscall.Exec(daemon, h.command(daemon), os.Environ())
+	return fmt.Errorf("cannot execute %s: %w", daemon, err)
+}
+
+func (h *home) command(daemon string) []string {
+	return []string{daemon, "--up", "--config", h.config, "--state", h.state, "--socket", h.socket}
+}
+
+// settle fills in what was not named and makes the directories, for their
+// owner alone: they hold what tasks write.
+func (a *app) settle(h *home) error {
+	dirs := []*string{&h.state}
+	h.socket = a.socket
+	switch runtime := a.getenv("XDG_RUNTIME_DIR"); {
+	case h.socket != "":
+	case h.state == "" && runtime != "":
+		h.socket = filepath.Join(runtime, "deputy", "deputy.sock")
+	}
+	if h.state == "" {
+		base := a.getenv("XDG_STATE_HOME")
+		if base == "" {
+			base = filepath.Join(cmp.Or(a.getenv("HOME"), "/"), ".local", "state")
+		}
+		h.state = filepath.Join(base, "deputy")
+	}
+	h.socket = cmp.Or(h.socket, filepath.Join(h.state, "deputy.sock"))
+	h.config = cmp.Or(h.config, filepath.Join(h.state, "examples"))
+	for _, path := range append(dirs, &h.socket, &h.config) {
+		whole, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("cannot find %s: %w", *path, err)
+		}
+		*path = whole
+	}
+	for _, dir := range []string{h.state, filepath.Dir(h.socket)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("cannot make a directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// findDaemon looks for deputyd beside this program, then in PATH.
+func findDaemon() (string, error) {
+	self, err := os.Executable()
+	if err == nil {
+		if self, err = filepath.EvalSymlinks(self); err == nil {
+			beside := filepath.Join(filepath.Dir(self), "deputyd")
+			if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
+				return beside, nil
+			}
+		}
+	}
+	found, err := exec.LookPath("deputyd")
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", fmt.Errorf("cannot find deputyd: it is neither beside %s nor in PATH; install all of deputy's programs together", self)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot find deputyd: %w", err)
+	}
+	return filepath.Abs(found)
+}
