@@ -59,7 +59,6 @@ func TestFailedWriteAndResume(t *testing.T) {
 	size := uint64(len(good["00000000000000000001.jsonl"]))
 
 	limitFiles(t, size+700) // one more record, and half of another
-	j.options.Now()
 	for i := range 5 {
 		j.Append(accepted(i)) // 5 to 9
 	}

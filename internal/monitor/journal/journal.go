@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,11 +122,10 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 		o.Notify = func() {}
 	}
 	dir = filepath.Clean(dir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, err
-	}
-	if err := syncDir(filepath.Dir(dir)); err != nil {
-		return nil, nil, err
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err = errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
+			return nil, nil, err
+		}
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
