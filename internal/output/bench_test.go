@@ -1,0 +1,94 @@
+package output
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// BenchmarkWriter is how fast a real process writes to its output with and
+// without a Capper, in turns on the same file system. ratio is the throughput
+// under the Capper by that without: at least 0.98 below the cap and 0.90 while
+// holes are punched.
+func BenchmarkWriter(b *testing.B) {
+	for _, c := range []struct {
+		name         string
+		total, limit int64
+		chunk        int
+	}{
+		{"below_cap/64KiB", 256 << 20, 1 << 30, 64 << 10},
+		{"below_cap/100B", 32 << 20, 1 << 30, 100},
+		{"punching/64KiB", 1 << 30, 16 << 20, 64 << 10},
+		{"punching/100B", 64 << 20, 1 << 20, 100},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			// The best of each, for what else the machine does only slows.
+			plain, capped := time.Hour, time.Hour
+			for b.Loop() {
+				plain = min(plain, writeOnce(b, c.total, -1, c.chunk))
+				capped = min(capped, writeOnce(b, c.total, c.limit, c.chunk))
+			}
+			b.ReportMetric(plain.Seconds()/capped.Seconds(), "ratio")
+			b.ReportMetric(float64(c.total)/1e6/capped.Seconds(), "capped_MB/s")
+			b.ReportMetric(float64(c.total)/1e6/plain.Seconds(), "plain_MB/s")
+		})
+	}
+}
+
+// writeOnce runs one writer to its end; without a Capper if limit is negative.
+func writeOnce(b *testing.B, total, limit int64, chunk int) time.Duration {
+	parent := b.TempDir()
+	dir, stdout, _ := makeTask(b, parent)
+	defer os.RemoveAll(parent)
+	if limit >= 0 {
+		capper := makeCapper(b)
+		if err := capper.Add(dir, limit); err != nil {
+			b.Fatal(err)
+		}
+		defer capper.Finish(dir)
+	}
+	cmd := writer(stdout, total, chunk)
+	start := time.Now()
+	if err := cmd.Run(); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// BenchmarkShortTask is what a task that ends at once and writes a line costs.
+func BenchmarkShortTask(b *testing.B) {
+	parent := b.TempDir()
+	capper := makeCapper(b)
+	for i := 0; b.Loop(); i++ {
+		dir := filepath.Join(parent, fmt.Sprint(i))
+		stdout, stderr, err := Create(dir, os.Geteuid(), os.Getegid(), false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := capper.Add(dir, 8<<20); err != nil {
+			b.Fatal(err)
+		}
+		stdout.WriteString("done\n")
+		stdout.Close()
+		stderr.Close()
+		if _, _, err := capper.Finish(dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAddFinish is the Capper's own part of that.
+func BenchmarkAddFinish(b *testing.B) {
+	dir, _, _ := makeTask(b, b.TempDir())
+	capper := makeCapper(b)
+	for b.Loop() {
+		if err := capper.Add(dir, 8<<20); err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := capper.Finish(dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package output
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+)
+
+const (
+	minStep  = 64 << 10 // bytes; a gap grows by at least a step while the task writes
+	maxStep  = 2 << 20  // bytes
+	lastStep = 1        // byte; for the last look, which leaves no more than the cap
+	sample   = 64       // bytes remembered at each end, to see whether they stay
+)
+
+// capped is one file under its cap. The task may write to it at any time.
+type capped struct {
+	path  string
+	limit int64 // bytes
+	seed  maphash.Seed
+
+	watch    int32 // of inotify; 0: none. Guarded by Capper.mu
+	finished bool  // guarded by Capper.mu
+
+	mu       sync.Mutex // guards what follows
+	note     note       // as told
+	punched  int64      // the gap is punched up to here; behind note.to after a crash or a rewrite
+	size     int64      // bytes, when last looked at
+	lookedAt time.Time
+	head     mark // of the first bytes
+	tail     mark // of the last bytes before size
+	broken   bool // punching failed; the cap is given up
+}
+
+// mark is the hash of bytes that must never change: [from, to).
+type mark struct {
+	from, to int64
+	hash     uint64
+}
+
+// newCapped takes up a file where an earlier monitor left it.
+func newCapped(path string, limit int64, seed maphash.Seed) (*capped, error) {
+	note, err := readNote(path)
+	if err != nil {
+		return nil, err
+	}
+	return &capped{path: path, limit: max(limit, 0), seed: seed, note: note, punched: note.from, lookedAt: time.Now()}, nil
+}
+
+// look sees how far the file has grown and punches what is over the cap and at
+// least a step. It returns the bytes grown and how long that took. The caller
+// holds c.mu.
+func (c *capped) look(step int64) (grown int64, took time.Duration, err error) {
+	var stat unix.Stat_t
+	if err := unix.Lstat(c.path, &stat); err != nil {
+		return 0, 0, fmt.Errorf("cannot see output: %w", &os.PathError{Op: "lstat", Path: c.path, Err: err})
+	}
+	now := time.Now()
+	grown, took = stat.Size-c.size, now.Sub(c.lookedAt)
+	c.lookedAt = now
+	from, to := c.target(stat.Size, int64(stat.Blksize))
+	due := to-max(c.punched, from) >= step && !c.broken || c.punched < c.note.to
+	last := step == lastStep
+	if !due && (grown == 0 && !last || c.size == 0 && last) {
+		c.size = stat.Size
+		return grown, took, nil
+	}
+	file, err := os.OpenFile(c.path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return grown, took, fmt.Errorf("cannot cap output: %w", err)
+	}
+	defer file.Close()
+	if err := c.checkRewritten(file, stat.Size); err != nil {
+		return grown, took, err
+	}
+	if due {
+		from, to = c.target(stat.Size, int64(stat.Blksize)) // a cut may have moved it
+		err = c.punch(file, from, to)
+	}
+	return grown, took, err
+}
+
+// target is the gap that a file of size bytes should have, in whole blocks: an
+// empty one if to <= from. The bytes of both marks are kept under any cap.
+func (c *capped) target(size, block int64) (from, to int64) {
+	block = min(max(block, 4096), 1<<20)
+	from = (max(c.limit/2, sample) + block - 1) / block * block
+	if c.note.from < c.note.to {
+		from = c.note.from
+	}
+	to = max(size-max(c.limit-c.limit/2, sample), 0) / block * block
+	return from, to
+}
+
+// step is how far over the cap a file may be before it is worth a punch.
+func (c *capped) step() int64 { return min(max(c.limit/4, minStep), maxStep) }
+
+// checkRewritten compares the file with what was known of it. A task only
+// appends, unless it opened its own output anew to cut or rewrite it, as
+// `echo x > /dev/stdout` does. A cut that nobody saw, made up for by the same
+// bytes, cannot be told from appending.
+func (c *capped) checkRewritten(file *os.File, size int64) error {
+	same := size >= max(c.size, c.note.to) && c.unchanged(file, c.head) && c.unchanged(file, c.tail)
+	c.size = size
+	c.head = c.markOf(file, 0, min(size, sample))
+	c.tail = c.markOf(file, max(size-sample, c.note.to, 0), size)
+	if same {
+		return nil
+	}
+	told := c.note
+	c.note.rewritten = true
+	c.note.to = max(min(c.note.to, size), c.note.from)
+	c.punched = c.note.from // the task may have written into the hole
+	if c.note == told {
+		return nil
+	}
+	return c.note.write(c.path)
+}
+
+// markOf reads [from, to) of file; it is an empty mark if that cannot be read.
+func (c *capped) markOf(file *os.File, from, to int64) mark {
+	var buf [sample]byte
+	if from >= to {
+		return mark{}
+	}
+	if n, _ := file.ReadAt(buf[:to-from], from); int64(n) < to-from {
+		return mark{}
+	}
+	return mark{from: from, to: to, hash: maphash.Bytes(c.seed, buf[:to-from])}
+}
+
+func (c *capped) unchanged(file *os.File, m mark) bool {
+	return c.markOf(file, m.from, m.to) == m
+}
+
+// punch tells the gap [from, to), then takes its bytes. A gap told before is
+// never made smaller.
+func (c *capped) punch(file *os.File, from, to int64) error {
+	before := c.note
+	if to > max(c.note.to, from) {
+		c.note.from, c.note.to = from, to
+		if err := c.note.write(c.path); err != nil {
+			c.note = before
+			return err
+		}
+	}
+	start := max(c.punched, c.note.from)
+	if start >= c.note.to {
+		return nil
+	}
+	err := fallocate(file, start, c.note.to-start)
+	if err == nil {
+		c.punched = c.note.to
+		return nil
+	}
+	c.broken = true
+	c.punched = c.note.to
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		// Not a byte was taken: none is said to be.
+		c.note = before
+		if err := c.note.write(c.path); err != nil {
+			return err
+		}
+		c.punched = c.note.to
+		return fmt.Errorf("cannot cap output: this file system has no holes (fallocate: %w); output grows without bound, keep it on ext4, xfs, btrfs or tmpfs", err)
+	}
+	return fmt.Errorf("cannot cap output: %w", &os.PathError{Op: "fallocate", Path: c.path, Err: err})
+}
+
+func fallocate(file *os.File, from, length int64) error {
+	for {
+		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, length)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// result is what is left of the file.
+func (c *capped) result() deputy.Output {
+	info := c.note.info(c.size)
+	return deputy.Output{Bytes: info.Size, Gap: info.Gap, Rewritten: info.Rewritten}
+}
