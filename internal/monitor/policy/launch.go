@@ -111,7 +111,7 @@ func mayDash(a *manifest.Action, name string) bool {
 
 // environment is made from nothing: the fixed part, the user's, the declared
 // part in the order of the names, and last deputy's own, which no declaration
-// can replace. A declared variable is left out when a param in it has no value.
+// can replace.
 func environment(a *manifest.Action, values template.Values, c Context) ([]string, error) {
 	var names []string
 	text := map[string]string{}
@@ -128,9 +128,6 @@ func environment(a *manifest.Action, values template.Values, c Context) ([]strin
 	set("LOGNAME", a.User.Name)
 	set("SHELL", a.User.Shell)
 	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
-		if slices.ContainsFunc(a.Env[name].Names(), func(param string) bool { return values[param] == nil }) {
-			continue
-		}
 		value, err := a.Env[name].Expand(values)
 		if err != nil {
 			return nil, err

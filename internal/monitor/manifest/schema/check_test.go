@@ -77,9 +77,11 @@ func TestCheckGives(t *testing.T) {
 			t.Errorf("%s %#v (-want +got):\n%s", c.p.Type, c.in, d)
 		}
 	}
-	negative, err := number.Check(deputy.Number("-0.0"))
-	if f := negative.(float64); err != nil || math.Signbit(f) {
-		t.Errorf("-0.0 gives %v (sign %v), %v: it would be written as \"-0\"", f, math.Signbit(f), err)
+	for _, zero := range []any{deputy.Number("-0.0"), math.Copysign(0, -1)} {
+		got, err := number.Check(zero)
+		if f, ok := got.(float64); err != nil || !ok || math.Signbit(f) {
+			t.Errorf("%v gives %v, %v: it would be written as \"-0\"", zero, got, err)
+		}
 	}
 }
 
