@@ -13,13 +13,19 @@ import (
 	"deputy/internal/monitor/manifest/template"
 )
 
-// Pos is a place in a file, for messages. Line and Col count from 1.
+// Pos is a place in a file, for messages. Line and Col count from 1, Col in
+// bytes; a Line of 0 means the whole file.
 type Pos struct {
 	File      string
 	Line, Col int
 }
 
-func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col) }
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
 
 // Policy is everything that is in force at one time.
 type Policy struct {
