@@ -158,7 +158,7 @@ func (p *Param) text(s string) error {
 		return fmt.Errorf("must have %s, not %d", bounds(p.MinLength, p.MaxLength, "character"), n)
 	case p.Pattern != nil && !p.Pattern.MatchString(s):
 		return mismatch{"text like " + p.Pattern.String()}
-	case p.Formats != nil && !slices.ContainsFunc(p.Formats, func(f string) bool { return p.hasFormat(f, s) }):
+	case p.Formats != nil && !slices.ContainsFunc(p.formats(), func(f format) bool { return f.holds(p, s) }):
 		return mismatch{p.describe()}
 	}
 	return nil

@@ -16,9 +16,12 @@ func (p *Param) describe() string {
 	case p.Enum != nil:
 		return "one of " + list(p.Enum)
 	case p.Formats != nil:
-		said := make([]string, len(p.Formats))
-		for i, f := range p.Formats {
-			said[i] = describeFormat(f, p.Under)
+		var said []string
+		for _, f := range p.formats() {
+			if f.name == "path" {
+				f.wants += p.Under
+			}
+			said = append(said, f.wants)
 		}
 		return strings.Join(said, " or ")
 	case p.Pattern != nil:
@@ -37,34 +40,6 @@ func (p *Param) describe() string {
 		return "a list"
 	}
 	return "an object"
-}
-
-func describeFormat(format, under string) string {
-	switch format {
-	case "ipv4":
-		return "an IPv4 address"
-	case "ipv6":
-		return "an IPv6 address"
-	case "cidr":
-		return "a network like 192.0.2.0/24"
-	case "hostname":
-		return "a host name"
-	case "host":
-		return "a host name or an IP address"
-	case "port":
-		return "a port from 1 to 65535"
-	case "email":
-		return "an e-mail address"
-	case "uuid":
-		return "a UUID"
-	case "date-time":
-		return "a time like 2006-01-02T15:04:05Z"
-	case "duration":
-		return "a duration like 90s or 1h30m"
-	case "bytes":
-		return "a size like 512 or 8MiB"
-	}
-	return fmt.Sprintf("a path beneath %s without \"..\", \".\" or \"//\"", under)
 }
 
 func interval(low, high any) string {

@@ -5,56 +5,73 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// Formats lists the values that `format` may have.
-func Formats() []string {
-	return []string{"ipv4", "ipv6", "cidr", "hostname", "host", "port", "email", "uuid", "date-time", "duration", "bytes", "path"}
+// format is one value that `format` may have, for strings of one line.
+type format struct {
+	name, wants string // wants goes on from "must be "; that of path is followed by the directory
+	holds       func(p *Param, s string) bool
 }
 
-// hasFormat holds a string of one line against a format.
-func (p *Param) hasFormat(format, s string) bool {
-	switch format {
-	case "ipv4":
-		a, err := netip.ParseAddr(s)
-		return err == nil && a.Is4()
-	case "ipv6": // RFC 4291, without a zone
-		a, err := netip.ParseAddr(s)
-		return err == nil && a.Is6() && a.Zone() == ""
-	case "cidr":
-		_, err := netip.ParsePrefix(s)
-		return err == nil
-	case "hostname":
-		return isHostname(s)
-	case "host":
-		return p.hasFormat("ipv4", s) || p.hasFormat("ipv6", s) || isHostname(s)
-	case "port":
-		n, err := strconv.ParseUint(s, 10, 16)
-		return err == nil && n > 0 && s[0] != '0'
-	case "email":
-		return isEmail(s)
-	case "uuid": // RFC 9562
-		return uuidText.MatchString(s)
-	case "date-time": // RFC 3339; time.Parse alone also takes "T5:04" and ",5"
-		_, err := time.Parse(time.RFC3339, s)
-		return err == nil && dateTimeText.MatchString(s)
-	case "duration":
-		return durationText.MatchString(s)
-	case "bytes":
-		return bytesText.MatchString(s)
-	case "path":
-		return path.Clean(s) == s && strings.HasPrefix(s, beneath(p.Under)) && s != p.Under
-	}
-	return false
-}
+// Durations are written as in manifests ("90s", "1h30m", "7d"), sizes too
+// ("512", "64KiB", "8MiB").
+const (
+	durationPattern = `^([0-9]{1,9}(ms|s|m|h|d))+$`
+	bytesPattern    = `^[0-9]{1,15}(B|KiB|MiB|GiB|TiB)?$`
+)
 
 var (
-	uuidText     = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+	portText     = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
+	uuidText     = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`) // RFC 9562
 	dateTimeText = regexp.MustCompile(`^[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9:]{5})$`)
+	durationText = regexp.MustCompile(durationPattern)
+	bytesText    = regexp.MustCompile(bytesPattern)
+	numericLabel = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
+
+var formats = []format{
+	{"ipv4", "an IPv4 address", func(_ *Param, s string) bool { return isIP(s) && !strings.Contains(s, ":") }},
+	{"ipv6", "an IPv6 address", func(_ *Param, s string) bool { return isIP(s) && strings.Contains(s, ":") }},
+	{"cidr", "a network like 192.0.2.0/24", func(_ *Param, s string) bool { _, err := netip.ParsePrefix(s); return err == nil }},
+	{"hostname", "a host name", func(_ *Param, s string) bool { return isHostname(s) }},
+	{"host", "a host name or an IP address", func(_ *Param, s string) bool { return isIP(s) || isHostname(s) }},
+	{"port", "a port from 1 to 65535", func(_ *Param, s string) bool {
+		return portText.MatchString(s) && (len(s) < 5 || s <= "65535")
+	}},
+	{"email", "an e-mail address", func(_ *Param, s string) bool { return isEmail(s) }},
+	{"uuid", "a UUID", func(_ *Param, s string) bool { return uuidText.MatchString(s) }},
+	{"date-time", "a time like 2006-01-02T15:04:05Z", func(_ *Param, s string) bool {
+		_, err := time.Parse(time.RFC3339, s) // which alone also takes "T5:04" and ",5"
+		return err == nil && dateTimeText.MatchString(s)
+	}},
+	{"duration", "a duration like 90s or 1h30m", func(_ *Param, s string) bool { return durationText.MatchString(s) }},
+	{"bytes", "a size like 512 or 8MiB", func(_ *Param, s string) bool { return bytesText.MatchString(s) }},
+	{"path", `a path without "..", "." or "//" beneath `, func(p *Param, s string) bool {
+		return path.Clean(s) == s && strings.HasPrefix(s, beneath(p.Under)) && s != p.Under
+	}},
+}
+
+// Formats lists the values that `format` may have.
+func Formats() []string {
+	names := make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = f.name
+	}
+	return names
+}
+
+// formats are those that p declares, any one of which must hold.
+func (p *Param) formats() []format {
+	return slices.DeleteFunc(slices.Clone(formats), func(f format) bool { return !slices.Contains(p.Formats, f.name) })
+}
+
+// isIP takes an address without a zone.
+func isIP(s string) bool {
+	a, err := netip.ParseAddr(s)
+	return err == nil && a.Zone() == ""
+}
 
 // beneath is what every path beneath a directory begins with.
 func beneath(directory string) string { return strings.TrimSuffix(directory, "/") + "/" }
@@ -73,8 +90,6 @@ func isHostname(s string) bool {
 	}
 	return !numericLabel.MatchString(labels[len(labels)-1])
 }
-
-var numericLabel = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
 
 func notInLabel(r rune) bool { return !isAlphanumeric(r) && r != '-' }
 
@@ -95,15 +110,3 @@ func isEmail(s string) bool {
 		})
 	})
 }
-
-// Durations are written as in manifests ("90s", "1h30m", "7d"), sizes too
-// ("512", "64KiB", "8MiB").
-const (
-	durationPattern = `^([0-9]{1,9}(ms|s|m|h|d))+$`
-	bytesPattern    = `^[0-9]{1,15}(B|KiB|MiB|GiB|TiB)?$`
-)
-
-var (
-	durationText = regexp.MustCompile(durationPattern)
-	bytesText    = regexp.MustCompile(bytesPattern)
-)

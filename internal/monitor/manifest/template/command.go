@@ -13,12 +13,12 @@ type Command struct {
 	elements []element // the first is the program, a literal
 }
 
-// element is one argument, a list expansion "{names...}", or a group of
-// elements that is left out whole when a param in it has no value.
+// element is one argument, or a list expansion "{names...}". Elements of one
+// group are left out together when a param in one of them has no value.
 type element struct {
 	text   *Text
-	spread string
-	group  []element
+	spread string // when not empty, text is nil
+	group  int    // counts from 1; 0: in no group
 }
 
 // Use is one place where a command names a param.
@@ -31,16 +31,32 @@ type Use struct {
 // ParseCommand reads `command`: a list of strings and of groups, which are
 // lists of strings. elements is a []any of string and []any, or a []string.
 func ParseCommand(elements any) (*Command, error) {
-	parsed, err := parseElements(elements, false)
-	if err != nil {
-		return nil, err
+	list, ok := asList(elements)
+	if !ok {
+		return nil, fmt.Errorf("a command is a list of strings and of groups (lists of strings), not %v", elements)
 	}
-	if len(parsed) == 0 {
+	if len(list) == 0 {
 		return nil, errors.New("a command needs at least its program")
 	}
-	c := &Command{parsed}
-	program, ok := parsed[0].literal()
-	if !ok {
+	c := &Command{}
+	for i, item := range list {
+		group, isGroup := asList(item)
+		if !isGroup {
+			if err := c.add(0, item); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		before := len(c.Names())
+		if err := c.add(i+1, group...); err != nil {
+			return nil, err
+		}
+		if len(c.Names()) == before {
+			return nil, fmt.Errorf("the group %v names no param, so it would always stand; write its elements without the inner brackets", item)
+		}
+	}
+	program, ok := c.elements[0].literal()
+	if !ok || c.elements[0].group != 0 {
 		return nil, errors.New("a command's first element is its program, which cannot be a param or a group")
 	}
 	if !filepath.IsAbs(program) {
@@ -49,36 +65,35 @@ func ParseCommand(elements any) (*Command, error) {
 	return c, nil
 }
 
-func parseElements(list any, inGroup bool) ([]element, error) {
-	var parsed []element
-	switch list := list.(type) {
-	case []string:
-		for _, s := range list {
-			e, err := parseElement(s)
-			if err != nil {
-				return nil, err
-			}
-			parsed = append(parsed, e)
+func asList(v any) ([]any, bool) {
+	if texts, ok := v.([]string); ok {
+		list := make([]any, len(texts))
+		for i, s := range texts {
+			list[i] = s
 		}
-	case []any:
-		for _, item := range list {
-			e, err := element{}, error(nil)
-			if s, ok := item.(string); ok {
-				e, err = parseElement(s)
-			} else if inGroup {
-				err = fmt.Errorf("a group holds strings alone, not %v", item)
-			} else {
-				e, err = parseGroup(item)
-			}
-			if err != nil {
-				return nil, err
-			}
-			parsed = append(parsed, e)
-		}
-	default:
-		return nil, fmt.Errorf("a command is a list of strings and of groups (lists of strings), not %v", list)
+		return list, true
 	}
-	return parsed, nil
+	list, ok := v.([]any)
+	return list, ok
+}
+
+func (c *Command) add(group int, items ...any) error {
+	for _, item := range items {
+		s, ok := item.(string)
+		switch {
+		case !ok && group == 0:
+			return fmt.Errorf("a command is a list of strings and of groups (lists of strings), not %v", item)
+		case !ok:
+			return fmt.Errorf("a group holds strings alone, not %v", item)
+		}
+		e, err := parseElement(s)
+		if err != nil {
+			return err
+		}
+		e.group = group
+		c.elements = append(c.elements, e)
+	}
+	return nil
 }
 
 func parseElement(s string) (element, error) {
@@ -91,70 +106,47 @@ func parseElement(s string) (element, error) {
 			return element{}, err
 		}
 	}
-	if e.spread == AllParams || e.text != nil && slices.Contains(e.text.Names(), AllParams) {
+	if slices.Contains(e.names(), AllParams) {
 		return element{}, fmt.Errorf("{%s} can stand in stdin alone", AllParams)
 	}
 	return e, nil
 }
 
-// parseGroup refuses a group that names no param: it could never be left out.
-func parseGroup(list any) (element, error) {
-	group, err := parseElements(list, true)
-	if err != nil {
-		return element{}, err
-	}
-	for _, e := range group {
-		if _, literal := e.literal(); !literal {
-			return element{group: group}, nil
-		}
-	}
-	return element{}, fmt.Errorf("the group %v names no param, so it would always stand; write its elements without the inner brackets", list)
-}
-
 // literal gives an argument in which no param stands.
 func (e element) literal() (string, bool) {
-	if e.text == nil || len(e.text.Names()) > 0 {
+	if len(e.names()) > 0 {
 		return "", false
 	}
 	s, err := e.text.Expand(nil)
 	return s, err == nil
 }
 
-// walk calls visit for every argument and spread, in order.
-func (c *Command) walk(visit func(e element, grouped bool)) {
-	for _, e := range c.elements {
-		if e.group == nil {
-			visit(e, false)
-		}
-		for _, inner := range e.group {
-			visit(inner, true)
-		}
-	}
-}
-
 // Names lists every use of a param, in order.
 func (c *Command) Names() []Use {
 	var uses []Use
-	c.walk(func(e element, grouped bool) {
-		if e.spread != "" {
-			uses = append(uses, Use{e.spread, true, grouped})
-			return
+	for _, e := range c.elements {
+		for _, name := range e.names() {
+			uses = append(uses, Use{name, e.spread != "", e.group != 0})
 		}
-		for _, name := range e.text.Names() {
-			uses = append(uses, Use{name, false, grouped})
-		}
-	})
+	}
 	return uses
+}
+
+func (e element) names() []string {
+	if e.spread != "" {
+		return []string{e.spread}
+	}
+	return e.text.Names()
 }
 
 // Literals lists the arguments in which no param stands, the program first.
 func (c *Command) Literals() []string {
 	var literals []string
-	c.walk(func(e element, _ bool) {
+	for _, e := range c.elements {
 		if s, ok := e.literal(); ok {
 			literals = append(literals, s)
 		}
-	})
+	}
 	return literals
 }
 
@@ -170,36 +162,28 @@ func (c *Command) Program() string {
 func (c *Command) Argv(v Values, dash func(name string) bool) ([]string, error) {
 	argv := make([]string, 0, len(c.elements))
 	for _, e := range c.elements {
-		run := []element{e}
-		if e.group != nil {
-			if !complete(e.group, v) {
-				continue
-			}
-			run = e.group
+		if e.group != 0 && !c.complete(e.group, v) {
+			continue
 		}
-		for _, e := range run {
-			args, err := e.arguments(v, dash)
-			if err != nil {
-				return nil, err
-			}
-			argv = append(argv, args...)
+		args, err := e.arguments(v, dash)
+		if err != nil {
+			return nil, err
 		}
+		argv = append(argv, args...)
 	}
 	return argv, nil
 }
 
 // complete says whether every param of a group has a value. An empty list has
 // none: what stands before it ("-p") would take the next argument for its own.
-func complete(group []element, v Values) bool {
-	for _, e := range group {
-		if e.spread != "" {
-			if list, _ := v[e.spread].([]any); len(list) == 0 {
-				return false
-			}
+func (c *Command) complete(group int, v Values) bool {
+	for _, e := range c.elements {
+		if e.group != group {
 			continue
 		}
-		for _, name := range e.text.Names() {
-			if _, ok := v[name]; !ok {
+		for _, name := range e.names() {
+			value, ok := v[name]
+			if list, isList := value.([]any); !ok || isList && len(list) == 0 {
 				return false
 			}
 		}
