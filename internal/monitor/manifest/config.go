@@ -137,6 +137,9 @@ func (l *loader) userSettings(n *node) {
 	for _, c := range l.members(n) {
 		uid, err := l.uid(c.key)
 		l.wrongKey(c, err)
+		if _, known := l.config.Users[uid]; known && err == nil {
+			l.failKey(c, "make one table of them", "another table is for this user, too")
+		}
 		l.config.Users[uid] = l.callerSettings(c, false)
 	}
 }

@@ -102,13 +102,7 @@ func (l *loader) manifests() []string {
 			byName[filepath.Base(path)] = path
 		}
 	}
-	var paths []string
-	for _, path := range sorted(byName) {
-		if target, err := os.Readlink(path); err != nil || target != os.DevNull { // a link there masks
-			paths = append(paths, path)
-		}
-	}
-	return paths
+	return sorted(byName)
 }
 
 // folder lists the *.toml files of a folder in the order of their bytes; none
@@ -140,8 +134,11 @@ func (l *loader) folder(dir string) []string {
 const maxFile = 1 << 20
 
 // read reads and parses one file that must be trusted; nil if it cannot be
-// had. One that is optional may be missing.
+// had or is masked. One that is optional may be missing.
 func (l *loader) read(path string, optional bool) *node {
+	if target, err := os.Readlink(path); err == nil && target == os.DevNull {
+		return nil // such a link masks what it replaces
+	}
 	if path, err := filepath.Abs(path); err == nil {
 		if _, missing := os.Stat(path); optional && errors.Is(missing, fs.ErrNotExist) {
 			return nil

@@ -220,6 +220,9 @@ func TestFiles(t *testing.T) {
 	if err := os.Symlink("/dev/null", etc+"/c.toml"); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("/dev/null", o.AllowDir+"/masked.toml"); err != nil {
+		t.Fatal(err)
+	}
 	write(t, vendor+"/d.toml", manifest("kept"))
 	write(t, etc+"/a.toml", manifest("first"))
 	for _, name := range []string{".x.toml", "x.toml~", "x.toml.dpkg-new", "#x.toml#", "README"} {

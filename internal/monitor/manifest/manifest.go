@@ -117,7 +117,7 @@ type Rule struct {
 	GIDs     []uint32 // Groups resolved
 	Keys     []string
 	EndUsers []string         // nil: any or none
-	Where    map[string][]any // param -> values, one of which it must have; "{end_user}" and "{caller}" stand for these
+	Where    map[string][]any // param (or item of for_each) -> values, one of which it must have, and of a list each item; "{end_user}" and "{caller}" stand for these
 	Stop     bool             // may also stop tasks of these actions that others started
 	Read     bool             // may also see them
 }
@@ -133,7 +133,8 @@ type Config struct {
 	TLS     TLS
 }
 
-// Listen names the front doors. Paths are absolute.
+// Listen names the front doors as declared. Paths are absolute. HTTP and Line
+// are to be opened only where at least one key exists.
 type Listen struct {
 	Unix  UnixListen
 	HTTP  []string

@@ -107,7 +107,7 @@ func (l *loader) module(root *node) *Module {
 	}
 	used := map[string]bool{}
 	for _, n := range actions.children {
-		l.distinct(m.Actions, n, "action")
+		l.distinct(m.Actions, n)
 		if a := l.action(shared, n, allow, used); a != nil {
 			m.Actions[n.key] = a
 		}
@@ -131,11 +131,11 @@ func at(n *node) int {
 	return n.at
 }
 
-// distinct refuses names that differ from another only in case.
-func (l *loader) distinct(known map[string]*Action, n *node, what string) {
+// distinct refuses an action whose name differs from another only in case.
+func (l *loader) distinct(known map[string]*Action, n *node) {
 	for name := range known {
 		if strings.EqualFold(name, n.key) {
-			l.failKey(n, "rename one of them", "%s %q differs from %q only in case", what, n.key, name)
+			l.failKey(n, "rename one of them", "action %q differs from %q only in case", n.key, name)
 		}
 	}
 }

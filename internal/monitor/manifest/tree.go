@@ -1,8 +1,9 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -39,10 +40,6 @@ type node struct {
 	kind     kind
 	value    any // string, int64, float64, bool or date
 	children []*node
-
-	header  bool // defined by its own [header] or [[header]]
-	closed  bool // complete where it stands: { … }
-	section int  // a table that dotted keys made, under the header of this number; from 1
 }
 
 func (n *node) pos() Pos { return n.src.problem(n.keyAt, "", "").Pos }
@@ -98,182 +95,146 @@ func (n *node) plain() any {
 	return n.value
 }
 
-// tree makes nodes of one file.
-type tree struct {
-	*loader
-	src     *source
-	parser  unstable.Parser
-	section int
-}
-
-// parse reads a file's text; nil if it is not TOML. A key that stands twice is
-// a problem, and the first one counts.
+// parse reads a file's text; nil if it is not TOML.
 func (l *loader) parse(src *source) *node {
-	t := tree{loader: l, src: src}
-	root := &node{src: src, kind: isTable, header: true}
-	known := len(l.problems)
+	if err := toml.Unmarshal(src.text, &map[string]any{}); err != nil {
+		l.problems = append(l.problems, src.notTOML(err))
+		return nil
+	}
+	t := tree{src: src}
 	t.parser.Reset(src.text)
+	root := &node{src: src, kind: isTable}
 	for current := root; t.parser.NextExpression(); {
-		e := t.parser.Expression()
-		switch e.Kind {
-		case unstable.KeyValue:
+		if e := t.parser.Expression(); e.Kind == unstable.KeyValue {
 			t.assign(current, e)
-		case unstable.Table, unstable.ArrayTable:
-			t.section++
+		} else {
 			current = t.open(root, e)
 		}
-	}
-	const remedy = "see toml.io for how it is written"
-	var syntax *unstable.ParserError
-	if errors.As(t.parser.Error(), &syntax) {
-		at := t.parser.Range(syntax.Highlight).Offset
-		l.problems = append(l.problems, src.problem(int(at), "this is not TOML: "+syntax.Message, remedy))
-		return nil
-	}
-	// The parser alone does not judge numbers, dates and redefined tables.
-	if err := toml.Unmarshal(src.text, &map[string]any{}); err != nil && len(l.problems) == known {
-		p := src.problem(0, "this is not TOML: "+strings.TrimPrefix(err.Error(), "toml: "), remedy)
-		if e, ok := errors.AsType[*toml.DecodeError](err); ok {
-			row, col := e.Position()
-			p = src.problem(offset(src.text, row, col), p.Message, remedy)
-		}
-		l.problems = append(l.problems, p)
-		return nil
 	}
 	return root
 }
 
-// offset is the byte that a line and a column count from 1 to.
-func offset(text []byte, row, col int) int {
-	at := 0
-	for ; row > 1; row-- {
-		at += slices.Index(text[at:], '\n') + 1
+// notTOML says where and why the library does not take a text. It gives no
+// place for a key or table that stands twice: then the shortest beginning of
+// the text that it does not take ends with that.
+func (s *source) notTOML(err error) Problem {
+	message := "this is not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")
+	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
+		row, col := e.Position()
+		at := 0
+		for ; row > 1; row-- {
+			at += bytes.IndexByte(s.text[at:], '\n') + 1
+		}
+		return s.problem(at+col-1, message, "see toml.io for how it is written")
 	}
-	return at + col - 1
+	var starts []int // of each expression
+	var p unstable.Parser
+	for p.Reset(s.text); p.NextExpression(); {
+		keys := p.Expression().Key()
+		keys.Next()
+		starts = append(starts, int(keys.Node().Raw.Offset))
+	}
+	i := sort.Search(len(starts)-1, func(i int) bool {
+		line := bytes.LastIndexByte(s.text[:starts[i+1]], '\n') + 1
+		return toml.Unmarshal(s.text[:line], &map[string]any{}) != nil
+	})
+	return s.problem(starts[i], message, "write it once")
 }
 
-// step goes from table to the member that a key names, and makes it a table if
-// there is none; into the newest of a list of tables. nil: it is no table.
-func (t *tree) step(table *node, key *unstable.Node) *node {
-	next := table.get(string(key.Data))
+// tree makes nodes of one file, of which it is known that it is TOML.
+type tree struct {
+	src    *source
+	parser unstable.Parser
+}
+
+// descend goes down from a table by all keys but the last, which it returns;
+// through lists of tables by their newest. Tables that are missing are made.
+func (t *tree) descend(table *node, keys unstable.Iterator) (*node, *unstable.Node) {
+	for keys.Next() && !keys.IsLast() {
+		table = t.table(table, keys.Node())
+	}
+	return table, keys.Node()
+}
+
+func (t *tree) table(in *node, key *unstable.Node) *node {
+	next := in.get(string(key.Data))
 	if next == nil {
-		next = t.add(table, key, &node{kind: isTable, at: int(key.Raw.Offset)})
+		next = t.add(in, key, &node{kind: isTable, at: int(key.Raw.Offset)})
 	}
-	if next.kind == isList && next.header && len(next.children) > 0 {
+	if next.kind == isList && len(next.children) > 0 {
 		next = next.children[len(next.children)-1]
-	}
-	if next.kind != isTable || next.closed {
-		return nil
 	}
 	return next
 }
 
-// add hangs n below table under a key.
+// add hangs n below a table under a key.
 func (t *tree) add(table *node, key *unstable.Node, n *node) *node {
 	n.src, n.parent, n.key, n.keyAt = t.src, table, string(key.Data), int(key.Raw.Offset)
 	table.children = append(table.children, n)
 	return n
 }
 
-// twice says that a key stands twice. What follows goes into a table of its own
-// that nothing looks at.
-func (t *tree) twice(table *node, key *unstable.Node) *node {
-	n := &node{src: t.src, keyAt: int(key.Raw.Offset), kind: isTable}
-	remedy := "remove one of them"
-	if first := table.get(string(key.Data)); first != nil {
-		remedy = "it stands first in line " + strconv.Itoa(first.pos().Line) + ": " + remedy
-	}
-	t.failKey(n, remedy, "%q stands twice", key.Data)
-	return n
-}
-
-// open finds or makes the table of a [header] or the next of a [[header]].
+// open finds or makes the table of a [header], or the next one of a [[header]].
 func (t *tree) open(root *node, e *unstable.Node) *node {
-	table := root
-	keys := e.Key()
-	for keys.Next() && !keys.IsLast() {
-		next := t.step(table, keys.Node())
-		if next == nil {
-			return t.twice(table, keys.Node())
-		}
-		table = next
+	table, key := t.descend(root, e.Key())
+	at := int(key.Raw.Offset)
+	if e.Kind == unstable.Table {
+		n := t.table(table, key)
+		n.keyAt, n.at = at, at
+		return n
 	}
-	key := keys.Node()
-	old := table.get(string(key.Data))
-	if e.Kind == unstable.ArrayTable {
-		if old == nil {
-			old = t.add(table, key, &node{kind: isList, header: true, at: int(key.Raw.Offset)})
-		} else if old.kind != isList || !old.header {
-			return t.twice(table, key)
-		}
-		item := &node{src: t.src, parent: old, keyAt: int(key.Raw.Offset), at: int(key.Raw.Offset), kind: isTable, header: true}
-		old.children = append(old.children, item)
-		return item
+	list := table.get(string(key.Data))
+	if list == nil {
+		list = t.add(table, key, &node{kind: isList, at: at})
 	}
-	if old != nil && (old.kind != isTable || old.header || old.closed || old.section != 0) {
-		return t.twice(table, key)
-	}
-	next := t.step(table, key)
-	next.header, next.keyAt, next.at = true, int(key.Raw.Offset), int(key.Raw.Offset)
-	return next
+	n := &node{src: t.src, parent: list, keyAt: at, at: at, kind: isTable}
+	list.children = append(list.children, n)
+	return n
 }
 
 // assign puts "a.b = value" into a table.
 func (t *tree) assign(table *node, e *unstable.Node) {
-	keys := e.Key()
-	for keys.Next() && !keys.IsLast() {
-		old := table.get(string(keys.Node().Data))
-		next := t.step(table, keys.Node())
-		if next == nil || old != nil && next.section != t.section+1 {
-			t.twice(table, keys.Node())
-			return
-		}
-		next.section = t.section + 1
-		table = next
-	}
-	key := keys.Node()
-	if table.get(string(key.Data)) != nil {
-		t.twice(table, key)
-		return
-	}
+	table, key := t.descend(table, e.Key())
 	// The parser gives no place for a list: it begins after "key =".
 	rest := t.src.text[key.Raw.Offset+key.Raw.Length:]
-	at := len(t.src.text) - len(strings.TrimLeft(string(rest), " \t="))
+	at := len(t.src.text) - len(bytes.TrimLeft(rest, " \t="))
 	t.add(table, key, t.value(e.Value(), at))
 }
 
 // value makes a node of a value that stands at a byte offset, as far as known.
 func (t *tree) value(v *unstable.Node, at int) *node {
-	n := &node{src: t.src, at: at}
+	n := &node{src: t.src, at: at, value: date(v.Data), kind: isDate}
 	text := strings.ReplaceAll(string(v.Data), "_", "")
 	switch v.Kind {
 	case unstable.String:
-		n.kind, n.value, n.at = isString, string(v.Data), int(v.Raw.Offset)
+		n.kind, n.value = isString, string(v.Data)
 	case unstable.Integer:
-		i, _ := strconv.ParseInt(text, 0, 64) // what is out of range is said by the library
-		n.kind, n.value, n.at = isInt, i, int(v.Raw.Offset)
+		i, _ := strconv.ParseInt(text, 0, 64) // the library has judged it
+		n.kind, n.value = isInt, i
 	case unstable.Float:
 		f, _ := strconv.ParseFloat(text, 64)
-		n.kind, n.value, n.at = isFloat, f, int(v.Raw.Offset)
+		n.kind, n.value = isFloat, f
 	case unstable.Bool:
-		n.kind, n.value, n.at = isBool, text == "true", int(t.parser.Range(v.Data).Offset)
+		n.kind, n.value = isBool, text == "true"
+	case unstable.InlineTable:
+		n.kind, n.value = isTable, nil
+		for it := v.Children(); it.Next(); {
+			t.assign(n, it.Node())
+		}
 	case unstable.Array:
-		n.kind = isList
+		n.kind, n.value = isList, nil
 		for it := v.Children(); it.Next(); {
 			c := t.value(it.Node(), at)
-			c.parent = n
-			if len(c.children) > 0 {
+			if c.parent = n; len(c.children) > 0 {
 				c.at = c.children[0].at
 			}
 			n.children = append(n.children, c)
 		}
-	case unstable.InlineTable:
-		n.kind, n.closed, n.at = isTable, true, int(v.Raw.Offset)
-		for it := v.Children(); it.Next(); {
-			t.assign(n, it.Node())
-		}
-	default:
-		n.kind, n.value, n.at = isDate, date(v.Data), int(t.parser.Range(v.Data).Offset)
+	}
+	if v.Raw.Length > 0 {
+		n.at = int(v.Raw.Offset)
+	} else if n.kind == isBool || n.kind == isDate {
+		n.at = int(t.parser.Range(v.Data).Offset)
 	}
 	n.keyAt = n.at
 	return n
