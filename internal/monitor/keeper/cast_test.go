@@ -1,0 +1,222 @@
+//go:build linux
+
+package keeper_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/process"
+)
+
+// TestMain makes the test binary its own cast: with a first argument that
+// starts with '@' it plays that part and tests nothing.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 3 || !strings.HasPrefix(os.Args[1], "@") {
+		os.Exit(m.Run())
+	}
+	self, _ := os.Executable()
+	switch dir := os.Args[2]; os.Args[1] {
+	case "@keeper":
+		os.Exit(keeper.Run([]string{self, "@monitor", dir}, os.Stderr))
+	case "@reaper":
+		os.Exit(process.ReaperMain(os.Args[2:]))
+	case "@monitor":
+		play(dir)
+	}
+	os.Exit(99)
+}
+
+// note is a line of the play's journal, DIR/notes.
+type note struct {
+	Monitor int // PID
+	What    string
+	Name    string          // of a leaf or signal
+	Attempt process.Attempt // started
+	Exit    string          // exited, as JSON
+	At      time.Time
+}
+
+// monitor is a small one. It journals what happens, and obeys files in its
+// directory: "absent" holds it up before it is ready, "fail" ends it before,
+// "crash" after; "forgetful" never says done; "tasks" is what to start first.
+type monitor struct {
+	dir  string
+	host *process.Host
+	link *keeper.Link
+	mu   sync.Mutex
+}
+
+func (m *monitor) is(file string) bool {
+	_, err := os.Stat(filepath.Join(m.dir, file))
+	return err == nil
+}
+
+func (m *monitor) write(n note) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n.Monitor, n.At = os.Getpid(), time.Now()
+	text, _ := json.Marshal(n)
+	f, err := os.OpenFile(m.dir+"/notes", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	_, _ = f.Write(append(text, '\n'))
+}
+
+func play(dir string) {
+	m := &monitor{dir: dir}
+	m.write(note{What: "born"})
+	for m.is("absent") {
+		time.Sleep(time.Millisecond)
+	}
+	if m.is("fail") {
+		os.Exit(42)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR2)
+	m.begin()
+	for {
+		select {
+		case sig := <-signals:
+			m.write(note{What: "signal", Name: unix.SignalName(sig.(unix.Signal))})
+			if sig == unix.SIGTERM {
+				if err := m.host.Close(false); err != nil {
+					panic(err)
+				}
+				os.Exit(0)
+			}
+		case <-m.link.Lost():
+			m.write(note{What: "lost"})
+			_ = m.host.Close(true)
+			os.Exit(3)
+		}
+	}
+}
+
+func (m *monitor) begin() {
+	self, _ := os.Executable()
+	var err error
+	if m.link, err = keeper.Connect(3, m.told); err != nil {
+		panic(err)
+	}
+	m.host, err = process.Open(process.Options{Instance: filepath.Base(m.dir), Reaper: []string{self, "@reaper"},
+		StateDir: m.dir, KeeperPID: os.Getppid(), Events: m.event})
+	if err != nil {
+		panic(err)
+	}
+	m.listen()
+	m.adopt()
+	if err := m.link.Ready(); err != nil {
+		panic(err)
+	}
+	m.write(note{What: "ready"})
+	if m.is("crash") {
+		os.Exit(4)
+	}
+	text, _ := os.ReadFile(m.dir + "/tasks")
+	_ = os.Remove(m.dir + "/tasks")
+	for line := range strings.Lines(string(text)) {
+		leaf, script, _ := strings.Cut(strings.TrimSpace(line), " ")
+		a, err := m.host.Start(process.Spec{Leaf: leaf, Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: m.dir})
+		if err != nil {
+			panic(err)
+		}
+		m.write(note{What: "started", Name: leaf, Attempt: a})
+	}
+}
+
+// listen answers each connection with its own PID, on a socket that outlives it.
+func (m *monitor) listen() {
+	f := m.link.Held()["door"]
+	if f == nil {
+		l, err := net.Listen("unix", m.dir+"/door")
+		if err != nil {
+			panic(err)
+		}
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		if f, err = l.(*net.UnixListener).File(); err != nil {
+			panic(err)
+		}
+		if err := m.link.Hold("door", f); err != nil {
+			panic(err)
+		}
+	}
+	l, err := net.FileListener(f)
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(c, os.Getpid())
+			_ = c.Close()
+		}
+	}()
+}
+
+// adopt takes up every attempt that was started and has not ended.
+func (m *monitor) adopt() {
+	ended := map[string]bool{}
+	notes := readNotes(m.dir)
+	for _, n := range notes {
+		if n.What == "exited" && !m.is("amnesia") {
+			ended[n.Name] = true
+		}
+	}
+	for _, n := range notes {
+		if n.What == "started" && !ended[n.Name] {
+			if err := m.host.Adopt(n.Attempt); err != nil {
+				panic(err)
+			}
+			m.write(note{What: "adopted", Name: n.Name})
+		}
+	}
+}
+
+func (m *monitor) told(e keeper.Exit) {
+	matched := m.host.ForeignExit(e.PID, e.Cgroup, e.Status)
+	if m.is("forgetful") && matched {
+		return
+	}
+	if err := m.link.Done(e); err != nil {
+		m.write(note{What: "error", Name: err.Error()})
+	}
+}
+
+func (m *monitor) event(e process.Event) {
+	if e.Kind == process.Empty {
+		m.write(note{What: "empty", Name: e.Leaf})
+		m.host.Release(e.Leaf)
+		return
+	}
+	exit, _ := json.Marshal(e.Exit)
+	m.write(note{What: "exited", Name: e.Leaf, Exit: string(exit)})
+	go func() { _, _ = m.host.Kill(e.Leaf) }()
+}
+
+func readNotes(dir string) (notes []note) {
+	text, _ := os.ReadFile(dir + "/notes")
+	for line := range strings.Lines(string(text)) {
+		var n note
+		if json.Unmarshal([]byte(line), &n) == nil {
+			notes = append(notes, n)
+		}
+	}
+	return notes
+}

@@ -1,0 +1,203 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// succeed hands everything that lives from one Host to the next, as a restart
+// of the monitor does. The test process stays the parent, as a keeper would be
+// after a monitor's death.
+func succeed(t *testing.T, old *rig) *rig {
+	t.Helper()
+	if err := old.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	r := openRig(t, old.Proof(), old.dir)
+	t.Cleanup(func() {
+		if err := r.Close(false); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		noTrace(t, r.Host)
+	})
+	return r
+}
+
+// bury takes the status of a child, as a keeper does.
+func bury(t *testing.T, pid int) (cgroup string, status unix.WaitStatus) {
+	t.Helper()
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	cgroup, err := cgroupOf(itoa(pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	return cgroup, status
+}
+
+func want(t *testing.T, e Event, exit string) {
+	t.Helper()
+	if got, _ := json.Marshal(e.Exit); string(got) != exit {
+		t.Errorf("%s: exit is %s, want %s", e.Leaf, got, exit)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	for _, proof := range proofs() {
+		t.Run(proof, func(t *testing.T) {
+			old := openRig(t, proof, t.TempDir())
+			lives, _ := old.start("lives.1", "/bin/sleep", "1000")
+			gone, _ := old.start("gone.1", "/bin/sh", "-c", "exit 9")
+			quiet, _ := old.start("quiet.1", "/bin/sh", "-c", "sleep 0.3; exit 5")
+			old.start("nameless.1", "/bin/sleep", "1000")
+			old.wait("gone.1", Empty)
+			r := succeed(t, old)
+			nameless := Attempt{Leaf: "nameless.1"}
+			if proof == ProofCgroup {
+				gone.PID = os.Getpid() // its number is now another's: it must not be touched
+			}
+			for _, a := range []Attempt{lives, gone, quiet, nameless} {
+				if err := r.Adopt(a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := r.Adopt(lives); err == nil {
+				t.Error("it was adopted twice")
+			}
+			if n := len(r.Survivors("lives.1")); n != 1 {
+				t.Errorf("%d survivors, want 1", n)
+			}
+			if proof == ProofCgroup {
+				adoptedByCgroup(t, r, quiet)
+			} else {
+				want(t, r.wait("quiet.1", Exited), `{"code":5}`)
+				_, _ = bury(t, quiet.PID)
+				want(t, r.wait("gone.1", Exited), `{"code":9}`)
+			}
+			if killed, err := r.Kill("lives.1"); err != nil || killed != 1 {
+				t.Errorf("Kill: %d, %v", killed, err)
+			}
+			cgroup, status := bury(t, lives.PID)
+			if told := r.ForeignExit(lives.PID, cgroup, status); told != (proof == ProofCgroup) {
+				t.Errorf("ForeignExit is %v", told)
+			}
+			want(t, r.wait("lives.1", Exited), `{"signal":"SIGKILL"}`)
+			for _, leaf := range []string{"lives.1", "gone.1", "quiet.1"} {
+				r.wait(leaf, Empty)
+				r.Release(leaf)
+			}
+			if _, err := r.Kill("nameless.1"); err != nil {
+				t.Error(err)
+			}
+			r.wait("nameless.1", Exited)
+			r.wait("nameless.1", Empty)
+			r.Release("nameless.1")
+			until(t, "every child is buried", func() bool {
+				_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+				return errors.Is(err, unix.ECHILD)
+			})
+		})
+	}
+}
+
+// adoptedByCgroup: an exit that nobody tells is exact where the kernel tells
+// it after the reaping, and unknown otherwise; another's exit is not ours.
+func adoptedByCgroup(t *testing.T, r *rig, quiet Attempt) {
+	t.Helper()
+	if r.ForeignExit(quiet.PID, "/elsewhere/quiet.1", 0) {
+		t.Error("the exit of a process elsewhere was taken for ours")
+	}
+	bury(t, quiet.PID)
+	e := r.wait("quiet.1", Exited)
+	if kernelTells(t) {
+		want(t, e, `{"code":5}`)
+	} else if e.Exit.Unknown == "" {
+		t.Errorf("exit is %+v, want unknown", e.Exit)
+	}
+	for _, leaf := range []string{"gone.1", "nameless.1"} {
+		if e := r.wait(leaf, Exited); e.Exit.Unknown == "" {
+			t.Errorf("%s: exit is %+v, want unknown", leaf, e.Exit)
+		}
+	}
+	r.wait("gone.1", Empty)
+	if len(r.of("nameless.1", Empty)) > 0 {
+		t.Error("Empty was told of a leaf in which one lives")
+	}
+}
+
+func kernelTells(t *testing.T) bool {
+	t.Helper()
+	cmd := exec.Command("/bin/true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	_ = cmd.Wait()
+	_, ok := pidfdExit(pidfd)
+	return ok
+}
+
+// A subreaper that is killed takes its knowledge with it; nothing is guessed.
+func TestKilledSubreaper(t *testing.T) {
+	r := newRig(t, ProofSubreaper)
+	a, _ := r.start("headless.1", "/bin/sleep", "0.2")
+	if err := unix.Kill(a.PID, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	want(t, r.wait("headless.1", Exited), `{"unknown":"its subreaper was killed, and with it the knowledge of what it started"}`)
+	r.wait("headless.1", Empty)
+	r.Release("headless.1")
+}
+
+// The first process may be gone long before an event of its leaf, and the
+// queue of inotify may overflow: then every watched leaf is looked at.
+func TestOverflowLosesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: run as root")
+	}
+	r := newRig(t, ProofCgroup)
+	r.start("over.1", "/bin/sh", "-c", "sleep 1000 & exit 0")
+	r.wait("over.1", Exited)
+	done := make(chan struct{})
+	r.Host.mu.Lock()
+	r.post(func(p *poller) {
+		defer close(done)
+		// As if the kernel had dropped the event: no watch tells any more.
+		for watch, a := range p.byWatch {
+			_, _ = unix.InotifyRmWatch(p.inotify, uint32(watch))
+			a.watch = watch
+		}
+		if _, err := p.Kill("over.1"); err != nil {
+			t.Error(err)
+		}
+		for end := time.Now().Add(10 * time.Second); populated(p.tree.leaf("over.1")) && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		p.changes(overflow())
+	})
+	r.Host.mu.Unlock()
+	<-done
+	r.wait("over.1", Empty)
+	r.Release("over.1")
+}
+
+// overflow is the event by which inotify(7) says that others were lost.
+func overflow() []byte {
+	event := make([]byte, unix.SizeofInotifyEvent)
+	copy(event, []byte{0xff, 0xff, 0xff, 0xff, 0, 0x40, 0, 0}) // wd -1, IN_Q_OVERFLOW
+	return event
+}

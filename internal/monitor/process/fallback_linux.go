@@ -1,0 +1,224 @@
+package process
+
+import (
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+)
+
+// The fallback: above each task stands a subreaper (reaper_linux.go), of which
+// the Host knows the PID and the finding it leaves. The exchange, over a
+// socketpair that lives only while the task starts:
+//
+//	Host → reaper   order, then end of file
+//	reaper → Host   0, or the errno of the failed start
+//
+// Both are gobs, which keep argv and environment to the byte, as JSON would not.
+//
+// Later the Host orders by killOrder; all else it sees in /proc.
+
+// killOrder tells a subreaper to kill its tree.
+const killOrder = unix.SIGUSR2
+
+// order is a Spec without its files, which are descriptors 0, 1 and 2.
+type order struct {
+	StateDir   string
+	Leaf       string
+	Argv, Env  []string
+	Dir        string
+	Credential *Credential
+}
+
+// finding is the file that a subreaper leaves in StateDir: first who it is, at
+// the end what it found.
+type finding struct {
+	PID    int    `json:"pid"`
+	BootNS int64  `json:"boot_ns"`
+	Ended  bool   `json:"ended"`
+	Status uint32 `json:"status"` // wait status of the first process, as in wait(2)
+	Left   int    `json:"left"`   // processes that outlived it, and were killed
+}
+
+const findingSuffix = ".reaper"
+
+func findingPath(stateDir, leaf string) string {
+	return filepath.Join(stateDir, leaf+findingSuffix)
+}
+
+func readFinding(stateDir, leaf string) (f finding, err error) {
+	text, err := os.ReadFile(findingPath(stateDir, leaf))
+	if err != nil {
+		return f, err
+	}
+	return f, json.Unmarshal(text, &f)
+}
+
+func removeFinding(stateDir, leaf string) error {
+	if err := os.Remove(findingPath(stateDir, leaf)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func reaperLeaves(stateDir string) ([]string, error) {
+	entries, err := os.ReadDir(stateDir)
+	var leaves []string
+	for _, e := range entries {
+		if leaf, ok := strings.CutSuffix(e.Name(), findingSuffix); ok {
+			leaves = append(leaves, leaf)
+		}
+	}
+	return leaves, err
+}
+
+// birthReaped starts a subreaper and through it the task. It returns when the
+// task's exec has succeeded or failed.
+func (h *Host) birthReaped(a *attempt, s Spec) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot reach a subreaper: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "reaper"), pair[1]
+	defer ours.Close()
+	attr := attributes(s, h.null)
+	attr.Files = append(attr.Files, uintptr(theirs))
+	attr.Dir, attr.Env = "/", nil
+	attr.Sys.Credential, attr.Sys.PidFD = nil, &a.pidfd
+	argv := append(append([]string{}, h.options.Reaper...), s.Leaf)
+	a.PID, err = syscall.ForkExec(argv[0], argv, attr)
+	unix.Close(theirs)
+	if err != nil {
+		return fmt.Errorf("cannot start the subreaper %s: %w", argv[0], err)
+	}
+	if errno, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.Dir, s.Credential}); err != nil || errno != 0 {
+		_, _ = unix.Wait4(a.PID, nil, 0, nil) // it ends by itself when it started nothing
+		unix.Close(a.pidfd)
+		if err != nil {
+			return fmt.Errorf("cannot reach the subreaper: %w", err)
+		}
+		return errno
+	}
+	return nil
+}
+
+// instruct gives the order and waits for the answer.
+func instruct(reaper *os.File, o order) (errno syscall.Errno, err error) {
+	if err := gob.NewEncoder(reaper).Encode(o); err != nil {
+		return 0, err
+	}
+	if err := unix.Shutdown(int(reaper.Fd()), unix.SHUT_WR); err != nil {
+		return 0, err
+	}
+	return errno, gob.NewDecoder(reaper).Decode(&errno)
+}
+
+// adoptReaped watches a subreaper again, or takes up what it left.
+func (h *Host) adoptReaped(a *attempt) error {
+	found, err := readFinding(h.options.StateDir, a.Leaf)
+	if err == nil && a.PID == 0 { // the monitor died before it could journal the start
+		a.PID, a.BootNS = found.PID, found.BootNS
+	}
+	if pidfd, err := unix.PidfdOpen(a.PID, 0); err == nil {
+		if a.pidfd = pidfd; !bornAt(a.Attempt) {
+			unix.Close(pidfd)
+			a.pidfd = -1
+		}
+	}
+	if err := h.watchAttempt(a); err != nil {
+		unix.Close(a.pidfd)
+		h.unreserve(a.Leaf)
+		return fmt.Errorf("cannot adopt %s: %w", a.Leaf, err)
+	}
+	if a.pidfd < 0 {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.post(func(p *poller) { p.reaperEnded(a) })
+	}
+	return nil
+}
+
+// reaperEnded: a subreaper ends when no child is left, so both events are due.
+func (p *poller) reaperEnded(a *attempt) {
+	if a.child {
+		if _, ended := reap(a.PID); !ended {
+			return
+		}
+	}
+	found, err := readFinding(p.options.StateDir, a.Leaf)
+	switch {
+	case err != nil:
+		p.ended(a, deputy.Exit{Unknown: "its subreaper left no finding: " + err.Error()}, 0)
+	case !found.Ended:
+		p.ended(a, deputy.Exit{Unknown: "its subreaper was killed, and with it the knowledge of what it started"}, 0)
+	default:
+		p.ended(a, exitOf(unix.WaitStatus(found.Status)), found.Left)
+	}
+}
+
+// reaperOf gives the PID and a pidfd of a live attempt's subreaper. The caller
+// closes the pidfd.
+func (h *Host) reaperOf(leaf string) (pid, pidfd int, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.attempts[leaf]
+	if a == nil || a.pidfd < 0 {
+		return 0, -1, ErrGone
+	}
+	pidfd, err = unix.FcntlInt(uintptr(a.pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	return a.PID, pidfd, err
+}
+
+func (h *Host) signalReaped(leaf string, sig unix.Signal) error {
+	pid, pidfd, err := h.reaperOf(leaf)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd) // while it is open, pid is no other's
+	tree := stopTree(pid)
+	if len(tree) == 0 {
+		return ErrGone
+	}
+	for _, each := range []unix.Signal{sig, unix.SIGCONT} {
+		for _, s := range tree {
+			s.send(each)
+		}
+	}
+	return nil
+}
+
+func (h *Host) killReaped(leaf string) (int, error) {
+	pid, pidfd, err := h.reaperOf(leaf)
+	if errors.Is(err, ErrGone) {
+		return 0, nil
+	} else if err != nil {
+		return 0, err
+	}
+	defer unix.Close(pidfd)
+	killed := len(stopTree(pid))
+	if err := unix.PidfdSendSignal(pidfd, killOrder, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return killed, fmt.Errorf("cannot order the subreaper to kill: %w", err)
+	}
+	return killed, nil
+}
+
+func (h *Host) survivorsReaped(leaf string) []deputy.Survivor {
+	pid, pidfd, err := h.reaperOf(leaf)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(pidfd)
+	var pids []int
+	for _, s := range descendants(pid) {
+		pids = append(pids, s.pid)
+	}
+	return survivors(pids)
+}

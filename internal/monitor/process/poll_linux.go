@@ -1,0 +1,256 @@
+package process
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+)
+
+// retryEvery is how often the poller looks by itself at attempts for which no
+// descriptor will wake it.
+const retryEvery = 100 * time.Millisecond
+
+// poller is what only the Host's one goroutine touches.
+type poller struct {
+	*Host
+	byWatch map[int]*attempt  // by inotify watch descriptor
+	pending map[*attempt]bool // to be looked at again as time passes
+}
+
+// poll turns what the kernel tells into events, until the Host is closed.
+//
+// A leaf is watched by inotify only from the moment its first process has ended
+// and something else still lives: most leaves are empty by then, and cost
+// neither a watch nor a wake-up. populated is read after the watch was added,
+// so no change is lost between.
+func (h *Host) poll() {
+	defer close(h.polled)
+	p := &poller{Host: h, byWatch: map[int]*attempt{}, pending: map[*attempt]bool{}}
+	ready := make([]unix.EpollEvent, 128)
+	for {
+		timeout := -1
+		if len(p.pending) > 0 {
+			timeout = int(retryEvery / time.Millisecond)
+		}
+		n, _ := unix.EpollWait(h.epoll, ready, timeout) // only EINTR is possible
+		for _, e := range ready[:max(n, 0)] {
+			switch int(e.Fd) {
+			case h.wake:
+				_, _ = unix.Read(h.wake, make([]byte, 8))
+			case h.inotify:
+				p.leavesChanged()
+			default:
+				p.pidfdReady(int(e.Fd), e.Events)
+			}
+		}
+		// Posted work may close a pidfd, so it runs when no event of this round can name it.
+		if closed := p.runPosted(); closed {
+			return
+		}
+		p.retry()
+	}
+}
+
+// post leaves work for the poller. The caller holds mu.
+func (h *Host) post(work func(*poller)) {
+	h.posted = append(h.posted, work)
+	_, _ = unix.Write(h.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // fails only when it is awake already
+}
+
+func (p *poller) runPosted() (closed bool) {
+	p.mu.Lock()
+	work, closed := p.posted, p.closed
+	p.posted = nil
+	p.mu.Unlock()
+	for _, f := range work {
+		f(p)
+	}
+	return closed
+}
+
+// pidfdReady: a first process, or a subreaper, has ended.
+func (p *poller) pidfdReady(fd int, bits uint32) {
+	p.mu.Lock()
+	a := p.byFD[fd]
+	p.mu.Unlock()
+	switch {
+	case a == nil:
+	case p.tree == nil:
+		p.reaperEnded(a)
+	case a.child:
+		if exit, ended := reap(a.PID); ended {
+			p.ended(a, exit, 0)
+		}
+	default:
+		p.foreignEnded(a, bits)
+	}
+}
+
+// reap takes the status of a child of ours.
+func reap(pid int) (exit deputy.Exit, ended bool) {
+	var status unix.WaitStatus
+	switch got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); {
+	case err != nil:
+		return deputy.Exit{Unknown: "its status was taken by another: " + err.Error()}, true
+	case got == 0:
+		return deputy.Exit{}, false
+	}
+	return exitOf(status), true
+}
+
+// foreignEnded: an adopted process has ended. Its parent, the keeper, tells how
+// by ForeignExit; where it does not, the kernel may once it was reaped, which
+// POLLHUP shows (Linux 6.9).
+func (p *poller) foreignEnded(a *attempt, bits uint32) {
+	if bits&unix.EPOLLHUP != 0 {
+		if exit, ok := pidfdExit(a.pidfd); ok {
+			p.ended(a, exit, 0)
+			return
+		}
+		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, a.pidfd, nil)
+	} else { // wait for POLLHUP alone, which needs no asking
+		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, a.pidfd, &unix.EpollEvent{Fd: int32(a.pidfd)})
+	}
+	p.await(a)
+}
+
+// await bounds the wait for a status that another must tell.
+func (p *poller) await(a *attempt) {
+	if a.deadline.IsZero() {
+		a.deadline = time.Now().Add(statusGrace)
+	}
+	p.pending[a] = true
+}
+
+// ForeignExit tells how a process ended that the keeper reaped; path is its v2
+// cgroup. It says whether that was the first process of an adopted attempt.
+func (h *Host) ForeignExit(pid int, path string, status unix.WaitStatus) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.foreign[pid]
+	if a == nil || !h.tree.holds(a.Leaf, path) {
+		return false
+	}
+	h.post(func(p *poller) { p.ended(a, exitOf(status), 0) })
+	return true
+}
+
+// ended tells Exited, once. Where nothing else lives Empty is told before it, so
+// that nobody takes the tree for one that has left something over.
+func (p *poller) ended(a *attempt, exit deputy.Exit, leftover int) {
+	if a.exited {
+		return
+	}
+	a.exited = true
+	p.closePidfd(a)
+	p.lookEmpty(a)
+	p.options.Events(Event{Leaf: a.Leaf, Kind: Exited, Exit: exit, Leftover: leftover})
+}
+
+// lookEmpty tells Empty if nothing lives, and otherwise sees to being woken.
+func (p *poller) lookEmpty(a *attempt) {
+	if a.empty {
+		return
+	}
+	if p.tree != nil {
+		dir := p.tree.leaf(a.Leaf)
+		if populated(dir) {
+			if a.watch < 0 {
+				p.watchLeaf(a, dir)
+			}
+			if populated(dir) {
+				return
+			}
+		}
+	}
+	a.empty = true
+	p.options.Events(Event{Leaf: a.Leaf, Kind: Empty})
+	p.forget(a)
+}
+
+func (p *poller) watchLeaf(a *attempt, dir string) {
+	watch, err := unix.InotifyAddWatch(p.inotify, dir+"/cgroup.events", unix.IN_MODIFY)
+	if err != nil { // the limit of watches is reached: look from time to time
+		p.pending[a] = true
+		return
+	}
+	a.watch = watch
+	p.byWatch[watch] = a
+}
+
+// leavesChanged reads inotify(7) dry.
+func (p *poller) leavesChanged() {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.Read(p.inotify, buf)
+		if err == nil && n > 0 {
+			p.changes(buf[:n])
+		} else if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// changes looks at each leaf that changed. After an overflow nothing is known,
+// so every watched leaf is looked at.
+func (p *poller) changes(events []byte) {
+	for len(events) >= unix.SizeofInotifyEvent {
+		watch, mask := int32(binary.NativeEndian.Uint32(events)), binary.NativeEndian.Uint32(events[4:])
+		events = events[unix.SizeofInotifyEvent+int(binary.NativeEndian.Uint32(events[12:])):]
+		if mask&unix.IN_Q_OVERFLOW != 0 {
+			for _, a := range p.byWatch {
+				p.lookEmpty(a)
+			}
+		} else if a := p.byWatch[int(watch)]; a != nil {
+			p.lookEmpty(a)
+		}
+	}
+}
+
+// retry looks at those that no descriptor will wake us for.
+func (p *poller) retry() {
+	now := time.Now()
+	for a := range p.pending {
+		switch {
+		case a.exited:
+			p.lookEmpty(a)
+		case now.After(a.deadline):
+			p.ended(a, deputy.Exit{Unknown: "it ended while deputy was not running, or was not its parent, and this kernel does not tell (Linux 6.15 and later do)"}, 0)
+		}
+	}
+}
+
+// forget ends the watch of an attempt.
+func (p *poller) forget(a *attempt) {
+	p.closePidfd(a)
+	if a.watch >= 0 {
+		_, _ = unix.InotifyRmWatch(p.inotify, uint32(a.watch))
+		delete(p.byWatch, a.watch)
+	}
+	delete(p.pending, a)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.attempts[a.Leaf] == a {
+		delete(p.attempts, a.Leaf)
+	}
+}
+
+// closePidfd also takes it out of epoll: a child between fork and exec may hold
+// a copy, which would keep it there.
+func (p *poller) closePidfd(a *attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.foreign[a.PID] == a {
+		delete(p.foreign, a.PID)
+	}
+	if a.pidfd >= 0 {
+		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, a.pidfd, nil)
+		delete(p.byFD, a.pidfd)
+		unix.Close(a.pidfd)
+		a.pidfd = -1
+	}
+}

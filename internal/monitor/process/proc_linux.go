@@ -1,0 +1,104 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"deputy"
+)
+
+// ticksNS is one tick of the times in /proc in ns: USER_HZ is 100 wherever Go runs.
+const ticksNS = 10_000_000
+
+// stat is a part of /proc/PID/stat (proc_pid_stat(5)).
+type stat struct {
+	pid, ppid int
+	comm      string
+	state     string
+	startNS   int64 // on the boot clock, cut to a tick
+}
+
+func readStat(pid int) (stat, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, err
+	}
+	// comm may hold anything, ')' and spaces too: the last ')' ends it.
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return stat{}, fmt.Errorf("cannot read /proc/%d/stat: unknown form", pid)
+	}
+	fields := strings.Fields(string(text[end+1:]))
+	if len(fields) < 20 {
+		return stat{}, fmt.Errorf("cannot read /proc/%d/stat: %d fields", pid, len(fields))
+	}
+	ppid, err := strconv.Atoi(fields[1])
+	if err != nil {
+		return stat{}, err
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	return stat{pid, ppid, string(text[open+1 : end]), fields[0], ticks * ticksNS}, err
+}
+
+// dead is a process that only waits for its parent to take its status.
+func (s stat) dead() bool { return s.state == "Z" || s.state == "X" }
+
+// cgroupOf gives the path of a process's v2 cgroup, as cgroups(7) writes it in
+// /proc/PID/cgroup. It is readable for a zombie too, even after the rmdir.
+func cgroupOf(pid string) (string, error) {
+	text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSuffix(strings.TrimSpace(path), " (deleted)"), nil
+		}
+	}
+	return "", fmt.Errorf("cannot find the cgroup of process %s: no cgroup v2", pid)
+}
+
+func bootNow() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // cannot fail: the clock exists since Linux 2.6.39
+	return t.Nano()
+}
+
+// survivors describes those of pids that still live.
+func survivors(pids []int) []deputy.Survivor {
+	var list []deputy.Survivor
+	for _, pid := range pids {
+		if s, err := readStat(pid); err == nil && !s.dead() {
+			list = append(list, deputy.Survivor{PID: pid, Comm: s.comm, State: s.state})
+		}
+	}
+	return list
+}
+
+// exitOf reads a wait status. It is exact.
+func exitOf(ws unix.WaitStatus) deputy.Exit {
+	if ws.Signaled() {
+		name := unix.SignalName(ws.Signal())
+		if name == "" {
+			name = fmt.Sprintf("SIG%d", int(ws.Signal())) // a real-time signal
+		}
+		return deputy.Exit{Signal: name}
+	}
+	code := ws.ExitStatus()
+	return deputy.Exit{Code: &code}
+}
+
+// pidfdExit asks the kernel how a process ended that was reaped by another
+// (PIDFD_INFO_EXIT, Linux 6.15).
+func pidfdExit(pidfd int) (deputy.Exit, bool) {
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	if err := unix.IoctlPidfdInfo(pidfd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
+		return deputy.Exit{}, false
+	}
+	return exitOf(unix.WaitStatus(info.Exit_code)), true
+}

@@ -1,0 +1,94 @@
+// Package process is the birth, watch and death of a task's process tree.
+//
+// With a writable cgroup v2 hierarchy each attempt is born in a fresh leaf
+// cgroup of its own, P/tasks/LEAF, and dies by cgroup.kill: nothing that the
+// task forks can be outside. Without one, a subreaper process stands above each
+// task and kills its descendants until none is left; that promise is weaker,
+// and Host.Weakness says why and what helps.
+//
+// No attempt costs a goroutine or thread; a living one costs one descriptor,
+// its pidfd.
+package process
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"deputy"
+)
+
+// The two proofs that a receipt can rest on.
+const (
+	ProofCgroup    = "cgroup"
+	ProofSubreaper = "subreaper"
+)
+
+// Why a start failed, for errors.Is. After any of them nothing was left behind.
+var (
+	ErrNotFound      = errors.New("not found")
+	ErrNotExecutable = errors.New("not executable")
+	ErrNotStarted    = errors.New("not started") // no process, memory, descriptor or directory to be had
+)
+
+// ErrGone says that nothing of an attempt lives.
+var ErrGone = errors.New("no process of it lives")
+
+// Spec is one attempt, as it is to be started.
+type Spec struct {
+	Leaf           string   // name of its cgroup, one path element, never used twice: "TASKID.1"
+	Argv           []string // Argv[0] is the absolute path of the program
+	Env            []string // whole: nothing is added
+	Dir            string
+	Credential     *Credential // nil: as deputyd
+	Stdin          *os.File    // nil: /dev/null
+	Stdout, Stderr *os.File
+}
+
+// Credential is whom an attempt runs as. Groups are all its supplementary ones.
+type Credential struct {
+	UID, GID uint32
+	Groups   []uint32
+}
+
+// Attempt is what finds a started attempt again after a restart of the monitor
+// within the same boot.
+type Attempt struct {
+	Leaf   string
+	PID    int   // of its first process; of the subreaper where there is one
+	BootNS int64 // CLOCK_BOOTTIME in ns at most startSlack before the birth of PID
+}
+
+// Kind says what an Event tells.
+type Kind int
+
+const (
+	Exited Kind = iota + 1 // the first process ended
+	Empty                  // nothing in the leaf lives
+)
+
+// Event tells of an attempt. Each attempt has exactly one of each kind, in any
+// order, unless it is released before.
+type Event struct {
+	Leaf     string
+	Kind     Kind
+	Exit     deputy.Exit // Exited: exact, or Unknown with its cause
+	Leftover int         // Exited: processes that the subreaper found left over and killed; with cgroups that is the caller's to do
+}
+
+// Options is what a Host needs to know.
+type Options struct {
+	Instance      string      // stable id of this installation: names P where our own cgroup is the root
+	Reaper        []string    // argv of a program that calls ReaperMain; the leaf's name is appended
+	StateDir      string      // where subreapers leave their findings
+	Events        func(Event) // called from the Host's one goroutine, so it must not wait for an event
+	KeeperPID     int         // moves with us; 0: none
+	ForceFallback bool
+}
+
+func checkLeaf(leaf string) error {
+	if leaf == "" || leaf[0] == '.' || strings.ContainsAny(leaf, "/\n ") {
+		return errors.New("cannot use " + leaf + " as a leaf: not a plain file name")
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package process
+
+import (
+	"encoding/gob"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ReaperMain is the subreaper above one task: the whole program of `deputyd
+// --role reaper LEAF`. It outlives the monitor, ends when it has no child left,
+// and kills what outlives the first process. Descriptors 0, 1 and 2 are the
+// task's; 3 is the socket on which its order comes.
+func ReaperMain(_ []string) int {
+	unix.CloseOnExec(3)
+	socket := os.NewFile(3, "order")
+	var o order
+	if err := gob.NewDecoder(socket).Decode(&o); err != nil {
+		return 1 // the monitor died before it had said what to do: nothing is started
+	}
+	r, errno := beginReaping(o)
+	_ = gob.NewEncoder(socket).Encode(errno) // a monitor that died reads the finding
+	_ = socket.Close()
+	if errno != 0 {
+		_ = removeFinding(o.StateDir, o.Leaf)
+		return 1
+	}
+	return r.run()
+}
+
+type reaper struct {
+	path   string
+	found  finding
+	first  int            // PID of the first process; 0: it has ended
+	left   map[born]bool  // what was killed after the first had ended
+	child  chan os.Signal // SIGCHLD
+	killed chan os.Signal // killOrder
+}
+
+// born tells processes apart for as long as the machine is up.
+type born struct {
+	pid     int
+	startNS int64
+}
+
+func beginReaping(o order) (*reaper, syscall.Errno) {
+	r := &reaper{path: findingPath(o.StateDir, o.Leaf), left: map[born]bool{},
+		child: make(chan os.Signal, 1), killed: make(chan os.Signal, 1)}
+	// Signals are caught, not ignored: an ignored one would stay so in the task.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1)
+	signal.Notify(r.child, unix.SIGCHLD)
+	signal.Notify(r.killed, killOrder)
+	self, err := readStat(os.Getpid())
+	if err == nil {
+		err = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	if err == nil {
+		r.found = finding{PID: self.pid, BootNS: self.startNS}
+		err = r.write()
+	}
+	if err == nil {
+		attr := attributes(Spec{Env: o.Env, Dir: o.Dir, Credential: o.Credential, Stdout: os.Stdout, Stderr: os.Stderr}, os.Stdin)
+		r.first, err = syscall.ForkExec(o.Argv[0], o.Argv, attr)
+	}
+	var errno syscall.Errno
+	if err != nil && !errors.As(err, &errno) {
+		errno = unix.EIO
+	}
+	return r, errno
+}
+
+// run waits until there is no child left: since all descendants come up to us
+// when they lose their parent, nothing of the task then lives.
+func (r *reaper) run() int {
+	ordered, pause := false, time.Millisecond
+	for {
+		if none := r.reap(); none {
+			r.found.Ended, r.found.Left = true, len(r.left)
+			if r.write() != nil {
+				return 1
+			}
+			return 0
+		}
+		if r.first != 0 && !ordered {
+			select {
+			case <-r.child:
+			case <-r.killed:
+				ordered = true
+			}
+			continue
+		}
+		r.kill(!ordered)
+		select {
+		case <-r.child:
+			pause = time.Millisecond
+		case <-time.After(pause): // something may have been forked, or may refuse to die
+			pause = min(2*pause, 100*time.Millisecond)
+		}
+	}
+}
+
+// reap takes the status of all that have ended, and says whether no child is left.
+func (r *reaper) reap() (none bool) {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		if pid <= 0 {
+			return errors.Is(err, unix.ECHILD)
+		}
+		if pid == r.first {
+			r.found.Status, r.first = uint32(status), 0 // its number may come again
+		}
+	}
+}
+
+// kill kills every descendant that it finds; what was born meanwhile comes up
+// to us and is found the next time.
+func (r *reaper) kill(count bool) {
+	for _, s := range descendants(os.Getpid()) {
+		if !s.dead() && s.send(unix.SIGKILL) && count {
+			r.left[born{s.pid, s.startNS}] = true
+		}
+	}
+}
+
+// write leaves the finding, whole or not at all.
+func (r *reaper) write() error {
+	text, err := json.Marshal(r.found)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(r.path+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(r.path+".new", r.path)
+}

@@ -1,0 +1,228 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// startSlack is how long before a first process's birth its BootNS may lie.
+	startSlack = 500 * time.Millisecond
+	// statusGrace is how long a status may stay away that another must tell.
+	statusGrace = 5 * time.Second
+)
+
+// Start begins an attempt. Its events may come before Start returns. An error
+// is one of ErrNotFound, ErrNotExecutable, ErrNotStarted.
+func (h *Host) Start(s Spec) (Attempt, error) {
+	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: bootNow()}, child: true, pidfd: -1, watch: -1}
+	if err := h.reserve(s.Leaf); err != nil {
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+	}
+	birth := h.birth
+	if h.tree == nil {
+		birth = h.birthReaped
+	}
+	if err := birth(a, s); err != nil {
+		h.unreserve(s.Leaf)
+		return Attempt{}, whyNot(s, err)
+	}
+	if bootNow()-a.BootNS > int64(startSlack) { // a slow exec, or others before us: ask for the exact time
+		if st, err := readStat(a.PID); err == nil {
+			a.BootNS = st.startNS
+		}
+	}
+	started := a.Attempt
+	if err := h.watchAttempt(a); err != nil {
+		h.abandon(a)
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+	}
+	return started, nil
+}
+
+// reserve makes a leaf ours. None is ever used twice: its cgroup is poisoned by
+// the kill, and its name is what finds an attempt again.
+func (h *Host) reserve(leaf string) error {
+	if err := checkLeaf(leaf); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return errors.New("deputy is ending")
+	}
+	if h.owned[leaf] {
+		return errors.New("the leaf " + leaf + " is in use")
+	}
+	h.owned[leaf] = true
+	return nil
+}
+
+func (h *Host) unreserve(leaf string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.owned, leaf)
+}
+
+// abandon ends an attempt that was born but cannot be watched.
+func (h *Host) abandon(a *attempt) {
+	if h.tree == nil {
+		_ = unix.PidfdSendSignal(a.pidfd, killOrder, nil, 0)
+	} else {
+		_, _ = h.Kill(a.Leaf)
+		_ = unix.PidfdSendSignal(a.pidfd, unix.SIGKILL, nil, 0)
+	}
+	_, _ = unix.Wait4(a.PID, nil, 0, nil)
+	unix.Close(a.pidfd)
+	_ = h.remove(a.Leaf)
+	h.unreserve(a.Leaf)
+}
+
+// birth forks and executes into a fresh leaf.
+func (h *Host) birth(a *attempt, s Spec) error {
+	dir := h.tree.leaf(s.Leaf)
+	if err := unix.Mkdir(dir, 0o755); err != nil {
+		return fmt.Errorf("cannot make its cgroup: %w", err)
+	}
+	fd, err := openDir(dir)
+	if err == nil {
+		attr := attributes(s, h.null)
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD, attr.Sys.PidFD = true, fd, &a.pidfd
+		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
+		runtime.KeepAlive(s) // attr holds only the numbers of its files
+		unix.Close(fd)
+	}
+	if err != nil {
+		_ = h.remove(s.Leaf)
+	}
+	return err
+}
+
+// attributes are those of a first process: descriptors 0, 1 and 2 alone, a
+// session of its own, the declared environment, directory and user. Signals,
+// umask and limits are right because CleanSelf made ours so.
+func attributes(s Spec, null *os.File) *syscall.ProcAttr {
+	files := make([]uintptr, 3)
+	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
+		if f == nil {
+			f = null
+		}
+		files[i] = f.Fd()
+	}
+	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	if attr.Dir == "" {
+		attr.Dir = "/"
+	}
+	if c := s.Credential; c != nil {
+		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
+	}
+	return attr
+}
+
+func (h *Host) watchAttempt(a *attempt) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if a.pidfd >= 0 {
+		if err := h.listen(a.pidfd); err != nil {
+			return fmt.Errorf("cannot watch it: %w", err)
+		}
+		h.byFD[a.pidfd] = a
+	}
+	h.attempts[a.Leaf] = a
+	return nil
+}
+
+// Adopt watches an attempt of a monitor before us again, in the same boot.
+// Its Exited is exact where ForeignExit or the kernel tells; where the first
+// process is gone and nobody told within statusGrace it is unknown. A PID of 0
+// stands for an attempt of which only the leaf is known. Adopt before the
+// keeper is told that the monitor is ready, so that what it reaps finds its
+// attempt here.
+func (h *Host) Adopt(old Attempt) error {
+	if err := h.reserve(old.Leaf); err != nil {
+		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
+	}
+	a := &attempt{Attempt: old, pidfd: -1, watch: -1}
+	if h.tree == nil {
+		return h.adoptReaped(a)
+	}
+	a.pidfd = h.findAgain(old)
+	if err := h.watchAttempt(a); err != nil {
+		unix.Close(a.pidfd)
+		h.unreserve(old.Leaf)
+		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old.PID > 0 {
+		h.foreign[old.PID] = a
+	}
+	if a.pidfd < 0 {
+		h.post(func(p *poller) { p.await(a) })
+	}
+	return nil
+}
+
+// findAgain gives a pidfd of an attempt's first process, dead or alive, or -1.
+// The number alone proves nothing: the process must be in that very leaf and
+// have been born when the attempt was.
+func (h *Host) findAgain(a Attempt) int {
+	if a.PID <= 0 {
+		return -1
+	}
+	pidfd, err := unix.PidfdOpen(a.PID, 0)
+	if err != nil {
+		return -1
+	}
+	path, err := cgroupOf(fmt.Sprint(a.PID))
+	if err != nil || !h.tree.holds(a.Leaf, path) || !bornAt(a) {
+		unix.Close(pidfd)
+		return -1
+	}
+	return pidfd
+}
+
+func bornAt(a Attempt) bool {
+	s, err := readStat(a.PID)
+	return err == nil && s.startNS > a.BootNS-ticksNS && s.startNS <= a.BootNS+int64(startSlack)
+}
+
+// startError says why a program could not be started; kind is for errors.Is.
+type startError struct {
+	program string
+	kind    error
+	cause   error
+}
+
+func (e *startError) Error() string   { return fmt.Sprintf("cannot start %s: %v", e.program, e.cause) }
+func (e *startError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// whyNot sorts the errno of a failed start, which may stem from the fork, the
+// change of directory or user, or the exec.
+func whyNot(s Spec, err error) error {
+	e := &startError{s.Argv[0], ErrNotStarted, err}
+	errno, plain := err.(syscall.Errno)
+	switch {
+	case !plain:
+	case s.Dir != "" && !isDir(s.Dir):
+		e.cause = fmt.Errorf("its directory %s: %w", s.Dir, err)
+	case errno == unix.ENOENT && exists(s.Argv[0]):
+		e.kind, e.cause = ErrNotFound, fmt.Errorf("the interpreter it names: %w", err)
+	case errno == unix.ENOENT, errno == unix.ENOTDIR, errno == unix.ELOOP, errno == unix.ENAMETOOLONG:
+		e.kind = ErrNotFound
+	case errno == unix.EACCES, errno == unix.ENOEXEC, errno == unix.EISDIR, errno == unix.ETXTBSY, errno == unix.ELIBBAD:
+		e.kind = ErrNotExecutable
+	}
+	return e
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
