@@ -1,8 +1,8 @@
 // Package client asks a deputy daemon over its HTTP API on a Unix socket.
 //
-// A Client that has never been answered fails at once; one that has been
-// answered takes a lost connection for a restart of the server and tries again
-// for up to Patience, wherever asking twice is the same as asking once.
+// A Client that could never connect fails at once; one that has connected takes
+// a lost connection for a restart of the server and tries again for up to
+// Patience, wherever asking twice is the same as asking once.
 package client
 
 import (
@@ -16,12 +16,12 @@ import (
 
 // Client asks one daemon. It may be used by many goroutines at once.
 type Client struct {
-	// Patience is how long a request is tried again after the connection of a
-	// server that had answered before was lost. Set it before the first use.
+	// Patience is how long a request is tried again after a connection was
+	// lost, 30 s unless set before the first use.
 	Patience time.Duration
 
-	http     *http.Client
-	answered atomic.Bool
+	http *http.Client
+	met  atomic.Bool // a connection was made: a daemon is, or was, there
 
 	mu      sync.Mutex
 	sockets []string // places to try; just the one in use once a connection was made
@@ -71,6 +71,7 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	for _, socket := range sockets {
 		conn, err := dialer.DialContext(ctx, "unix", socket)
 		if err == nil {
+			c.met.Store(true)
 			c.mu.Lock()
 			c.sockets = []string{socket}
 			c.mu.Unlock()

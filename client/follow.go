@@ -19,11 +19,15 @@ const (
 	Stderr = "stderr"
 )
 
-// GapWriter is a writer that is told which bytes [from, to) are gone, at the
-// place where they would have come. Other writers are not told.
+// GapWriter is a writer that is told what it does not get. Other writers are not
+// told.
 type GapWriter interface {
 	io.Writer
+	// Gap is called where the bytes [from, to), which are gone, would have come.
 	Gap(from, to int64) error
+	// Rewritten says that the task itself cut its file: what comes now is its
+	// new text from the start.
+	Rewritten() error
 }
 
 // Follow writes a task's output to w from a byte offset on, until the task has
@@ -56,12 +60,13 @@ func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, de
 	for {
 		from := r.offset
 		state, err := r.poll(ctx, wait)
-		if r.offset > from {
+		moved := r.offset != from
+		if moved {
 			r.retry.reset()
 		}
 		var lost *LostError
 		switch {
-		case err == nil && done(r.offset > from, state):
+		case err == nil && done(moved, state):
 			return r.offset, nil
 		case err == nil:
 			continue
@@ -96,6 +101,9 @@ func (r *reader) copy(ctx context.Context, resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the daemon's answer: Deputy-Next-Offset: %w", err)
 	}
+	if next < r.offset {
+		return r.rewind(next)
+	}
 	from, to, ok, err := gap(resp.Header)
 	if err != nil {
 		return err
@@ -112,6 +120,15 @@ func (r *reader) copy(ctx context.Context, resp *http.Response) error {
 		r.offset = min(to, next)
 	}
 	return r.bytes(ctx, resp.Body, next)
+}
+
+// rewind goes back in a file that the task cut.
+func (r *reader) rewind(next int64) error {
+	r.offset = next
+	if g, told := r.w.(GapWriter); told {
+		return g.Rewritten()
+	}
+	return nil
 }
 
 // bytes copies up to the offset end.

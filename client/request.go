@@ -80,13 +80,10 @@ func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
 // daemon that has been there before is worth waiting for.
 func (c *Client) mayRetry(r request, err error) bool {
 	var unreachable *UnreachableError
-	var lost *LostError
-	switch {
-	case !c.answered.Load():
-		return false
-	case errors.As(err, &unreachable):
-		return true
+	if errors.As(err, &unreachable) {
+		return c.met.Load()
 	}
+	var lost *LostError
 	return errors.As(err, &lost) && !r.once
 }
 
@@ -115,7 +112,6 @@ func (c *Client) send(parent context.Context, r request) (*http.Response, error)
 		resp.Body.Close()
 		return nil, &LostError{context.Cause(ctx)}
 	}
-	c.answered.Store(true)
 	resp.Body = &body{resp.Body, cancel}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()

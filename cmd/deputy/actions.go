@@ -66,10 +66,10 @@ func (a *app) actionTable(all []deputy.ActionInfo) error {
 			return err
 		}
 		rows = append(rows, []cell{
-			{i.Module, ""}, {i.Action, bold}, {s.usage(), ""}, {i.Description, faint},
+			{i.Module, ""}, {i.Action, bold}, {i.Description, ""}, {s.usage(), faint},
 		})
 	}
-	a.table([]string{"MODULE", "ACTION", "PARAMS", "DESCRIPTION"}, rows)
+	a.table([]string{"MODULE", "ACTION", "DESCRIPTION", "PARAMS"}, rows)
 	return nil
 }
 

@@ -55,8 +55,8 @@ func (a *app) configDir(ctx context.Context, c *client.Client, named string) str
 	return rootConfig
 }
 
-// options says what the files in dir must hold: those of a root install more
-// than those of one's own deputy.
+// options says what the files in dir must hold. Those of a root install must
+// hold more, and belong to root.
 func (a *app) options(dir string) manifest.Options {
 	o := manifest.Options{
 		ConfigFile: filepath.Join(dir, "deputy.toml"),
@@ -75,6 +75,9 @@ func (a *app) options(dir string) manifest.Options {
 // check reads what paths name, or all of dir.
 func (a *app) check(dir string, paths []string) error {
 	o := a.options(dir)
+	if len(paths) > 0 && a.uid != 0 {
+		o.Root, o.UID = false, uint32(a.uid) // files that are still being written, by me
+	}
 	var warnings []string
 	var err error
 	if len(paths) == 0 {

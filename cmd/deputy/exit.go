@@ -54,9 +54,12 @@ func usage(format string, args ...any) error {
 // tell "nothing started" from a code of the task.
 func attached(err error) error {
 	var lost *client.LostError
+	var exit *exitError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &exit) && exit.status != statusUsage:
+		return err // it has been told what it is
 	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &lost):

@@ -174,6 +174,11 @@ func (t *tail) Gap(_, to int64) error {
 	return nil
 }
 
+func (t *tail) Rewritten() error {
+	t.start, t.text = 0, nil
+	return nil
+}
+
 // lines gives the offset of the last n lines, and whether all of them are here.
 func (t *tail) lines(n int) (int64, bool) {
 	end := len(t.text)

@@ -30,7 +30,7 @@ can never become two arguments; "{names...}" alone stands for several. An action
 is added to a module's manifest that is there already. If the check finds
 anything, the files are left as they were.`,
 		Example: `  deputy new panel/restart --allow panel -- /usr/bin/systemctl restart '{unit}'
-  deputy new disk/usage --allow group:staff --param dirs:array -- /usr/bin/du -sh -- '{dirs...}'
+  deputy new disk/usage --allow group:staff -- /usr/bin/du -sh -- '{dirs...}'
   deputy new panel/restart --print -- /usr/bin/systemctl restart '{unit}'`,
 		Annotations: map[string]string{exitStatus: plainStatus},
 		RunE: func(cmd *cobra.Command, args []string) error {

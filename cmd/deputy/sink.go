@@ -39,9 +39,17 @@ func (s *screen) onTerminal(w io.Writer) bool {
 	return w == s.a.out && s.a.outTerm || w == s.a.err && s.a.errTerm
 }
 
-// say writes a line of deputy's own to stderr.
+// say writes a line of deputy's own to stderr. On a terminal it begins a line;
+// in a pipe nothing is put between the task's bytes and it.
 func (s *screen) say(format string, args ...any) {
-	fmt.Fprintf(writer{s, s.a.err}, "deputy: "+format+"\n", args...)
+	s.mu.Lock()
+	open := s.open && s.a.errTerm
+	s.mu.Unlock()
+	begin := "deputy: "
+	if open {
+		begin = "\n" + begin
+	}
+	fmt.Fprintf(writer{s, s.a.err}, begin+format+"\n", args...)
 }
 
 // setBar changes the progress line; "" takes it away. Only a terminal has one.
@@ -114,6 +122,11 @@ func (r *rawSink) Gap(from, to int64) error {
 	return nil
 }
 
+func (r *rawSink) Rewritten() error {
+	r.s.say("…%s %s: the task itself cut or rewrote its file; here it is from the start", short(r.id), r.stream)
+	return nil
+}
+
 // lineSink passes whole lines on, each behind the task's short id.
 type lineSink struct {
 	rawSink
@@ -161,13 +174,14 @@ type jsonSink struct {
 }
 
 // piece is one line of `run --json` and `logs --json`. Exactly one of Text,
-// Gap and End is set.
+// Gap, Cut and End is set.
 type piece struct {
 	Task   string       `json:"task"`
 	Stream string       `json:"stream,omitempty"`
-	Offset *int64       `json:"offset,omitempty"` // of the first byte of Text
-	Text   string       `json:"text,omitempty"`   // bytes that are not UTF-8 as U+FFFD
-	Gap    *[2]int64    `json:"gap,omitempty"`    // [from, to): bytes that are gone
+	Offset *int64       `json:"offset,omitempty"`    // of the first byte of Text
+	Text   string       `json:"text,omitempty"`      // bytes that are not UTF-8 as U+FFFD
+	Gap    *[2]int64    `json:"gap,omitempty"`       // [from, to): bytes that are gone
+	Cut    bool         `json:"rewritten,omitempty"` // the task cut its file; offsets begin anew
 	End    *deputy.Task `json:"end,omitempty"`
 }
 
@@ -194,6 +208,14 @@ func (j *jsonSink) Gap(from, to int64) error {
 	}
 	j.offset = to
 	return jsonLine(writer{j.s, j.s.a.out}, piece{Task: j.id, Stream: j.stream, Gap: &[2]int64{from, to}})
+}
+
+func (j *jsonSink) Rewritten() error {
+	if err := j.finish(); err != nil {
+		return err
+	}
+	j.offset = 0
+	return jsonLine(writer{j.s, j.s.a.out}, piece{Task: j.id, Stream: j.stream, Cut: true})
 }
 
 func (j *jsonSink) finish() error { return j.emit(len(j.part)) }

@@ -23,7 +23,7 @@ const (
 
 // style colours text on a terminal, unless NO_COLOR says no (no-color.org).
 func (a *app) style(terminal bool, c colour, text string) string {
-	if c == "" || !terminal || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
+	if c == "" || text == "" || !terminal || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
 		return text
 	}
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"

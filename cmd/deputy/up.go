@@ -2,10 +2,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 
@@ -51,7 +49,7 @@ func upVerb(a *app, h *home) error {
 		return err
 	}
 	if examples {
-		if err := writeExamples(h.config, filepath.Dir(daemon)); err != nil {
+		if err := a.writeExamples(h.config, filepath.Dir(daemon)); err != nil {
 			return err
 		}
 	}
@@ -72,11 +70,8 @@ func (h *home) command(daemon string) []string {
 // settle fills in what was not named and makes the directories, for their
 // owner alone: they hold what tasks write.
 func (a *app) settle(h *home) error {
-	dirs := []*string{&h.state}
 	h.socket = a.socket
-	switch runtime := a.getenv("XDG_RUNTIME_DIR"); {
-	case h.socket != "":
-	case h.state == "" && runtime != "":
+	if runtime := a.getenv("XDG_RUNTIME_DIR"); h.socket == "" && h.state == "" && runtime != "" {
 		h.socket = filepath.Join(runtime, "deputy", "deputy.sock")
 	}
 	if h.state == "" {
@@ -88,7 +83,7 @@ func (a *app) settle(h *home) error {
 	}
 	h.socket = cmp.Or(h.socket, filepath.Join(h.state, "deputy.sock"))
 	h.config = cmp.Or(h.config, filepath.Join(h.state, "examples"))
-	for _, path := range append(dirs, &h.socket, &h.config) {
+	for _, path := range []*string{&h.state, &h.socket, &h.config} {
 		whole, err := filepath.Abs(*path)
 		if err != nil {
 			return fmt.Errorf("cannot find %s: %w", *path, err)
@@ -107,19 +102,13 @@ func (a *app) settle(h *home) error {
 func findDaemon() (string, error) {
 	self, err := os.Executable()
 	if err == nil {
-		if self, err = filepath.EvalSymlinks(self); err == nil {
-			beside := filepath.Join(filepath.Dir(self), "deputyd")
-			if info, err := os.Stat(beside); err == nil && info.Mode().IsRegular() {
-				return beside, nil
-			}
-		}
-	}
-	found, err := exec.LookPath("deputyd")
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", fmt.Errorf("cannot find deputyd: it is neither beside %s nor in PATH; install all of deputy's programs together", self)
+		self, err = filepath.EvalSymlinks(self)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot find deputyd: %w", err)
 	}
-	return filepath.Abs(found)
+	if daemon := beside(filepath.Dir(self), "deputyd"); daemon != "" {
+		return daemon, nil
+	}
+	return "", fmt.Errorf("cannot find deputyd: it is neither beside %s nor in PATH; install all of deputy's programs together", self)
 }

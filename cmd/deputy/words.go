@@ -49,19 +49,14 @@ func exitStatusOf(t *deputy.Task) int {
 	return *t.Exit.Code & 0xff
 }
 
-// ended says how a task ended: "failed with exit code 3: reason".
+// ended says how a task ended: "failed: it exited with code 3".
 func ended(t *deputy.Task) string {
 	text := stateWords(t.State)
-	if e := t.Exit; e != nil && t.State != deputy.Stopped {
-		switch {
-		case e.Signal != "":
-			text += " by " + e.Signal
-		case e.Code != nil && (*e.Code != 0 || t.State == deputy.Failed):
-			text += " with exit code " + strconv.Itoa(*e.Code)
-		}
-	}
-	if t.Reason != nil && *t.Reason != "" {
+	switch {
+	case t.Reason != nil && *t.Reason != "":
 		text += ": " + *t.Reason
+	case t.Exit != nil && t.State == deputy.Failed:
+		text += ": " + exitWords(t.Exit)
 	}
 	return text
 }
