@@ -74,8 +74,9 @@ type Monitor struct {
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
-	leaving bool // `deputy up` was told to end: nothing new is taken
-	done    chan struct{}
+	leaving bool          // `deputy up` was told to end: nothing new is taken
+	done    chan struct{} // closed: the loop may end
+	over    chan struct{} // closed: it has
 }
 
 const (
@@ -106,6 +107,12 @@ func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.
 	m.recover()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	go func() {
+		if err := m.reception.run(); err != nil {
+			m.log.Printf("%v", err)
+			m.post(func() { close(m.done) })
+		}
+	}()
 	serving := make(chan struct{})
 	go func() { defer close(serving); m.keepServer(ctx) }()
 	if err := link.Ready(); err != nil {

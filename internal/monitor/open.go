@@ -50,7 +50,7 @@ func (m *Monitor) open() error {
 		return err
 	}
 	if m.host, err = process.Open(process.Options{
-		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(),
+		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
 	}); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func (m *Monitor) record(e *deputy.Event, durable func(), lost func(*deputy.Erro
 
 // synced is called after the journal wrote, or failed to.
 func (m *Monitor) synced() {
+	err := m.journal.Err() // before Durable: what was durable when it failed is not lost
 	durable := m.journal.Durable()
 	n := 0
 	for n < len(m.pending) && m.pending[n].seq <= durable {
@@ -59,7 +60,7 @@ func (m *Monitor) synced() {
 	if m.peer != nil {
 		m.peer.Advanced()
 	}
-	if err := m.journal.Err(); err != nil && m.failed == nil {
+	if err != nil && m.failed == nil {
 		m.journalFailed(err)
 	}
 	m.leaveIfIdle()

@@ -24,7 +24,8 @@ type Client struct {
 	stream io.ReadWriter
 	in     *bufio.Reader
 
-	writing sync.Mutex // one frame at a time
+	follows chan struct{} // closed once Run has asked for the journal: no request goes before that
+	writing sync.Mutex    // one frame at a time
 
 	mu      sync.Mutex // guards what follows
 	next    uint64
@@ -41,7 +42,7 @@ type early struct {
 
 // Dial greets the monitor. Until Run is called nothing else is read.
 func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
-	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan Outcome{}}
+	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan Outcome{}, follows: make(chan struct{})}
 	if err := c.send(&Request{Kind: Hello, Version: Version}); err != nil {
 		return nil, nil, fmt.Errorf("cannot greet the monitor: %w", err)
 	}
@@ -71,12 +72,13 @@ func (c *Client) send(r *Request) error {
 }
 
 // Run asks for the journal from a sequence number on and serves the stream
-// until it ends. Requests may be made while it runs.
+// until it ends. It is called once; requests wait until it runs.
 func (c *Client) Run(from uint64, records Records) error {
 	c.mu.Lock()
 	c.applied = from - 1
 	c.mu.Unlock()
 	err := c.send(&Request{Kind: Follow, From: from})
+	close(c.follows)
 	for err == nil {
 		var frame []byte
 		if frame, err = readFrame(c.in, MaxFrame); err == nil {
@@ -155,6 +157,11 @@ func (c *Client) deliver(a early) {
 // a refusal stands in the outcome. When it is not nil, whether the request was
 // accepted is not known.
 func (c *Client) Do(ctx context.Context, r Request) (Outcome, error) {
+	select {
+	case <-c.follows:
+	case <-ctx.Done():
+		return Outcome{}, ctx.Err()
+	}
 	ch := make(chan Outcome, 1)
 	c.mu.Lock()
 	if c.err != nil {

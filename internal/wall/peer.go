@@ -3,18 +3,17 @@ package wall
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 )
 
 // Source is where the monitor's end takes the journal from.
 type Source interface {
-	// Next gives the next durable records, at most max bytes of them where
-	// that is possible, without their newlines; none when it has caught up.
-	Next(max int) ([][]byte, error)
+	// Next gives at most limit durable records, without their newlines, and
+	// the number of the one behind them; none when it has caught up. Numbers
+	// rise by one from record to record.
+	Next(limit int) (lines [][]byte, next uint64, err error)
 }
 
 // Peer is the monitor's end of the stream. Answers are queued and never block
@@ -136,7 +135,7 @@ func (p *Peer) free(n int) {
 	}
 }
 
-const streamBatch = 128 << 10 // bytes of records between two looks at the queue
+const streamBatch = 256 // records between two looks at the queue
 
 // Write sends answers and records until the peer is closed or gone. It is the
 // only writer after the greeting.
@@ -159,7 +158,7 @@ func (p *Peer) Write(source Source) error {
 		batch := bytes.Join(queue, nil)
 		if more {
 			var err error
-			if batch, err = p.appendRecords(batch); err != nil {
+			if batch, err = p.appendRecords(batch, source); err != nil {
 				return err
 			}
 		}
@@ -170,17 +169,14 @@ func (p *Peer) Write(source Source) error {
 	}
 }
 
-func (p *Peer) appendRecords(batch []byte) ([]byte, error) {
-	lines, err := p.source.Next(streamBatch)
+func (p *Peer) appendRecords(batch []byte, source Source) ([]byte, error) {
+	lines, next, err := source.Next(streamBatch)
 	if err != nil {
 		return nil, fmt.Errorf("cannot stream the journal: %w", err)
 	}
-	for _, line := range lines {
-		seq, err := sequence(line)
-		if err != nil {
-			return nil, err
-		}
-		frame, err := encodeLine(RecordKind, []uint64{seq}, line)
+	seq := next - uint64(len(lines))
+	for i, line := range lines {
+		frame, err := encodeLine(RecordKind, []uint64{seq + uint64(i)}, line)
 		if err != nil {
 			return nil, err
 		}
@@ -190,20 +186,4 @@ func (p *Peer) appendRecords(batch []byte) ([]byte, error) {
 		p.Advanced() // there may be more
 	}
 	return batch, nil
-}
-
-// sequence reads the number that every record begins with: {"seq":N,
-func sequence(line []byte) (uint64, error) {
-	rest, ok := bytes.CutPrefix(line, []byte(`{"seq":`))
-	digits, _, found := bytes.Cut(rest, []byte(","))
-	if ok && found {
-		if seq, err := strconv.ParseUint(string(digits), 10, 64); err == nil {
-			return seq, nil
-		}
-	}
-	var head struct{ Seq uint64 }
-	if err := json.Unmarshal(line, &head); err != nil || head.Seq == 0 {
-		return 0, fmt.Errorf("cannot stream the journal: a record without its number")
-	}
-	return head.Seq, nil
 }
