@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+// listActions shows what this caller may use.
+func (x *exchange) listActions() error {
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	actions, err := x.actions()
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, map[string]any{"actions": actions})
+}
+
+func (x *exchange) showAction() error {
+	action, err := x.action()
+	switch {
+	case err != nil:
+		return err
+	case action == nil:
+		return deputy.Refuse(deputy.UnknownAction, "cannot show %.31q/%.31q: %s may use no such action; see: deputy actions", x.target.module, x.target.action, x.peer.caller)
+	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, action)
+}
+
+// explain says what a call would be told; it is the monitor that knows who
+// may hear how much.
+func (x *exchange) explain() error {
+	values, err := x.query("as")
+	if err != nil {
+		return x.behindAction(err)
+	}
+	as := values.Get("as")
+	if values.Has("as") && (as == "" || !plausible(as)) {
+		return x.behindAction(badRequest("cannot explain as %.50q: name a caller, like uid:33 or key:panel", as))
+	}
+	object, err := x.object()
+	if err != nil {
+		return x.behindAction(err)
+	}
+	outcome, err := x.ask(wall.Request{Kind: wall.Explain, Module: x.target.module, Action: x.target.action,
+		As: as, EndUser: x.endUser, Params: object})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, outcome.Explain)
+}
+
+// reload has the monitor read the policy again.
+func (x *exchange) reload() error {
+	outcome, err := x.ask(wall.Request{Kind: wall.Reload})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, map[string]string{"digest": outcome.Digest})
+}
+
+// health says that requests are answered, and by what.
+func (x *exchange) health() error {
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	g := x.api.Greeting
+	return x.answer(http.StatusOK, health{
+		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest,
+	})
+}
+
+type health struct {
+	Status    string `json:"status"`
+	Version   string `json:"version"`
+	Proof     string `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
+	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
+	StateDir  string `json:"state_dir"`
+	ConfigDir string `json:"config_dir"`
+	Policy    string `json:"policy"` // digest of the one in force
+}

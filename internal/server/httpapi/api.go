@@ -1,0 +1,126 @@
+// Package httpapi is the HTTP/JSON front door. Every request of a client is
+// parsed here, without privilege; what may change anything is decided by the
+// monitor, at the other end of the wall. What this package decides itself is
+// who sees which task.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"deputy"
+	"deputy/internal/output"
+	"deputy/internal/server/history"
+	"deputy/internal/wall"
+)
+
+// Monitor is asked over the wall. An error means that the wall ended: whether
+// the request was accepted is not known.
+type Monitor interface {
+	Do(ctx context.Context, r wall.Request) (wall.Outcome, error)
+}
+
+// Config is what the front door stands between.
+type Config struct {
+	Monitor  Monitor
+	History  *history.History
+	Watcher  *output.Watcher
+	Greeting *wall.Greeting
+	Ready    <-chan struct{} // closed once the history has caught up; requests wait for it
+	Log      *slog.Logger
+}
+
+// API answers HTTP requests. It is an http.Handler for the connections of a
+// Listener.
+type API struct {
+	Config
+	routes []route
+	policy atomic.Pointer[policy]
+}
+
+// New makes an API that knows the policy of the monitor's greeting.
+func New(c Config) *API {
+	a := &API{Config: c}
+	a.routes = a.table()
+	a.PolicyChanged(c.Greeting.Policy)
+	return a
+}
+
+// PolicyChanged voids the rights and actions that were asked for before.
+func (a *API) PolicyChanged(digest string) {
+	a.policy.Store(&policy{digest: digest, maxBody: map[name]int64{}})
+}
+
+// policy is what is known of the policy in force. Whatever was learned under
+// another one is void: its holders compare the pointer.
+type policy struct {
+	digest string
+
+	mu      sync.Mutex
+	maxBody map[name]int64 // of the actions that some caller was told of, in bytes
+}
+
+type name struct{ module, action string }
+
+func (p *policy) learn(actions []deputy.ActionInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range actions {
+		p.maxBody[name{a.Module, a.Action}] = a.MaxBody
+	}
+}
+
+func (p *policy) limit(n name) (bytes int64, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	bytes, known = p.maxBody[n]
+	return bytes, known
+}
+
+// ServeHTTP answers one request. The order of the checks is the order in which
+// refusals go before one another.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
+	if err := x.serve(); err != nil {
+		x.refuse(err)
+	}
+	x.peer.done()
+}
+
+func (x *exchange) serve() error {
+	if err := x.checkConnection(); err != nil {
+		return err
+	}
+	select {
+	case <-x.api.Ready:
+	case <-x.r.Context().Done():
+		return x.r.Context().Err()
+	}
+	if err := x.checkSender(); err != nil {
+		return err
+	}
+	route, err := x.route()
+	if err != nil {
+		return err
+	}
+	if route.method == http.MethodPost {
+		if err := x.readBody(); err != nil {
+			return err
+		}
+	}
+	if err := x.checkAuthorization(); err != nil {
+		return err
+	}
+	if err := x.checkTarget(); err != nil {
+		return err
+	}
+	if route.access == visible {
+		if err := x.findTask(); err != nil {
+			return err
+		}
+	}
+	return route.handle(x)
+}

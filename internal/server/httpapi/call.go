@@ -1,0 +1,137 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+// callOptions is what a POST to an action says beyond the action itself.
+type callOptions struct {
+	params deputy.Params
+	key    string        // Idempotency-Key; empty: none
+	held   bool          // the answer waits for the tasks' ends
+	wait   time.Duration // at most so long
+	output int64         // last bytes of stdout and stderr to show; -1: none
+}
+
+type taskList struct {
+	Tasks []deputy.Task `json:"tasks"`
+}
+
+// call asks the monitor for an action and answers with its tasks. Live tasks,
+// and those that have just ended, are in memory: no query is made for them.
+func (x *exchange) call() error {
+	o, err := x.readCall()
+	if err != nil {
+		return x.behindAction(err)
+	}
+	outcome, err := x.ask(wall.Request{
+		Kind: wall.Call, Module: x.target.module, Action: x.target.action,
+		Key: o.key, EndUser: x.endUser, Params: o.params,
+	})
+	if err != nil {
+		return err
+	}
+	if o.held {
+		ctx, cancel := context.WithTimeout(x.r.Context(), o.wait)
+		_ = x.api.History.Wait(ctx, outcome.Tasks...) // what has ended is seen below
+		cancel()
+	}
+	tasks, err := x.load(outcome.Tasks)
+	if err != nil {
+		return err
+	}
+	status := http.StatusAccepted
+	if o.held && !slices.ContainsFunc(tasks, func(t deputy.Task) bool { return !t.State.Ended() }) {
+		status = http.StatusOK
+	}
+	h := x.w.Header()
+	if outcome.Replayed {
+		h["Idempotency-Replayed"] = []string{"true"}
+	}
+	if len(tasks) == 1 {
+		h["Location"] = []string{"/v1/tasks/" + tasks[0].ID}
+	}
+	if o.output >= 0 {
+		return x.answerWithOutput(status, tasks, o.output)
+	}
+	return x.answer(status, taskList{tasks})
+}
+
+// readCall reads what the request says; an error is one of status 400.
+func (x *exchange) readCall() (o callOptions, err error) {
+	values, err := x.query("wait", "output")
+	if err != nil {
+		return o, err
+	}
+	if o.wait, o.held, err = x.wait(values); err != nil {
+		return o, err
+	}
+	shown := false
+	if o.output, shown, err = number(values, "output"); err != nil {
+		return o, err
+	}
+	if !shown {
+		o.output = -1
+	}
+	if o.key, err = idempotencyKey(x.r.Header["Idempotency-Key"]); err != nil {
+		return o, err
+	}
+	o.params, err = x.object()
+	return o, err
+}
+
+func idempotencyKey(values []string) (string, error) {
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1:
+		return "", badRequest("cannot use Idempotency-Key: it stands twice; send it once")
+	}
+	key := values[0]
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return "", badRequest("cannot use Idempotency-Key: it must be visible ASCII without spaces; a UUID serves well")
+		}
+	}
+	if key == "" || len(key) > 255 {
+		return "", badRequest("cannot use Idempotency-Key: it has %d characters, not 1 to 255; a UUID serves well", len(key))
+	}
+	return key, nil
+}
+
+// behindAction gives what goes before err: that there is no such action, or
+// that this caller may not have it. The monitor is asked, but for nothing to be
+// done.
+func (x *exchange) behindAction(err error) error {
+	action, askErr := x.action()
+	if askErr != nil {
+		return askErr
+	}
+	if action != nil {
+		return err
+	}
+	outcome, askErr := x.ask(wall.Request{Kind: wall.Explain,
+		Module: x.target.module, Action: x.target.action, EndUser: x.endUser, Params: deputy.Params{}})
+	if askErr != nil {
+		return askErr
+	}
+	if e := outcome.Explain; e != nil && e.Error != nil && (e.Error.Code == deputy.UnknownAction || e.Error.Code == deputy.NotAllowed) {
+		return e.Error
+	}
+	return err
+}
+
+// checkTarget refuses names that cannot be those of an action, before they
+// reach the wall.
+func (x *exchange) checkTarget() error {
+	if !plausible(x.target.module) || !plausible(x.target.action) {
+		return deputy.Refuse(deputy.UnknownAction, "cannot find %.31q/%.31q: no action is named so; see: deputy actions", x.target.module, x.target.action)
+	}
+	return nil
+}

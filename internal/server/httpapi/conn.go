@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/internal/wall"
+)
+
+// Door gives the connections that the monitor has accepted and identified.
+type Door interface {
+	Receive() (wall.Connection, *os.File, error)
+	Close() error // ends a Receive that waits
+}
+
+// Time-outs and sizes of a connection.
+const (
+	headerTime  = 5 * time.Second  // for a request's header
+	requestTime = 15 * time.Second // for header and body
+	idleTime    = 2 * time.Minute  // between two requests
+	maxHeader   = 16 << 10         // bytes; net/http itself adds 4 KiB to what it is told
+)
+
+// NewServer makes the HTTP server of an API. Its listener must be a Listener.
+func NewServer(a *API) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Server{
+		Handler:                      a,
+		ReadHeaderTimeout:            headerTime,
+		ReadTimeout:                  requestTime,
+		IdleTimeout:                  idleTime,
+		MaxHeaderBytes:               maxHeader - 4<<10,
+		DisableGeneralOptionsHandler: true,
+		Protocols:                    protocols,
+		ErrorLog:                     slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, newPeer(c.(*conn)))
+		},
+	}
+}
+
+// Listener gives net/http the connections that come through the door.
+type Listener struct {
+	door Door
+	log  *slog.Logger
+	over atomic.Int32 // open connections that are beyond their caller's limit
+}
+
+// NewListener makes a net.Listener of a door.
+func NewListener(door Door, log *slog.Logger) *Listener { return &Listener{door: door, log: log} }
+
+// maxOver is how many connections beyond their caller's limit are told so;
+// more are closed without a word.
+const maxOver = 128
+
+// Accept waits for a connection; its error is final.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, file, err := l.door.Receive()
+		if errors.Is(err, wall.ErrBroken) {
+			// The descriptor was lost on its way, as when there are too many.
+			l.log.Error("cannot take a connection", "error", err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		stream, err := net.FileConn(file)
+		file.Close()
+		socket, ok := stream.(*net.UnixConn)
+		if err != nil || !ok {
+			l.log.Error("cannot take a connection", "number", c.Number, "error", err)
+			continue
+		}
+		accepted := &conn{UnixConn: socket, Connection: c, listener: l}
+		if c.Over && l.over.Add(1) > maxOver {
+			accepted.Close()
+			continue
+		}
+		return accepted, nil
+	}
+}
+
+// Close closes the door.
+func (l *Listener) Close() error { return l.door.Close() }
+
+// Addr names no address: the monitor holds the socket.
+func (l *Listener) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
+
+// conn is a connection that the monitor has identified.
+type conn struct {
+	*net.UnixConn
+	wall.Connection
+	listener *Listener
+	closed   atomic.Bool
+	framing  framing
+}
+
+// Read tells net/http of the peer's end. A peer that has only shut down its
+// own side still waits for its answer (`printf … | nc -N`): while net/http
+// watches a connection whose request is being answered, which it does by
+// reading a single byte, the end is the one when nobody can read the answer.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.UnixConn.Read(p)
+	c.framing.note(p[:max(n, 0)])
+	if errors.Is(err, io.EOF) && len(p) == 1 {
+		return 0, c.awaitHangup()
+	}
+	return n, err
+}
+
+// awaitHangup returns io.EOF once the peer has closed its socket, or the error
+// of a read deadline, by which net/http ends its watch.
+func (c *conn) awaitHangup() error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP is always told
+		n, err := unix.Poll(poll, 0)
+		return err != nil && err != unix.EINTR || n > 0
+	})
+	if err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// Close ends the connection for the peer, too: the monitor holds a duplicate of
+// the descriptor, so that closing ours alone would tell the peer nothing.
+func (c *conn) Close() error {
+	if !c.closed.Swap(true) && c.Over {
+		c.listener.over.Add(-1)
+	}
+	if raw, err := c.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	return c.UnixConn.Close()
+}
+
+// framing watches what is read for a Content-Length. net/http drops that of a
+// request that has a Transfer-Encoding too; such a request has two lengths and
+// is refused (RFC 9112, section 6.3).
+type framing struct {
+	at     int // bytes of the pattern seen
+	length atomic.Bool
+}
+
+const lengthField = "\ncontent-length"
+
+// note is called by one goroutine at a time. Bytes of a body may look like a
+// header's; then its request is refused, wrongly, only if it is chunked.
+func (f *framing) note(p []byte) {
+	for _, c := range p {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		switch {
+		case c == lengthField[f.at]:
+			f.at++
+		case c == '\n':
+			f.at = 1
+		default:
+			f.at = 0
+		}
+		if f.at == len(lengthField) {
+			f.at = 0
+			f.length.Store(true)
+		}
+	}
+}

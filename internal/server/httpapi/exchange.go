@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"unicode/utf8"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+// exchange is one request and its answer.
+type exchange struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	api  *API
+	peer *peer
+
+	endUser string // for whom the caller asks; empty: none is named
+	target  name   // {module} and {action} of the path
+	id      string // {id} of the path
+	task    deputy.Task
+	body    []byte // of a POST
+}
+
+// ask asks the monitor in the name of this connection. A refusal is the error.
+func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
+	r.Connection = x.peer.Number
+	outcome, err := x.api.Monitor.Do(x.r.Context(), r)
+	switch {
+	case errors.Is(err, context.Canceled): // the client has gone
+		return outcome, err
+	case err != nil:
+		return outcome, deputy.Refuse(deputy.OutcomeUnknown,
+			"cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks")
+	case outcome.Error != nil:
+		return outcome, outcome.Error
+	}
+	return outcome, nil
+}
+
+// answer sends v as JSON.
+func (x *exchange) answer(status int, v any) error {
+	body, err := encode(v)
+	if err != nil {
+		return err
+	}
+	return x.send(status, "application/json", body)
+}
+
+func (x *exchange) send(status int, contentType string, body []byte) error {
+	h := x.w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.w.WriteHeader(status)
+	_, _ = x.w.Write(body) // an error means that the client has gone
+	return nil
+}
+
+// encode writes v as one line of JSON, with <, > and & as they are.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// refuse answers with a problem. A client that has gone is told nothing.
+func (x *exchange) refuse(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError && p.internal {
+		x.api.Log.Error("cannot answer", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
+	}
+	if p.RetryAfter > 0 {
+		x.w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	body, err := encode(p)
+	if err != nil {
+		x.api.Log.Error("cannot write a problem", "error", err)
+	}
+	_ = x.send(p.Status, "application/problem+json", body)
+}
+
+// plausible says whether s may cross the wall as a name: a longer or broken one
+// would break the protocol, and the monitor ends a server that does that.
+func plausible(s string) bool { return len(s) <= maxName && utf8.ValidString(s) }
+
+// maxName is the longest name that anything has, in bytes.
+const maxName = 255

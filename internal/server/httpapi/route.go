@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+
+	"deputy"
+)
+
+// access says what keeps one caller's affairs from another's.
+type access int
+
+const (
+	public   access = iota // nothing of anybody is shown
+	decided                // the monitor decides, with the request itself
+	filtered               // the handler shows only what the caller may see
+	visible                // the task {id} must be one that the caller may see; otherwise 404
+)
+
+// route is one line of the API. GET stands for HEAD, too.
+type route struct {
+	method string
+	path   string // {module}, {action}, {id}, {stream} stand for one segment
+	access access
+	handle func(*exchange) error
+
+	segments []string
+}
+
+func (a *API) table() []route {
+	routes := []route{
+		{method: "GET", path: "/healthz", access: public, handle: (*exchange).health},
+		{method: "GET", path: "/v1/actions", access: decided, handle: (*exchange).listActions},
+		{method: "GET", path: "/v1/actions/{module}/{action}", access: decided, handle: (*exchange).showAction},
+		{method: "POST", path: "/v1/actions/{module}/{action}", access: decided, handle: (*exchange).call},
+		{method: "POST", path: "/v1/explain/{module}/{action}", access: decided, handle: (*exchange).explain},
+		{method: "GET", path: "/v1/tasks", access: filtered, handle: (*exchange).listTasks},
+		{method: "GET", path: "/v1/tasks/{id}", access: visible, handle: (*exchange).showTask},
+		{method: "GET", path: "/v1/tasks/{id}/stdout", access: visible, handle: (*exchange).stdout},
+		{method: "GET", path: "/v1/tasks/{id}/stderr", access: visible, handle: (*exchange).stderr},
+		{method: "POST", path: "/v1/tasks/{id}/stop", access: visible, handle: (*exchange).stop}, // then the monitor decides
+		{method: "GET", path: "/v1/events", access: filtered, handle: (*exchange).events},
+		{method: "POST", path: "/v1/reload", access: decided, handle: (*exchange).reload},
+	}
+	for i := range routes {
+		routes[i].segments = strings.Split(routes[i].path, "/")
+	}
+	return routes
+}
+
+// route finds the line of the table for x and takes its names from the path.
+func (x *exchange) route() (*route, error) {
+	segments := strings.Split(x.r.URL.Path, "/")
+	var allowed []string
+	for i := range x.api.routes {
+		r := &x.api.routes[i]
+		if !r.matches(segments) {
+			continue
+		}
+		if r.method == x.r.Method || r.method == http.MethodGet && x.r.Method == http.MethodHead {
+			r.name(x, segments)
+			return r, nil
+		}
+		allowed = append(allowed, r.method)
+		if r.method == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	if allowed == nil {
+		return nil, refuse(http.StatusNotFound, deputy.BadRequest,
+			"cannot find %.100q: there is no such path; the paths begin with /v1/actions, /v1/explain, /v1/tasks, /v1/events", x.r.URL.Path)
+	}
+	methods := strings.Join(allowed, ", ")
+	x.w.Header().Set("Allow", methods)
+	return nil, refuse(http.StatusMethodNotAllowed, deputy.BadRequest, "cannot %.20s this path; use %s", x.r.Method, methods)
+}
+
+func (r *route) matches(segments []string) bool {
+	if len(segments) != len(r.segments) {
+		return false
+	}
+	for i, s := range r.segments {
+		if s != segments[i] && (!strings.HasPrefix(s, "{") || segments[i] == "") {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *route) name(x *exchange, segments []string) {
+	for i, s := range r.segments {
+		switch s {
+		case "{module}":
+			x.target.module = segments[i]
+		case "{action}":
+			x.target.action = segments[i]
+		case "{id}":
+			x.id = segments[i]
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"deputy"
+	"deputy/internal/output"
+	"deputy/internal/server/history"
+)
+
+// Tasks on a page of the list.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// findTask finds the task {id}. One that the caller may not see is said not to
+// be there.
+func (x *exchange) findTask() error {
+	unknown := deputy.Refuse(deputy.UnknownTask, "cannot find task %.50q: there is none, or %s may not see it; see: deputy ps -a", x.id, x.peer.caller)
+	if !plausible(x.id) {
+		return unknown
+	}
+	task, found, err := x.api.History.Task(x.r.Context(), x.id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return unknown
+	}
+	seen, err := x.sees(&task)
+	if err != nil {
+		return err
+	}
+	if !seen {
+		return unknown
+	}
+	x.task = task
+	return nil
+}
+
+// load finds tasks that the caller may see for certain, with the sizes of
+// their outputs.
+func (x *exchange) load(ids []string) ([]deputy.Task, error) {
+	tasks := make([]deputy.Task, 0, len(ids))
+	for _, id := range ids {
+		task, found, err := x.api.History.Task(x.r.Context(), id)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, errors.New("a task that the monitor named is not in the history: " + id)
+		}
+		x.api.measure(&task)
+		tasks = append(tasks, task)
+	}
+	return tasks, nil
+}
+
+// taskDir is where a task's output lies.
+func (a *API) taskDir(id string) string { return filepath.Join(a.Greeting.TasksDir, id) }
+
+// measure fills in what only the files of a live task know.
+func (a *API) measure(t *deputy.Task) {
+	if t.State.Ended() || t.Attempt == 0 {
+		return
+	}
+	dir := a.taskDir(t.ID)
+	if info, err := output.Stat(dir, output.Stdout); err == nil {
+		t.StdoutBytes, t.StdoutGap = info.Size, info.Gap
+	}
+	if info, err := output.Stat(dir, output.Stderr); err == nil {
+		t.StderrBytes, t.StderrGap = info.Size, info.Gap
+	}
+}
+
+// showTask answers with one task, once it has ended or the wait is over.
+func (x *exchange) showTask() error {
+	values, err := x.query("wait")
+	if err != nil {
+		return err
+	}
+	wait, held, err := x.wait(values)
+	if err != nil {
+		return err
+	}
+	if held && !x.task.State.Ended() {
+		ctx, cancel := context.WithTimeout(x.r.Context(), wait)
+		_ = x.api.History.Wait(ctx, x.id)
+		cancel()
+	}
+	tasks, err := x.load([]string{x.id})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, tasks[0])
+}
+
+// listTasks answers with a page of the tasks that the caller may see.
+func (x *exchange) listTasks() error {
+	q, err := x.readList()
+	if err != nil {
+		return err
+	}
+	rights, err := x.rights()
+	if err != nil {
+		return err
+	}
+	var scope *history.Scope
+	var visible func(*deputy.Task) bool
+	switch {
+	case rights.Auditor:
+	case len(rights.Read) == 0:
+		scope = &history.Scope{Caller: x.peer.caller}
+	default:
+		visible = func(t *deputy.Task) bool {
+			seen, err := x.sees(t)
+			return seen && err == nil
+		}
+	}
+	tasks, next, err := x.api.History.Tasks(x.r.Context(), q, visible, scope)
+	if errors.Is(err, history.ErrCursor) {
+		return badRequest("cannot use cursor=%.50q: it is not one of this list; send the next of an answer, or none", q.Before)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range tasks {
+		x.api.measure(&tasks[i])
+	}
+	page := struct {
+		Tasks []deputy.Task `json:"tasks"`
+		Next  *string       `json:"next"`
+	}{Tasks: tasks}
+	if next != "" {
+		page.Next = &next
+	}
+	return x.answer(http.StatusOK, page)
+}
+
+func (x *exchange) readList() (q history.Query, err error) {
+	values, err := x.query("state", "module", "action", "lock", "caller", "end_user", "since", "limit", "cursor")
+	if err != nil {
+		return q, err
+	}
+	for _, name := range sortedKeys(values) {
+		if values.Get(name) == "" {
+			return q, badRequest("cannot use %s= without a value; leave it out", name)
+		}
+	}
+	q = history.Query{
+		Module: values.Get("module"), Action: values.Get("action"), Lock: values.Get("lock"),
+		Caller: values.Get("caller"), EndUser: values.Get("end_user"), Before: values.Get("cursor"),
+	}
+	if q.State, err = states(values["state"]); err != nil {
+		return q, err
+	}
+	if q.Limit, err = limit(values); err != nil {
+		return q, err
+	}
+	if since := values.Get("since"); since != "" {
+		if q.Since, err = time.Parse(time.RFC3339, since); err != nil {
+			return q, badRequest("cannot use since=%.50q: it must be a time like 2026-01-31T12:00:00Z", since)
+		}
+	}
+	return q, nil
+}
+
+func limit(values url.Values) (int, error) {
+	n, given, err := number(values, "limit")
+	switch {
+	case err != nil:
+		return 0, err
+	case !given:
+		return defaultLimit, nil
+	case n < 1 || n > maxLimit:
+		return 0, badRequest("cannot use limit=%d: it must be 1 to %d", n, maxLimit)
+	}
+	return int(n), nil
+}
+
+// states reads the names of states: several parameters, or several in one,
+// with commas between them.
+func states(values []string) ([]deputy.State, error) {
+	var list []deputy.State
+	for _, value := range values {
+		for text := range strings.SplitSeq(value, ",") {
+			state := deputy.State(text)
+			if !slices.Contains(deputy.States(), state) {
+				return nil, badRequest("cannot use state=%.50q: the states are %s", text, strings.Trim(fmt.Sprintf("%q", deputy.States()), "[]"))
+			}
+			list = append(list, state)
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,138 @@
+// Package server is the unprivileged side of deputy: it wires the front doors
+// to the wall and to the history. It lives as long as the monitor at the other
+// end of the wall does, and holds nothing that its successor could not read
+// from the journal.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"deputy/internal/output"
+	"deputy/internal/server/history"
+	"deputy/internal/server/httpapi"
+	"deputy/internal/wall"
+)
+
+// Sockets are what the monitor hands to the server it starts. Run closes them.
+type Sockets struct {
+	Stream *os.File // the wall: AF_UNIX, SOCK_STREAM
+	Door   *os.File // connections come through it: AF_UNIX, SOCK_SEQPACKET
+	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound
+}
+
+// lastAnswers is how long requests may take to be answered once the end has
+// come: those that the monitor has not answered are told so.
+const lastAnswers = 250 * time.Millisecond
+
+// Run serves until ctx ends, which is no error, or until it cannot go on: the
+// monitor is gone, for the most part.
+func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
+	stream, err := net.FileConn(s.Stream)
+	if err != nil {
+		return fmt.Errorf("cannot use the wall: %w", err)
+	}
+	defer stream.Close()
+	s.Stream.Close()
+	client, greeting, err := wall.Dial(stream)
+	if err != nil {
+		return err
+	}
+	h, err := history.Open(filepath.Join(greeting.HistoryDir, "history.db"))
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if h.Applied() > greeting.Last { // made from a journal that is no more
+		if err := h.Reset(); err != nil {
+			return err
+		}
+	}
+	watcher, err := output.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("cannot follow output: %w", err)
+	}
+	defer watcher.Close()
+	return serve(ctx, s, &parts{client: client, stream: stream, greeting: greeting, history: h, watcher: watcher, log: log})
+}
+
+type parts struct {
+	client   *wall.Client
+	stream   net.Conn
+	greeting *wall.Greeting
+	history  *history.History
+	watcher  *output.Watcher
+	log      *slog.Logger
+}
+
+func serve(ctx context.Context, s Sockets, p *parts) error {
+	door, err := wall.NewDoor(s.Door)
+	if err != nil {
+		return err
+	}
+	defer door.Close()
+	notify, err := listenProgress(s.Notify, p.greeting.CgroupTasks, p.history)
+	if err != nil {
+		return err
+	}
+	defer notify.close()
+	ready := make(chan struct{})
+	api := httpapi.New(httpapi.Config{
+		Monitor: p.client, History: p.history, Watcher: p.watcher,
+		Greeting: p.greeting, Ready: ready, Log: p.log,
+	})
+	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
+	feed.reached(p.history.Applied())
+	web := httpapi.NewServer(api)
+
+	ended := make(chan error, 3)
+	go func() { ended <- p.client.Run(p.history.Next(), feed) }()
+	go func() { ended <- web.Serve(httpapi.NewListener(door, p.log)) }()
+	go func() { ended <- notify.run() }()
+	select {
+	case err = <-ended:
+		err = fmt.Errorf("cannot go on: %w", err)
+	case <-ctx.Done():
+	}
+	finish, cancel := context.WithTimeout(context.Background(), lastAnswers)
+	defer cancel()
+	if errors.Is(web.Shutdown(finish), context.DeadlineExceeded) {
+		web.Close()
+	}
+	p.stream.Close()
+	return err
+}
+
+// feed gives the journal's records to the history.
+type feed struct {
+	history *history.History
+	api     *httpapi.API
+	last    uint64 // the journal's last record when the server started
+	once    sync.Once
+	ready   chan struct{} // closed when the history has it
+}
+
+// Record applies one record; see wall.Records.
+func (f *feed) Record(seq uint64, line []byte) error {
+	if err := f.history.Apply(seq, line); err != nil {
+		return err
+	}
+	f.reached(seq)
+	return nil
+}
+
+// Policy voids what was known of the one before; see wall.Records.
+func (f *feed) Policy(digest string) { f.api.PolicyChanged(digest) }
+
+func (f *feed) reached(seq uint64) {
+	if seq >= f.last {
+		f.once.Do(func() { close(f.ready) })
+	}
+}
