@@ -1,0 +1,52 @@
+# make build    the programs, in bin/
+# make demo     starts deputy here, as you, shows what it does, leaves nothing
+# make test     all tests; as root also those that need root
+# make bench    speed, beside what limits it
+# make lint     gofmt, vet, staticcheck, golangci-lint
+# make install  into DESTDIR and PREFIX (as root, for the installed service)
+
+PREFIX  ?= /usr
+DESTDIR ?=
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+
+export CGO_ENABLED = 0
+export GOTOOLCHAIN = local
+GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
+
+.PHONY: build demo test bench lint man install clean
+
+build:
+	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
+	$(GOBUILD) -o bin/deputy-portscan ./modules/portscan
+
+demo: build
+	@examples/demo.sh bin
+
+test: build
+	@test/run
+
+bench: build
+	go run ./bench
+
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run: gofmt -w ."; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+	go tool -modfile=tools/go.mod golangci-lint run
+
+man: build
+	bin/deputy man docs/man
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/deputy/modules.d
+	install -d $(DESTDIR)$(PREFIX)/share/deputy/modules $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 0755 bin/deputy $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 bin/deputyd bin/deputy-server $(DESTDIR)$(PREFIX)/sbin/
+	install -m 0755 bin/deputy-portscan modules/scan/scan.py $(DESTDIR)$(PREFIX)/lib/deputy/
+	install -m 0644 modules/scan/scan.toml modules/portscan/portscan.toml $(DESTDIR)$(PREFIX)/share/deputy/modules/
+	install -m 0644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d -m 0755 $(DESTDIR)/etc/deputy/modules.d $(DESTDIR)/etc/deputy/allow.d
+	install -d -m 0700 $(DESTDIR)/etc/deputy/keys
+
+clean:
+	rm -rf bin dist

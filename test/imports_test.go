@@ -1,0 +1,91 @@
+package test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"deputy/test/rig"
+)
+
+// deps lists all packages that are linked into a program, the program included.
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	root, err := rig.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "list", "-deps", pkg)
+	cmd.Dir = root
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("cannot list what %s imports: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
+}
+
+// What is not linked into deputyd cannot run as root. Each name has its reason.
+func TestWhatDeputydDoesNotContain(t *testing.T) {
+	forbidden := map[string]string{
+		"net":                    "every byte from a network is parsed by the server first",
+		"net/http":               "every byte from a network is parsed by the server first",
+		"net/rpc":                "every byte from a network is parsed by the server first",
+		"crypto/tls":             "TCP listeners are the server's",
+		"database/sql":           "the history is the server's",
+		"os/exec":                "it looks programs up in PATH; tasks name theirs in full",
+		"encoding/gob":           "it decodes types that a peer names",
+		"encoding/xml":           "nothing of ours is XML",
+		"html/template":          "pages are the server's",
+		"text/template":          "a manifest's templates are not a language",
+		"plugin":                 "code of others does not run as root",
+		"deputy/internal/server": "it is the other side of the wall",
+		"deputy/client":          "the monitor asks nobody",
+	}
+	allowed := []string{"golang.org/x/sys/unix", "github.com/pelletier/go-toml/v2"}
+	for _, pkg := range deps(t, "deputy/cmd/deputyd") {
+		for name, why := range forbidden {
+			if pkg == name || strings.HasPrefix(pkg, "deputy/internal/server/") {
+				t.Errorf("deputyd contains %s: %s", pkg, why)
+				break
+			}
+		}
+		first, _, _ := strings.Cut(pkg, "/")
+		if strings.Contains(first, ".") && !slices.ContainsFunc(allowed, func(a string) bool { return pkg == a || strings.HasPrefix(pkg, a+"/") }) {
+			t.Errorf("deputyd contains %s, of others: only x/sys and one TOML library run as root", pkg)
+		}
+	}
+}
+
+// Imports point one way; the folder says on which side of the wall code lives.
+func TestLayers(t *testing.T) {
+	for _, rule := range []struct{ pkg, not, why string }{
+		{"deputy/cmd/deputy-server", "deputy/internal/monitor", "nothing under server imports anything under monitor"},
+		{"deputy/client", "deputy/internal", "its user inherits no dependency"},
+		{"deputy/internal/wall", "deputy/internal/monitor", "both sides use it"},
+		{"deputy/internal/wall", "deputy/internal/server", "both sides use it"},
+		{"deputy/internal/output", "deputy/internal/monitor", "both sides use it"},
+		{"deputy/internal/strictjson", "deputy/internal/monitor", "both sides use it"},
+		{"deputy/internal/server/history", "deputy/internal/server/httpapi", "a front door uses the history, not the other way"},
+		{"deputy", "deputy/internal", "the nouns know nothing"},
+	} {
+		for _, pkg := range deps(t, rule.pkg) {
+			if pkg == rule.not || strings.HasPrefix(pkg, rule.not+"/") {
+				t.Errorf("%s imports %s: %s", rule.pkg, pkg, rule.why)
+			}
+		}
+	}
+}
+
+// The keeper is so small that it can be read in five minutes.
+func TestKeeperImportsLittle(t *testing.T) {
+	for _, pkg := range deps(t, "deputy/internal/monitor/keeper") {
+		if strings.HasPrefix(pkg, "deputy") && pkg != "deputy/internal/monitor/keeper" {
+			t.Errorf("the keeper imports %s: it reads no configuration and parses nothing", pkg)
+		}
+		if pkg == "encoding/json" || pkg == "net" {
+			t.Errorf("the keeper imports %s", pkg)
+		}
+	}
+}
