@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -126,11 +125,9 @@ func runMonitor(program string, o options) int {
 		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
 		return 1
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer cancel()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	if err := m.Run(ctx, link, hangups); err != nil {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	if err := m.Run(link, signals); err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)
 		return 1
 	}

@@ -18,6 +18,7 @@ import (
 	"log"
 	"os"
 	"sync/atomic"
+	"syscall"
 
 	"deputy"
 	"deputy/internal/monitor/journal"
@@ -94,8 +95,9 @@ func New(o Options) *Monitor {
 }
 
 // Run opens the journal, takes up what an earlier monitor left, and serves
-// until ctx ends. Each hangup makes it read its configuration again.
-func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.Signal) error {
+// until a SIGTERM or SIGINT comes over signals. Each SIGHUP makes it read its
+// configuration again.
+func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.link = link
 	if err := m.open(); err != nil {
 		return err
@@ -105,12 +107,12 @@ func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.
 		go m.worker()
 	}
 	m.recover()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		if err := m.reception.run(); err != nil {
 			m.log.Printf("%v", err)
-			m.post(func() { close(m.done) })
+			m.post(m.end)
 		}
 	}()
 	serving := make(chan struct{})
@@ -119,7 +121,7 @@ func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
 	m.startStorage(ctx)
-	err := m.loop(ctx, hangups)
+	err := m.loop(signals)
 	close(m.over)
 	cancel()
 	<-serving
@@ -127,21 +129,21 @@ func (m *Monitor) Run(ctx context.Context, link *keeper.Link, hangups <-chan os.
 	return err
 }
 
-func (m *Monitor) loop(ctx context.Context, hangups <-chan os.Signal) error {
-	over := ctx.Done()
+func (m *Monitor) loop(signals <-chan os.Signal) error {
 	for {
 		select {
 		case do := <-m.inbox:
 			do()
 		case <-m.timers.wake.C:
 			m.timers.run()
-		case <-hangups:
-			m.reload(nil)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				m.reload(nil)
+			} else {
+				m.leave()
+			}
 		case <-m.link.Lost():
 			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
-		case <-over:
-			over = nil
-			m.leave()
 		case <-m.done:
 			return m.close()
 		}
@@ -172,26 +174,36 @@ func (m *Monitor) worker() {
 }
 
 // leave ends the monitor: an installed service leaves its tasks alive for the
-// next start, `deputy up` stops them first.
+// next start, `deputy up` stops them first. Asked again it is in a hurry: no
+// grace period for anybody.
 func (m *Monitor) leave() {
-	m.leaving = true
 	if !m.o.Up {
-		close(m.done)
+		m.end()
 		return
 	}
+	var grace *int64
+	if m.leaving {
+		grace = new(int64)
+	}
+	m.leaving = true
 	for _, t := range m.state.Tasks {
-		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended"})
+		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
 	m.leaveIfIdle()
 }
 
+// end lets the loop end.
+func (m *Monitor) end() {
+	select {
+	case <-m.done:
+	default:
+		close(m.done)
+	}
+}
+
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && m.o.Up && len(m.state.Tasks) == 0 {
-		select {
-		case <-m.done:
-		default:
-			close(m.done)
-		}
+	if m.leaving && len(m.state.Tasks) == 0 {
+		m.end()
 	}
 }
 

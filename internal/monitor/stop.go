@@ -20,7 +20,7 @@ type stopOrder struct {
 	caller  deputy.Caller
 	endUser string
 	rule    string
-	graceMS int64 // -1: as declared
+	grace   *int64 // ms; nil: as declared
 }
 
 // stopCall serves POST /v1/tasks/{id}/stop. The server has checked that the
@@ -39,12 +39,12 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 	t.waiters = append(t.waiters, func(seq uint64, survives *deputy.Receipt) {
 		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives})
 	})
-	grace := int64(-1)
+	var grace *int64
 	if r.GraceMS >= 0 {
-		grace = r.GraceMS
+		grace = &r.GraceMS
 	}
 	m.log.Printf("%s stops %s/%s task=%s", callerLabel(id), t.Module, t.Action, t.ID)
-	m.requestStop(t, stopOrder{as: deputy.Stopped, why: "stopped by " + string(id.Caller), caller: id.Caller, endUser: id.EndUser, graceMS: grace})
+	m.requestStop(t, stopOrder{as: deputy.Stopped, why: "stopped by " + string(id.Caller), caller: id.Caller, endUser: id.EndUser, grace: grace})
 }
 
 func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
@@ -97,7 +97,7 @@ func (a *admission) stops() {
 	for _, t := range found {
 		m.requestStop(t, stopOrder{
 			as: deputy.Stopped, why: "stopped by " + string(a.id.Caller) + " through " + a.plan.Action.Module + "/" + a.plan.Action.Name,
-			caller: a.id.Caller, endUser: a.id.EndUser, rule: a.plan.Rule, graceMS: -1,
+			caller: a.id.Caller, endUser: a.id.EndUser, rule: a.plan.Rule,
 		})
 	}
 	last := m.lastSeq()
@@ -122,14 +122,14 @@ func (m *Monitor) requestStop(t *Task, o stopOrder) {
 		return
 	}
 	if t.StopAs != "" {
-		m.setGrace(t, o.graceMS)
+		t.shorten(o.grace)
 		if t.sent {
 			m.happen(t, stop)
 		}
 		return
 	}
 	t.graceMS = t.Run.GraceMS
-	m.setGrace(t, o.graceMS)
+	t.shorten(o.grace)
 	t.began = time.Now()
 	e := &deputy.Event{
 		Type: deputy.StopRequested, Task: t.ID, State: o.as, Reason: o.why, Caller: o.caller, EndUser: o.endUser, Rule: o.rule,
@@ -151,9 +151,10 @@ func (m *Monitor) requestStop(t *Task, o stopOrder) {
 	}
 }
 
-func (m *Monitor) setGrace(t *Task, ms int64) {
-	if ms >= 0 && ms < t.graceMS {
-		t.graceMS = ms
+// shorten makes the grace period of a stop shorter, never longer.
+func (t *Task) shorten(ms *int64) {
+	if ms != nil && *ms < t.graceMS {
+		t.graceMS = *ms
 	}
 }
 
