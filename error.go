@@ -31,6 +31,7 @@ type Error struct {
 	Errors     []ParamError `json:"errors,omitempty"`      // BadParam: one for each bad value
 	RetryAfter int          `json:"retry_after,omitempty"` // seconds; RateLimited and NotDurable
 	Rule       string       `json:"rule,omitempty"`        // for auditors only: what decided
+	Missing    string       `json:"missing,omitempty"`     // UnknownAction: "module" or "action"
 }
 
 // ParamError says what is wrong with one parameter.

@@ -15,6 +15,7 @@ const (
 	StopRequested EventType = "stop"           // a live task is to be stopped
 	Ended         EventType = "ended"          // a task's one end
 	Denied        EventType = "denied"         // a request was refused for want of a rule
+	NonceUsed     EventType = "nonce"          // a signed request that changes something and has no other record
 	Cancelled     EventType = "cancelled"      // records that were never durable, and so never acknowledged
 	Retired       EventType = "retired"        // segments about to be deleted, by the head of the last
 	OutputRemoved EventType = "output_removed" // the output of ended tasks was deleted
@@ -44,6 +45,7 @@ type Event struct {
 
 	Tasks []TaskRecord `json:"tasks,omitempty"` // Accepted: new and joined, in the order of the items
 	Key   *Idempotency `json:"idempotency,omitempty"`
+	Nonce *Nonce       `json:"nonce,omitempty"` // of a signed request: Accepted, Denied, NonceUsed
 
 	Task    string   `json:"task,omitempty"`    // StartIntended, Started, StopRequested, Ended
 	Attempt int      `json:"attempt,omitempty"` // StartIntended, Started, Ended
@@ -86,6 +88,13 @@ type TaskRecord struct {
 type Idempotency struct {
 	Key    string `json:"key"`
 	Digest string `json:"digest"` // of module, action and values
+}
+
+// Nonce is what makes a signed request good for once.
+type Nonce struct {
+	Secret string `json:"secret"` // which of a key's secrets, by a seal
+	Nonce  string `json:"nonce"`
+	Time   int64  `json:"ts"` // Unix seconds, as signed
 }
 
 // PolicyFile is one file of the policy, whole.

@@ -174,6 +174,16 @@ func (d *decoder) text(limit int) string {
 	return s
 }
 
+// bytes reads any bytes, of at most a frame.
+func (d *decoder) bytes() []byte {
+	n := d.u32()
+	if n > MaxFrame {
+		d.fail("%d bytes, more than %d", n, MaxFrame)
+		return nil
+	}
+	return append([]byte{}, d.take(int(n))...)
+}
+
 func (d *decoder) value(depth int) any {
 	if d.items++; d.items > MaxItems {
 		d.fail("more than %d values", MaxItems)

@@ -19,6 +19,9 @@ func (r *Request) Encode() ([]byte, error) {
 		return e.frame()
 	}
 	e.u64(r.ID)
+	if r.Kind == Signed {
+		return r.encodeSigned(&e)
+	}
 	e.u64(r.Connection)
 	switch r.Kind {
 	case Call:
@@ -47,6 +50,23 @@ func (r *Request) Encode() ([]byte, error) {
 	return e.frame()
 }
 
+func (r *Request) encodeSigned(e *encoder) ([]byte, error) {
+	for _, field := range []string{string(r.Transport), r.Authorization, r.Method, r.Target, r.Key, r.EndUser, string(r.Body)} {
+		e.text(field)
+	}
+	return e.frame()
+}
+
+func (r *Request) decodeSigned(d *decoder) {
+	r.Transport = Transport(d.text(MaxName))
+	r.Authorization, r.Method, r.Target = d.text(MaxName), d.text(MaxName), d.text(MaxTarget)
+	r.Key, r.EndUser = d.text(MaxName), d.text(MaxName)
+	r.Body = d.bytes()
+	if r.Transport != HTTP && r.Transport != Line && r.Transport != Legacy {
+		d.fail("a signed request over an unknown transport")
+	}
+}
+
 // decodeRequest reads the kind and fields of a frame. Every byte must be used.
 func decodeRequest(frame []byte) (*Request, error) {
 	d := decoder{b: frame}
@@ -58,6 +78,9 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.From = d.u64()
 	case Call, Stop, Explain, Actions, Rights, Reload:
 		r.ID, r.Connection = d.u64(), d.u64()
+	case Signed:
+		r.ID = d.u64()
+		r.decodeSigned(&d)
 	default:
 		d.fail("a message of the unknown kind %d", r.Kind)
 	}

@@ -25,12 +25,15 @@
 //	actions   id u64, connection u64
 //	rights    id u64, connection u64, end user
 //	reload    id u64, connection u64
+//	signed    id u64, transport, authorization, method, target, key, end user, body
 //	greeting  JSON                                                       monitor, first and once
 //	record    seq u64, the journal's line                                monitor
 //	answer    id u64, seq u64, JSON of an Outcome                        monitor
 //	policy    digest: rights and actions asked for before are void       monitor
 //
-// The server names a caller only by the number of a connection. It gives an
+// The server names a caller only by the number of a connection, or passes on a
+// signed request whole: the monitor verifies it over the exact bytes, and only
+// then reads from it what is asked for. The server gives an
 // answer to its client only after it has applied every record up to the
 // answer's seq. The monitor kills a server that sends anything else than what
 // stands here; it never kills one for a value that is merely refused.
@@ -46,6 +49,7 @@ const Version = 1
 const (
 	MaxFrame   = 20 << 20 // bytes of a frame; the largest max_body is 16 MiB
 	MaxName    = 1024     // bytes of any field but a value
+	MaxTarget  = 16 << 10 // bytes of a signed request's target
 	MaxDepth   = 32       // lists and objects within one another
 	MaxItems   = 1 << 17  // values in one message
 	MaxPending = 4096     // requests that are not answered yet
@@ -64,6 +68,16 @@ const (
 	Actions
 	Rights
 	Reload
+	Signed
+)
+
+// Transport says how a signed request came, and so what its signature covers.
+type Transport string
+
+const (
+	HTTP   Transport = "http"   // Deputy1 over method, target, headers and body
+	Line   Transport = "line"   // Deputy1 over all behind the Authorization line of a 'Key: Value' message
+	Legacy Transport = "legacy" // the original's scheme: the body is the whole message
 )
 
 // What the monitor sends.
@@ -92,23 +106,35 @@ type Request struct {
 	Task    string
 	GraceMS int64 // Stop: -1 is the declared one
 	Force   bool  // Stop: although it is declared not stoppable; operators
+
+	Transport     Transport // Signed, and what follows
+	Authorization string    // the header's value
+	Method        string
+	Target        string // as sent
+	Body          []byte // the exact bytes
 }
 
 // Greeting tells the server what it needs to know of the installation.
 type Greeting struct {
-	Version     int    `json:"version"`
-	Release     string `json:"release"`     // deputy.Version of the monitor
-	Name        string `json:"name"`        // [server] name
-	TasksDir    string `json:"tasks_dir"`   // holds ID/stdout and ID/stderr
-	HistoryDir  string `json:"history_dir"` // the server's own directory
-	StateDir    string `json:"state_dir"`
-	ConfigDir   string `json:"config_dir"`
-	Proof       string `json:"proof"`        // "cgroup" or "subreaper"
-	Weakness    string `json:"weakness"`     // which promise is weaker, and the remedy; empty: none
-	Policy      string `json:"policy"`       // digest
-	MaxBody     int64  `json:"max_body"`     // the largest of any action, bytes
-	Last        uint64 `json:"last"`         // the journal's last durable sequence number
-	CgroupTasks string `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
+	Version     int      `json:"version"`
+	Release     string   `json:"release"`     // deputy.Version of the monitor
+	Name        string   `json:"name"`        // [server] name
+	TasksDir    string   `json:"tasks_dir"`   // holds ID/stdout and ID/stderr
+	HistoryDir  string   `json:"history_dir"` // the server's own directory
+	StateDir    string   `json:"state_dir"`
+	ConfigDir   string   `json:"config_dir"`
+	Proof       string   `json:"proof"`    // "cgroup" or "subreaper"
+	Weakness    string   `json:"weakness"` // which promise is weaker, and the remedy; empty: none
+	Policy      string   `json:"policy"`   // digest
+	MaxBody     int64    `json:"max_body"` // the largest of any action, bytes
+	Last        uint64   `json:"last"`     // the journal's last durable sequence number
+	HTTP        []string `json:"http"`     // addresses to listen on; empty where no key exists
+	HTTPS       []string `json:"https"`
+	Line        []string `json:"line"`        // addresses, or paths of Unix sockets
+	Certificate string   `json:"certificate"` // [tls], absolute paths
+	TLSKey      string   `json:"tls_key"`
+	ClientCA    string   `json:"client_ca"`
+	CgroupTasks string   `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
 }
 
 // Outcome is what the monitor answers. Error, or what was asked for.
@@ -118,7 +144,7 @@ type Outcome struct {
 	Replayed bool                `json:"replayed,omitempty"` // Call: the same Idempotency-Key was answered so before
 	Survives bool                `json:"survives,omitempty"` // Stop: something still lives
 	Receipt  *deputy.Receipt     `json:"receipt,omitempty"`  // Stop that Survives: as far as it got
-	Rights   *deputy.Rights      `json:"rights,omitempty"`
+	Rights   *deputy.Rights      `json:"rights,omitempty"`   // Rights; Signed: of the key that asked, once it is verified
 	Actions  []deputy.ActionInfo `json:"actions,omitempty"`
 	Explain  *deputy.Explanation `json:"explain,omitempty"`
 	Digest   string              `json:"digest,omitempty"` // Reload

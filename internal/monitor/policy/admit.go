@@ -101,7 +101,9 @@ func (p *Policy) find(id Identity, module, action string) (*manifest.Action, *de
 	if near := schema.Nearest(module+"/"+action, known); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
-	return nil, deputy.Refuse(deputy.UnknownAction, "cannot call %.31q/%.31q: there is no such %s; %s", module, action, what, remedy)
+	refusal := deputy.Refuse(deputy.UnknownAction, "cannot call %.31q/%.31q: there is no such %s; %s", module, action, what, remedy)
+	refusal.Missing = what
+	return nil, refusal
 }
 
 // candidates lists the rules that may hold for a caller, whatever the values.
