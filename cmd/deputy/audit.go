@@ -191,7 +191,7 @@ func (a *app) printReport(dir string, r *journal.Report, heads []journal.Head) {
 	if !r.OK() {
 		verdict = a.style(a.outTerm, red, "not as it was written:")
 	}
-	fmt.Fprintf(a.out, "%s %s: %d records in %d segments, from %d to %d\n", verdict, dir, r.Records, r.Segments, r.First, r.Head.Seq)
+	fmt.Fprintf(a.out, "%s %s: records %d to %d, segments: %d\n", verdict, dir, r.First, r.Head.Seq, r.Segments)
 	if r.Torn > 0 {
 		fmt.Fprintf(a.out, "the last %d bytes are a record that is being written, or that a crash cut\n", r.Torn)
 	}

@@ -114,7 +114,9 @@ func eventLine(e *deputy.Event) string {
 	add("policy=%.12s", e.Policy, e.Type == deputy.PolicyLoaded)
 	add("from=%d", e.From, e.From > 0)
 	add("to=%d", e.To, e.To > 0)
-	add("%d tasks", len(e.IDs), len(e.IDs) > 0)
+	for _, id := range e.IDs {
+		words = append(words, "task=…"+short(id))
+	}
 	line := strings.Join(words, " ")
 	if e.Reason != "" {
 		line += ": " + e.Reason

@@ -13,13 +13,24 @@ import (
 // the folder of deputy's own.
 func (a *app) writeExamples(dir, programs string) error {
 	notes, err := modules.Write(dir, modules.Programs{
-		Python:   whole(exec.LookPath("python3")),
+		Python:   python(),
 		Portscan: beside(programs, "deputy-portscan"),
 	})
 	for _, note := range notes {
 		fmt.Fprintln(a.err, "deputy:", note)
 	}
 	return err
+}
+
+// python prefers one where tasks look for programs: what stands first in my own
+// PATH may need more of my environment than a task gets.
+func python() string {
+	for _, dir := range []string{"/usr/local/bin", "/usr/bin", "/bin"} {
+		if path := beside(dir, "python3"); filepath.Dir(path) == dir {
+			return path
+		}
+	}
+	return whole(exec.LookPath("python3"))
 }
 
 // beside looks for a program of deputy's in its folder, then in PATH; "" if

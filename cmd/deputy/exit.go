@@ -114,7 +114,9 @@ func refusal(e *deputy.Error) string {
 	b.WriteString(": ")
 	b.WriteString(e.Detail)
 	for _, p := range e.Errors {
-		fmt.Fprintf(&b, "\n  %s: %s", p.Param, p.Detail)
+		if !strings.Contains(e.Detail, p.Detail) { // of a single one it speaks itself
+			fmt.Fprintf(&b, "\n  %s: %s", p.Param, p.Detail)
+		}
 	}
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "\nask again in %d s", e.RetryAfter)

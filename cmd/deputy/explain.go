@@ -73,7 +73,7 @@ func (a *app) printExplanation(e *deputy.Explanation) {
 	if e.Reason != "" {
 		fmt.Fprintln(a.out, printable(e.Reason))
 	}
-	if e.Error != nil {
+	if e.Error != nil && e.Error.Detail != e.Reason {
 		fmt.Fprintln(a.out, "the request would be told: "+refusal(e.Error))
 	}
 	for _, d := range e.Denied {
@@ -82,7 +82,9 @@ func (a *app) printExplanation(e *deputy.Explanation) {
 	for _, t := range e.Tasks {
 		a.printLaunch(&t)
 	}
-	a.printLimits(e)
+	if len(e.Tasks) > 0 {
+		a.printLimits(e)
+	}
 }
 
 func (a *app) printLaunch(t *deputy.Launch) {

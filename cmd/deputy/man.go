@@ -58,7 +58,7 @@ func manPage(cmd *cobra.Command) string {
 	p.text(manName(cmd) + ` \- ` + escape(lowerFirst(cmd.Short)))
 	p.section("SYNOPSIS")
 	p.macro(".B %s", escape(cmd.CommandPath()))
-	p.text(escape(strings.TrimPrefix(useLine(cmd), cmd.CommandPath())))
+	p.text(escape(strings.TrimSpace(strings.TrimPrefix(useLine(cmd), cmd.CommandPath()))))
 	p.section("DESCRIPTION")
 	p.prose(longOf(cmd))
 	p.verbs(cmd)

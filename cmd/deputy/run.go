@@ -63,6 +63,13 @@ func runVerb(ctx context.Context, a *app, k *ask, args []string) error {
 		return err
 	}
 	if stopped(tasks, args[1]) {
+		for i := range tasks {
+			end, err := c.Wait(ctx, tasks[i].ID)
+			if err != nil {
+				return err
+			}
+			tasks[i].Task = *end
+		}
 		return a.showStopped(tasks)
 	}
 	ids := make([]string, len(tasks))

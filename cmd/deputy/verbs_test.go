@@ -237,6 +237,7 @@ func TestCall(t *testing.T) {
 	two := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"start","state":"running"},{"id":%q,"action":"start","state":"running"}]}`, id(1), id(2))
 	over := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"start","state":"failed","exit":{"code":7},"reason":"it exited with code 7"}]}`, id(1))
 	halted := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"other","state":"stopped","stop":{"signalled":true,"killed":0,"took_ms":5,"empty":true,"proof":"cgroup"}}]}`, id(1))
+	going := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"other","state":"stopping"}]}`, id(1))
 	tests := []struct {
 		name, body string
 		s          setting
@@ -249,6 +250,7 @@ func TestCall(t *testing.T) {
 		{"waited, still lives", two, setting{terminal: true}, []string{"--wait", "1s"}, 125, "00000001 running\n00000002 running\n"},
 		{"waited, failed", over, setting{terminal: true}, []string{"--wait", "1s"}, 7, "00000001 failed: it exited with code 7\n"},
 		{"an action that stops", halted, setting{terminal: true}, nil, 0, "stopped 00000001: stop signal sent, nothing lives (proof: cgroup), 5 ms\n"},
+		{"a stop that goes on", going, setting{terminal: true}, nil, 0, "stopping 00000001; for its receipt: deputy stop 00000001\n"},
 		{"nothing to stop", `{"tasks":[]}`, setting{}, nil, 0, "nothing to stop: no such task lives\n"},
 	}
 	for _, test := range tests {
