@@ -106,13 +106,16 @@ func play(dir string) {
 	}
 }
 
+// instance is as unique as the test's directory: DIR is …/TestName123456/001.
+func instance(dir string) string { return filepath.Base(filepath.Dir(dir)) }
+
 func (m *monitor) begin() {
 	self, _ := os.Executable()
 	var err error
 	if m.link, err = keeper.Connect(3, m.told); err != nil {
 		panic(err)
 	}
-	m.host, err = process.Open(process.Options{Instance: filepath.Base(m.dir), Reaper: []string{self, "@reaper"},
+	m.host, err = process.Open(process.Options{Instance: instance(m.dir), Reaper: []string{self, "@reaper"},
 		StateDir: m.dir, KeeperPID: os.Getppid(), Events: m.event})
 	if err != nil {
 		panic(err)

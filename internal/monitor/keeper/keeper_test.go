@@ -118,8 +118,8 @@ func (s *stage) fall() {
 	s.t.Helper()
 	_ = s.cmd.Process.Signal(unix.SIGTERM)
 	s.ends(0)
-	cgroups, _ := filepath.Glob("/sys/fs/cgroup/*/deputy-" + filepath.Base(s.dir))
-	pure, _ := filepath.Glob("/sys/fs/cgroup/deputy-" + filepath.Base(s.dir))
+	cgroups, _ := filepath.Glob("/sys/fs/cgroup/*/deputy-" + instance(s.dir))
+	pure, _ := filepath.Glob("/sys/fs/cgroup/deputy-" + instance(s.dir))
 	if left := append(cgroups, pure...); len(left) > 0 {
 		s.t.Errorf("cgroups are left: %v", left)
 	}

@@ -59,14 +59,20 @@ func TestAdopt(t *testing.T) {
 			lives, _ := old.start("lives.1", "/bin/sleep", "1000")
 			gone, _ := old.start("gone.1", "/bin/sh", "-c", "exit 9")
 			quiet, _ := old.start("quiet.1", "/bin/sh", "-c", "sleep 0.3; exit 5")
+			reborn, _ := old.start("reborn.1", "/bin/sleep", "1000")
 			old.start("nameless.1", "/bin/sleep", "1000")
 			old.wait("gone.1", Empty)
 			r := succeed(t, old)
 			nameless := Attempt{Leaf: "nameless.1"}
+			adopted := []Attempt{lives, gone, quiet, nameless}
 			if proof == ProofCgroup {
-				gone.PID = os.Getpid() // its number is now another's: it must not be touched
+				adopted[1].PID = os.Getpid() // its number is now another's: it must not be touched
+				// The right number in the right leaf, but of a process born later.
+				adopted = append(adopted, Attempt{"reborn.1", reborn.PID, reborn.BootNS - 10*int64(time.Second)})
+			} else {
+				adopted = append(adopted, reborn)
 			}
-			for _, a := range []Attempt{lives, gone, quiet, nameless} {
+			for _, a := range adopted {
 				if err := r.Adopt(a); err != nil {
 					t.Fatal(err)
 				}
@@ -96,12 +102,14 @@ func TestAdopt(t *testing.T) {
 				r.wait(leaf, Empty)
 				r.Release(leaf)
 			}
-			if _, err := r.Kill("nameless.1"); err != nil {
-				t.Error(err)
+			for _, leaf := range []string{"nameless.1", "reborn.1"} {
+				if _, err := r.Kill(leaf); err != nil {
+					t.Error(err)
+				}
+				r.wait(leaf, Exited)
+				r.wait(leaf, Empty)
+				r.Release(leaf)
 			}
-			r.wait("nameless.1", Exited)
-			r.wait("nameless.1", Empty)
-			r.Release("nameless.1")
 			until(t, "every child is buried", func() bool {
 				_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 				return errors.Is(err, unix.ECHILD)
@@ -124,7 +132,7 @@ func adoptedByCgroup(t *testing.T, r *rig, quiet Attempt) {
 	} else if e.Exit.Unknown == "" {
 		t.Errorf("exit is %+v, want unknown", e.Exit)
 	}
-	for _, leaf := range []string{"gone.1", "nameless.1"} {
+	for _, leaf := range []string{"gone.1", "nameless.1", "reborn.1"} {
 		if e := r.wait(leaf, Exited); e.Exit.Unknown == "" {
 			t.Errorf("%s: exit is %+v, want unknown", leaf, e.Exit)
 		}
@@ -177,10 +185,10 @@ func TestOverflowLosesNothing(t *testing.T) {
 	r.post(func(p *poller) {
 		defer close(done)
 		// As if the kernel had dropped the event: no watch tells any more.
-		for watch, a := range p.byWatch {
+		for watch := range p.byWatch {
 			_, _ = unix.InotifyRmWatch(p.inotify, uint32(watch))
-			a.watch = watch
 		}
+		_, _ = unix.Read(p.inotify, make([]byte, 4096)) // what says that they were removed
 		if _, err := p.Kill("over.1"); err != nil {
 			t.Error(err)
 		}

@@ -3,7 +3,6 @@ package process
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -13,69 +12,73 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quick is a program that does next to nothing: a static one if there is.
+// quick is a program that only exits: $DEPUTY_BENCH_CHILD, best a static one.
 func quick() string {
-	if _, err := os.Stat("/usr/bin/busybox"); err == nil {
-		return "/usr/bin/busybox"
+	if path := os.Getenv("DEPUTY_BENCH_CHILD"); path != "" {
+		return path
 	}
 	return "/bin/true"
 }
 
-// BenchmarkBare is the limit: fork and exec into a fresh cgroup, wait, remove.
-func BenchmarkBare(b *testing.B) {
+// BenchmarkStart takes turns, so that a busy machine slows both alike: bare
+// fork and exec into a fresh cgroup, wait, remove; and the same through a Host:
+// started, watched, both events told, released.
+func BenchmarkStart(b *testing.B) {
 	needRoot(b)
-	mount, err := findMount()
+	ended := make(chan struct{}, 2)
+	h, err := Open(Options{Instance: "bench", StateDir: b.TempDir(), Events: func(Event) { ended <- struct{}{} }})
 	if err != nil {
 		b.Fatal(err)
 	}
-	root := fmt.Sprintf("%s/bare-%d", mount, os.Getpid())
-	_ = os.Mkdir(root, 0o755)
-	defer os.Remove(root)
-	null, _ := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	files := []uintptr{null.Fd(), null.Fd(), null.Fd()}
+	var bare, host []time.Duration
 	i := 0
 	for b.Loop() {
 		i++
-		dir := filepath.Join(root, fmt.Sprint(i))
-		_ = unix.Mkdir(dir, 0o755)
-		fd, _ := openDir(dir)
-		pid, err := syscall.ForkExec(quick(), []string{"true"}, &syscall.ProcAttr{Files: files,
-			Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: fd}})
-		if err != nil {
+		begun := time.Now()
+		if err := bareStart(h, h.tree.dir(fmt.Sprint("bare", i))); err != nil {
 			b.Fatal(err)
 		}
-		unix.Close(fd)
-		_, _ = unix.Wait4(pid, nil, 0, nil)
-		_ = unix.Rmdir(dir)
-	}
-}
-
-// BenchmarkHost is the same through a Host: started, watched, both events told,
-// released.
-func BenchmarkHost(b *testing.B) {
-	needRoot(b)
-	empty := make(chan struct{}, 1)
-	h, err := Open(Options{Instance: "bench", StateDir: b.TempDir(), Events: func(e Event) {
-		if e.Kind == Empty {
-			empty <- struct{}{}
-		}
-	}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	i := 0
-	for b.Loop() {
-		i++
+		bare = append(bare, time.Since(begun))
+		begun = time.Now()
 		leaf := fmt.Sprint("t", i)
 		if _, err := h.Start(Spec{Leaf: leaf, Argv: []string{quick(), "true"}}); err != nil {
 			b.Fatal(err)
 		}
-		<-empty
+		<-ended
+		<-ended
 		h.Release(leaf)
+		host = append(host, time.Since(begun))
 	}
 	if err := h.Close(false); err != nil {
 		b.Fatal(err)
 	}
+	slices.Sort(bare)
+	slices.Sort(host)
+	p50, limit := host[len(host)/2], bare[len(bare)/2]
+	b.ReportMetric(float64(limit.Microseconds()), "bare-p50-us")
+	b.ReportMetric(float64(p50.Microseconds()), "host-p50-us")
+	b.ReportMetric(float64(p50)/float64(limit), "host/bare")
+}
+
+func bareStart(h *Host, dir string) error {
+	if err := unix.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	fd, err := openDir(dir)
+	if err != nil {
+		return err
+	}
+	null := h.null.Fd()
+	pid, err := syscall.ForkExec(quick(), []string{quick(), "true"}, &syscall.ProcAttr{Files: []uintptr{null, null, null},
+		Sys: &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: fd}})
+	unix.Close(fd)
+	if err != nil {
+		return err
+	}
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		return err
+	}
+	return unix.Rmdir(dir)
 }
 
 // BenchmarkKill measures from the order to Empty for a tree of 1,000, and

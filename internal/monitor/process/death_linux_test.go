@@ -125,7 +125,7 @@ func TestTaskChangesItsCgroups(t *testing.T) {
 	}{
 		"beneath": {`mkdir -p $D/a/b; sleep 1000 & echo $! >$D/a/b/cgroup.procs; echo $$ >$D/a/cgroup.procs; echo ready; wait`, 2},
 		"frozen":  {`mkdir -p $D/a; sleep 1000 & echo $! >$D/a/cgroup.procs; echo 1 >$D/a/cgroup.freeze; echo ready; wait`, 2},
-		"outside": {`sleep 1000 & echo $$ >$D/../../cgroup.procs; echo ready; wait`, 1},
+		"outside": {`sleep 1000 & echo $$ >$D/../../cgroup.procs; echo ready; exec sleep 1000`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, ProofCgroup)
