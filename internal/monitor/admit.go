@@ -12,12 +12,21 @@ import (
 
 // request serves one message of the server. peer is the server that sent it.
 func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
+	if r.Kind == wall.Signed {
+		m.signed(peer, r)
+		return
+	}
 	id, ok := m.reception.identity(r.Connection)
 	if !ok {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
 		return
 	}
 	id.Name, id.EndUser = m.names.of(id.UID), r.EndUser
+	m.handle(peer, r, id)
+}
+
+// handle does what a caller asks for, however it was identified.
+func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 	switch r.Kind {
 	case wall.Call:
 		m.call(peer, r, id)
@@ -80,6 +89,16 @@ type admission struct {
 	secrets map[string]map[string]any // of new tasks, by id: the sensitive values
 }
 
+// answer tells the outcome; of a signed request the server has to be told for
+// whom, too.
+func (a *admission) answer(seq uint64, o wall.Outcome) {
+	if a.r.Nonce != nil {
+		rights := a.m.policy.Rights(a.id)
+		o.Rights = &rights
+	}
+	a.m.answer(a.peer, a.r, seq, o)
+}
+
 // replay answers a request whose Idempotency-Key was used before.
 func (a *admission) replay() bool {
 	used := a.m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
@@ -91,22 +110,38 @@ func (a *admission) replay() bool {
 			"cannot accept: the Idempotency-Key %q was used for another action or other values within 24 hours; use a new key for a new request", a.r.Key))
 		return true
 	}
-	a.m.whenDurable(used.Seq, func() {
-		a.m.answer(a.peer, a.r, used.Seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
-	})
+	seq := used.Seq
+	if a.r.Nonce != nil {
+		a.m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
+		seq = a.m.lastSeq()
+	}
+	a.answerWith(seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
 	return true
 }
 
-// whenDurable calls do once the record seq is, which it may be already.
-func (m *Monitor) whenDurable(seq uint64, do func()) {
+// answerWith answers once the record seq is durable, which it may be already:
+// what an answer names can then be looked at.
+func (a *admission) answerWith(seq uint64, o wall.Outcome) {
+	a.m.whenDurable(seq, func() { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
+}
+
+// whenDurable calls do once the record seq is durable, which it may be already,
+// or lost when it never will be.
+func (m *Monitor) whenDurable(seq uint64, do func(), lost func(*deputy.Error)) {
 	for i := range m.pending {
 		if p := &m.pending[i]; p.seq == seq {
-			before := p.durable
+			durable, before := p.durable, p.lost
 			p.durable = func() {
-				if before != nil {
-					before()
+				if durable != nil {
+					durable()
 				}
 				do()
+			}
+			p.lost = func(err *deputy.Error) {
+				if before != nil {
+					before(err)
+				}
+				lost(err)
 			}
 			return
 		}
@@ -125,13 +160,13 @@ func (a *admission) start() {
 		use := a.use(item)
 		task, queued, refusal := a.place(item, use)
 		if refusal != nil {
-			a.m.refuse(a.peer, a.r, refusal)
+			a.answerWith(a.m.state.Tasks[refusal.Task].Seq, wall.Outcome{Error: refusal})
 			return
 		}
 		if task != nil {
 			ids = append(ids, task.ID)
 			joinedSeq = max(joinedSeq, task.Seq)
-			if !task.knows(a.id.Caller, a.id.EndUser) || a.r.Key != "" {
+			if !task.knows(a.id.Caller, a.id.EndUser) || a.r.Key != "" || a.r.Nonce != nil {
 				e.Tasks = append(e.Tasks, deputy.TaskRecord{ID: task.ID, Joined: true})
 			}
 			continue
@@ -146,7 +181,7 @@ func (a *admission) start() {
 		return
 	}
 	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record
-		a.m.whenDurable(joinedSeq, func() { a.m.answer(a.peer, a.r, joinedSeq, wall.Outcome{Tasks: ids}) })
+		a.answerWith(joinedSeq, wall.Outcome{Tasks: ids})
 		return
 	}
 	// Secrets are on the disk before the request is: a task never lacks them.
@@ -164,7 +199,7 @@ func (a *admission) start() {
 func (a *admission) event() *deputy.Event {
 	e := &deputy.Event{
 		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
-		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest,
+		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest, Nonce: a.r.Nonce,
 	}
 	if a.r.Key != "" {
 		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}
@@ -253,7 +288,7 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 	m := a.m
 	m.record(e, func() {
 		m.logAccepted(e, a.plan, ids)
-		m.answer(a.peer, a.r, e.Seq, wall.Outcome{Tasks: ids})
+		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
 			if t := m.state.Tasks[e.Tasks[i].ID]; t != nil && !e.Tasks[i].Joined && !e.Tasks[i].Queued {
 				m.startIntended(t)

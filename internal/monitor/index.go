@@ -37,7 +37,7 @@ type use struct{ live, keys int }
 
 func newState() *State {
 	return &State{
-		Tasks: map[string]*Task{}, Keys: map[keyScope]*keyUse{},
+		Tasks: map[string]*Task{}, Keys: map[keyScope]*keyUse{}, Nonces: nonces{},
 		locks: map[lockName]*lockUse{}, count: map[deputy.Caller]use{},
 	}
 }
@@ -59,7 +59,7 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot = read.Boot
+	s.Boot, s.Nonces = read.Boot, read.Nonces
 	for scope, k := range read.Keys {
 		s.Keys[scope] = k
 		s.charge(k.Caller, 0, 1)

@@ -19,6 +19,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"deputy"
 	"deputy/internal/monitor/journal"
@@ -62,14 +63,18 @@ type Monitor struct {
 	unrecorded []pending // what happened while the journal could not be written
 	failed     error     // why it cannot; nil: it can
 
-	peer     *wall.Peer // nil: no server lives
-	notify   *os.File   // where tasks tell their progress; the server reads it
-	listener *os.File
-	budgets  budgets
-	denials  denials
-	names    names
-	storage  storage
-	boot     string // this boot's id
+	peer            *wall.Peer // nil: no server lives
+	notify          *os.File   // where tasks tell their progress; the server reads it
+	listener        *os.File
+	keys            keys   // as the key files were at the last load
+	recent          nonces // of all signed requests of this monitor, reads too
+	began           int64  // when this monitor began, Unix seconds
+	unauthenticated int    // requests refused for their signature: counted, not recorded
+	budgets         budgets
+	denials         denials
+	names           names
+	storage         storage
+	boot            string // this boot's id
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
@@ -90,7 +95,7 @@ func New(o Options) *Monitor {
 	return &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
-		budgets: budgets{}, denials: denials{}, names: names{},
+		recent: nonces{}, began: time.Now().Unix(), budgets: budgets{}, denials: denials{}, names: names{},
 	}
 }
 

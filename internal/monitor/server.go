@@ -190,6 +190,10 @@ func (m *Monitor) greeting() wall.Greeting {
 		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
 		Policy: m.set.Digest, Last: m.journal.Durable(),
 	}
+	if len(m.keys) > 0 { // without a key nobody could ask there
+		g.HTTP, g.HTTPS, g.Line = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS, m.set.Config.Listen.Line
+		g.Certificate, g.TLSKey, g.ClientCA = m.set.Config.TLS.Certificate, m.set.Config.TLS.Key, m.set.Config.TLS.ClientCA
+	}
 	for _, module := range m.set.Modules {
 		for _, action := range module.Actions {
 			g.MaxBody = max(g.MaxBody, action.MaxBody)

@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"deputy"
@@ -18,11 +19,12 @@ const maxKeys = 100_000
 // changes only by Apply, which replay calls with the same events. A checkpoint
 // is its JSON.
 type State struct {
-	Tasks map[string]*Task      `json:"tasks"` // live ones, by id
-	Keys  map[keyScope]*keyUse  `json:"keys"`
-	Boot  string                `json:"boot"` // id of the boot in which the last monitor began
-	locks map[lockName]*lockUse // derived from Tasks
-	count map[deputy.Caller]use // derived from Tasks and Keys
+	Tasks  map[string]*Task      `json:"tasks"` // live ones, by id
+	Keys   map[keyScope]*keyUse  `json:"keys"`
+	Nonces nonces                `json:"nonces"` // of signed requests that changed something
+	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
+	locks  map[lockName]*lockUse // derived from Tasks
+	count  map[deputy.Caller]use // derived from Tasks and Keys
 }
 
 // Task is a live task.
@@ -73,6 +75,7 @@ type Run struct {
 
 // Apply changes the state by one durable, or about to be durable, event.
 func (s *State) Apply(e *deputy.Event) error {
+	s.Nonces.use(e.Nonce)
 	switch e.Type {
 	case deputy.Checkpoint:
 		return s.restore(e.Checkpoint)
@@ -141,12 +144,9 @@ func (s *State) cancel(e *deputy.Event) {
 }
 
 func (t *Task) join(c deputy.Caller) {
-	for _, known := range t.Joined {
-		if known == c {
-			return
-		}
+	if !t.joined(c) {
+		t.Joined = append(t.Joined, c)
 	}
-	t.Joined = append(t.Joined, c)
 }
 
 // knows says whether a caller has been given this task before, for itself or
@@ -155,10 +155,7 @@ func (t *Task) knows(c deputy.Caller, endUser string) bool {
 	if endUser != t.EndUser {
 		return false
 	}
-	for _, known := range t.Joined {
-		if known == c {
-			return true
-		}
-	}
-	return false
+	return t.joined(c)
 }
+
+func (t *Task) joined(c deputy.Caller) bool { return slices.Contains(t.Joined, c) }

@@ -28,7 +28,10 @@ type stopOrder struct {
 func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 	t := m.state.Tasks[r.Task]
 	if t == nil { // it has ended, or never was: the server knows
-		m.answer(peer, r, m.journal.Durable(), wall.Outcome{Tasks: []string{r.Task}})
+		rights := m.policy.Rights(id)
+		last := m.lastSeq()
+		m.whenDurable(last, func() { m.answer(peer, r, last, wall.Outcome{Tasks: []string{r.Task}, Rights: &rights}) },
+			func(err *deputy.Error) { m.refuse(peer, r, err) })
 		return
 	}
 	if refusal := m.mayStop(t, r, id); refusal != nil {
@@ -36,8 +39,9 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 		m.refuse(peer, r, refusal)
 		return
 	}
+	rights := m.policy.Rights(id)
 	t.waiters = append(t.waiters, func(seq uint64, survives *deputy.Receipt) {
-		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives})
+		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives, Rights: &rights})
 	})
 	var grace *int64
 	if r.GraceMS >= 0 {
@@ -50,7 +54,10 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
 	rights := m.policy.Rights(id)
 	own := t.Caller == id.Caller && t.EndUser == id.EndUser
+	sees := own || t.joined(id.Caller) || rights.MayRead(t.Module, t.Action, t.Params)
 	switch {
+	case !sees && !rights.MayStop(t.Module, t.Action, t.Params):
+		return deputy.Refuse(deputy.UnknownTask, "cannot stop task %.40q: there is no such task, or you may not see it", t.ID)
 	case !own && !rights.MayStop(t.Module, t.Action, t.Params):
 		e := deputy.Refuse(deputy.NotAllowed, "%s may not stop task %s: another caller started it; a rule for %s/%s with stop = true would allow it", id, t.ID, t.Module, t.Action)
 		e.Task = t.ID
@@ -103,8 +110,8 @@ func (a *admission) stops() {
 	last := m.lastSeq()
 	m.whenDurable(last, func() {
 		m.logAccepted(e, a.plan, ids)
-		m.answer(a.peer, a.r, last, wall.Outcome{Tasks: ids})
-	})
+		a.answer(last, wall.Outcome{Tasks: ids})
+	}, func(err *deputy.Error) { m.refuse(a.peer, a.r, err) })
 }
 
 func (m *Monitor) lastSeq() uint64 {

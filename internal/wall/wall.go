@@ -112,6 +112,8 @@ type Request struct {
 	Method        string
 	Target        string // as sent
 	Body          []byte // the exact bytes
+
+	Nonce *deputy.Nonce // the monitor's own: of a signature that it has verified; never on the wall
 }
 
 // Greeting tells the server what it needs to know of the installation.

@@ -1,0 +1,226 @@
+package monitor
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"deputy"
+	"deputy/internal/keyvalue"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/signature"
+	"deputy/internal/strictjson"
+	"deputy/internal/wall"
+)
+
+// signed serves a request that names its caller by a signature. First the
+// signature is verified over the exact bytes; only then is anything in them
+// parsed, and what is asked for comes from them alone.
+func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
+	var id policy.Identity
+	var asked *wall.Request
+	var err error
+	if r.Transport == wall.Legacy {
+		id, asked, err = m.verifyLegacy(r)
+	} else if id, err = m.verify(r); err == nil {
+		asked, err = m.askedFor(r)
+	}
+	if err != nil {
+		m.refuse(peer, r, refusalOf(err))
+		return
+	}
+	asked.ID, asked.Nonce = r.ID, r.Nonce
+	reads := asked.Kind == wall.Rights || asked.Kind == wall.Explain
+	if reads && r.Nonce.Time < m.began { // its nonce is in no journal: an earlier monitor may have seen it
+		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot authenticate: it was signed before deputy was started; sign the request anew"))
+		return
+	}
+	id.EndUser = asked.EndUser
+	if asked.Kind == wall.Call {
+		m.call(peer, asked, id)
+		return
+	}
+	if !reads {
+		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
+	}
+	m.handle(peer, asked, id)
+}
+
+func refusalOf(err error) *deputy.Error {
+	var refusal *deputy.Error
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return deputy.Refuse(deputy.BadRequest, "%v", err)
+}
+
+// verify finds the key that signed a request of the Deputy1 form. Which of
+// name, secret and signature was wrong is not told.
+func (m *Monitor) verify(r *wall.Request) (policy.Identity, error) {
+	a, err := signature.Parse(r.Authorization)
+	if err != nil {
+		return policy.Identity{}, deputy.Refuse(deputy.NotAuthenticated, "%v", err)
+	}
+	covered := signature.Request{
+		Method: r.Method, Audience: m.set.Config.Server.Name, Target: r.Target,
+		IdempotencyKey: r.Key, EndUser: r.EndUser, Body: r.Body,
+	}
+	if r.Transport == wall.Line {
+		covered = signature.Request{Method: "TCP", Audience: m.set.Config.Server.Name, Target: "/", Body: r.Body}
+	}
+	found := m.matching(a, covered)
+	if found == "" {
+		m.unauthenticated++
+		return policy.Identity{}, deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: there is no key of this name, or the signature is not that of this request for the server %q", m.set.Config.Server.Name)
+	}
+	if err := m.timely(found, a); err != nil {
+		m.unauthenticated++
+		return policy.Identity{}, err
+	}
+	r.Nonce = &deputy.Nonce{Secret: found, Nonce: a.Nonce, Time: a.Time}
+	m.recent.use(r.Nonce)
+	return policy.Identity{Caller: deputy.Caller("key:" + a.ID)}, nil
+}
+
+// matching gives the name of the secret that made a signature, or "". An
+// unknown key costs the same as a wrong secret.
+func (m *Monitor) matching(a signature.Authorization, covered signature.Request) string {
+	secrets := m.keys[a.ID]
+	if len(secrets) == 0 {
+		a.Verify([]byte("no such key"), covered)
+		return ""
+	}
+	found := ""
+	for _, s := range secrets {
+		if a.Verify(s.text, covered) {
+			found = s.name
+		}
+	}
+	return found
+}
+
+// timely refuses what is outside the window, was used before, or may have been
+// used before this monitor can remember.
+func (m *Monitor) timely(secret string, a signature.Authorization) error {
+	now := time.Now().Unix()
+	m.recent.forget(now)
+	m.state.Nonces.forget(now)
+	switch {
+	case a.Time < now-signature.Window || a.Time > now+signature.Window:
+		return deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: the signature's time is %d s from this server's clock, and may be at most %d; set the clocks right and sign anew", a.Time-now, signature.Window)
+	case !m.state.Nonces.fresh(secret, a.Nonce, a.Time) || !m.recent.fresh(secret, a.Nonce, a.Time):
+		return deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: this signature was used before, or is older than one that was forgotten; sign each request anew (if a clock was set back, a new secret works at once: deputy key new)")
+	case m.recent.crowded(secret):
+		e := deputy.Refuse(deputy.RateLimited, "cannot authenticate: this secret has signed more than %d requests in two minutes", maxNonces)
+		e.RetryAfter = 60
+		return e
+	}
+	return nil
+}
+
+// verifyLegacy finds the key of the original's scheme, which covers the module
+// alone: its line and the signature's have to be read first.
+func (m *Monitor) verifyLegacy(r *wall.Request) (policy.Identity, *wall.Request, error) {
+	message, err := keyvalue.Parse(r.Body)
+	if err != nil {
+		return policy.Identity{}, nil, deputy.Refuse(deputy.BadParam, "%v", err)
+	}
+	for name, secrets := range m.keys {
+		if !m.set.Config.Keys[name].Legacy {
+			continue
+		}
+		for _, s := range secrets {
+			if message.Module != "" && signature.VerifyLegacy(s.text, message.Module, message.Signature) {
+				return policy.Identity{Caller: deputy.Caller("key:" + name)}, callOf(message), nil
+			}
+		}
+	}
+	m.unauthenticated++
+	return policy.Identity{}, nil, deputy.Refuse(deputy.NotAuthenticated,
+		"cannot authenticate: no key with legacy = true has made this signature of the module's name; better, sign with Deputy1")
+}
+
+func callOf(message *keyvalue.Message) *wall.Request {
+	return &wall.Request{
+		Kind: wall.Call, Module: message.Module, Action: message.Action,
+		Key: message.IdempotencyKey, EndUser: message.EndUser, Params: message.Params,
+	}
+}
+
+// askedFor reads what a verified request asks for.
+func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
+	if r.Transport == wall.Line {
+		message, err := keyvalue.Parse(r.Body)
+		if err != nil {
+			return nil, deputy.Refuse(deputy.BadParam, "%v", err)
+		}
+		if message.Authorization != "" {
+			return nil, deputy.Refuse(deputy.BadParam, "cannot read the message: it has two Authorization lines")
+		}
+		return callOf(message), nil
+	}
+	path, query, _ := strings.Cut(r.Target, "?")
+	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
+	asked := &wall.Request{Kind: wall.Rights, Key: r.Key, EndUser: r.EndUser, GraceMS: -1}
+	if r.Method != "POST" { // a read: the server serves it, and needs to know for whom
+		return asked, nil
+	}
+	switch {
+	case !strings.HasPrefix(path, "/v1/"):
+	case len(parts) == 3 && parts[0] == "actions":
+		asked.Kind, asked.Module, asked.Action = wall.Call, parts[1], parts[2]
+		return asked, m.readParams(asked, r.Body)
+	case len(parts) == 3 && parts[0] == "explain":
+		asked.Kind, asked.Module, asked.Action = wall.Explain, parts[1], parts[2]
+		asked.As = strings.TrimPrefix(query, "as=")
+		return asked, m.readParams(asked, r.Body)
+	case len(parts) == 3 && parts[0] == "tasks" && parts[2] == "stop":
+		asked.Kind, asked.Task = wall.Stop, parts[1]
+		return asked, readStop(asked, r.Body)
+	case len(parts) == 1 && parts[0] == "reload":
+		asked.Kind = wall.Reload
+		return asked, nil
+	}
+	return nil, deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", path)
+}
+
+func (m *Monitor) readParams(asked *wall.Request, body []byte) error {
+	limit := 64 << 10
+	if module := m.set.Modules[asked.Module]; module != nil && module.Actions[asked.Action] != nil {
+		limit = int(module.Actions[asked.Action].MaxBody)
+	}
+	if len(body) > limit {
+		return deputy.Refuse(deputy.TooLarge, "cannot read the body: it has more than %d bytes", limit)
+	}
+	params, err := strictjson.Object(body, strictjson.Limits{Bytes: limit})
+	if err != nil {
+		return deputy.Refuse(deputy.BadJSON, "%v", err)
+	}
+	asked.Params = params
+	return nil
+}
+
+// readStop reads the body of POST /v1/tasks/{id}/stop: {"grace":"5s","force":true}.
+func readStop(asked *wall.Request, body []byte) error {
+	members, err := strictjson.Object(body, strictjson.Limits{Bytes: 4096})
+	if err != nil {
+		return deputy.Refuse(deputy.BadJSON, "%v", err)
+	}
+	for name, value := range members {
+		text, isText := value.(string)
+		force, isBool := value.(bool)
+		grace, err := time.ParseDuration(text)
+		switch {
+		case name == "grace" && isText && err == nil && grace >= 0:
+			asked.GraceMS = grace.Milliseconds()
+		case name == "force" && isBool:
+			asked.Force = force
+		default:
+			return deputy.Refuse(deputy.BadParam, "cannot stop: %q must be a duration like \"5s\" for grace, true or false for force, and nothing else", name)
+		}
+	}
+	return nil
+}
