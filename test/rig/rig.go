@@ -5,6 +5,7 @@ package rig
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"deputy"
 	"deputy/client"
 )
 
@@ -42,7 +44,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run programs in it
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile", "./test/cast")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot build the programs: %w\n%s", err, out)
@@ -85,11 +87,14 @@ type Deputy struct {
 	t       testing.TB
 	Config  string // directory
 	State   string // directory
+	Work    string // directory for what the tasks of a test read and write
 	Socket  string
 	Args    []string
 	Env     []string
+	Wrapper []string  // a command that executes the command after it
 	Cmd     *exec.Cmd // the keeper
-	log     syncBuffer
+	log     *syncBuffer
+	place   string // its cgroup, above daemon and tasks
 	stopped bool
 }
 
@@ -116,12 +121,18 @@ func New(t testing.TB, files Files, args ...string) *Deputy {
 	if err := os.Chmod(base, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d := &Deputy{t: t, Config: filepath.Join(base, "etc"), State: filepath.Join(base, "var"), Args: args}
+	d := &Deputy{
+		t: t, Config: filepath.Join(base, "etc"), State: filepath.Join(base, "var"), Work: filepath.Join(base, "work"),
+		Args: args, log: &syncBuffer{},
+	}
 	d.Socket = filepath.Join(d.State, "deputy.sock")
 	d.Write(files)
-	if err := os.MkdirAll(d.State, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{d.State, d.Work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
+	t.Cleanup(d.sweep)
 	return d
 }
 
@@ -157,10 +168,15 @@ func (d *Deputy) Launch() {
 		args = append([]string{"--up"}, args...)
 	}
 	args = without(args, "--installed")
-	d.Cmd = exec.Command(filepath.Join(Programs(d.t), "deputyd"), args...)
+	argv := append(append([]string{}, d.Wrapper...), filepath.Join(Programs(d.t), "deputyd"))
+	argv = append(argv, args...)
+	d.Cmd = exec.Command(argv[0], argv[1:]...)
 	d.Cmd.Env = append(os.Environ(), d.Env...)
-	d.Cmd.Stderr = &d.log
-	d.Cmd.Stdout = &d.log
+	d.Cmd.Stderr = d.log
+	d.Cmd.Stdout = d.log
+	// What holds our pipe open after the end is a task's child at most: do not
+	// wait for it.
+	d.Cmd.WaitDelay = 5 * time.Second
 	d.stopped = false
 	if err := d.Cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -172,6 +188,7 @@ func (d *Deputy) Answering(ctx context.Context) {
 	d.t.Helper()
 	for {
 		if _, err := d.Client().Health(ctx); err == nil {
+			d.place = strings.TrimSuffix(Cgroup(d.Cmd.Process.Pid), "/daemon")
 			return
 		}
 		select {
@@ -200,6 +217,47 @@ func (d *Deputy) Stop() {
 		d.Cmd.Process.Kill()
 		d.t.Errorf("deputy did not end within 30 s; it said:\n%s", d.Log())
 	}
+}
+
+// Crash kills the keeper, the monitor and the server at once.
+func (d *Deputy) Crash() {
+	d.t.Helper()
+	d.stopped = true
+	monitor := d.Part("--role monitor")
+	d.Cmd.Process.Kill()
+	d.Cmd.Wait()
+	Eventually(d.t, 10*time.Second, "the monitor ends when its keeper is gone", func() bool { return State(monitor) == "" || State(monitor) == "Z" })
+}
+
+// Command makes a command of deputy's own command line, that asks this deputy.
+func (d *Deputy) Command(args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(Programs(d.t), "deputy"), args...)
+	cmd.Env = append(os.Environ(), "DEPUTY_SOCKET="+d.Socket)
+	return cmd
+}
+
+// Verify proves the journal with deputy's own command line.
+func (d *Deputy) Verify() {
+	d.t.Helper()
+	if text, err := d.Command("audit", "verify", "--journal", filepath.Join(d.State, "journal")).CombinedOutput(); err != nil {
+		d.t.Errorf("deputy audit verify: %v\n%s", err, text)
+	}
+}
+
+// Events gives the journal's records of one type.
+func (d *Deputy) Events(kind deputy.EventType) []deputy.Event {
+	d.t.Helper()
+	var list []deputy.Event
+	for _, line := range d.Journal() {
+		var e deputy.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			d.t.Fatalf("%v in %s", err, line)
+		}
+		if e.Type == kind {
+			list = append(list, e)
+		}
+	}
+	return list
 }
 
 // Client asks it as the user of the test.
@@ -302,6 +360,9 @@ func Eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", d, what)
 		}
-		time.Sleep(2 * time.Millisecond)
+		pause()
 	}
 }
+
+// pause is the time between two looks at something that nobody tells of.
+func pause() { time.Sleep(2 * time.Millisecond) }

@@ -1,0 +1,115 @@
+// Command cast plays the tasks of the tests, each part by its first argument:
+//
+//	tree N HOW        N processes, each in a session of its own and without its
+//	                  parent; HOW: obey, ignore (SIGTERM) or freeze (ignore, and
+//	                  stop itself)
+//	storm N           N runners that ignore SIGTERM; each forks the next and exits at once
+//	leave N           N such processes, and then it exits itself
+//	write BYTES       so many bytes, of which each 16 tell their own place
+//	witness FIFO      says each signal that it gets, until FIFO is opened and closed
+//	odd COMMAND…      executes a command as odd as a start by hand can be
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/test/rig"
+)
+
+func main() {
+	args := os.Args[2:]
+	switch os.Args[1] {
+	case "tree":
+		tree(number(args[0]), args[1])
+	case "storm":
+		signal.Ignore(unix.SIGTERM)
+		for range number(args[0]) {
+			forkRunner()
+		}
+		fmt.Println("ready")
+		idle()
+	case "leave":
+		for range number(args[0]) {
+			forkTwice(false)
+		}
+		fmt.Println("ready")
+	case "write":
+		out := bufio.NewWriterSize(os.Stdout, 1<<20)
+		_, err := io.CopyN(out, &rig.Pattern{}, int64(number(args[0])))
+		check(err)
+		check(out.Flush())
+	case "witness":
+		witness(args[0])
+	case "odd":
+		odd(args)
+	}
+}
+
+func number(text string) int {
+	n, err := strconv.Atoi(text)
+	check(err)
+	return n
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cast:", err)
+		os.Exit(99)
+	}
+}
+
+func tree(n int, how string) {
+	if how == "obey" {
+		defaultAction(uintptr(unix.SIGTERM))
+	} else {
+		signal.Ignore(unix.SIGTERM)
+	}
+	for range n - 1 {
+		forkTwice(how == "freeze")
+	}
+	fmt.Println("ready")
+	if how == "freeze" {
+		check(unix.Kill(os.Getpid(), unix.SIGSTOP))
+	}
+	idle()
+}
+
+// idle sleeps for ever, where a Go program would say that it is deadlocked.
+func idle() {
+	for {
+		_ = unix.Pause()
+	}
+}
+
+// witness ends with 0 if nobody has disturbed it.
+func witness(fifo string) {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	signal.Reset(unix.SIGURG) // the Go runtime's own
+	over := make(chan struct{})
+	go func() {
+		f, err := os.Open(fifo)
+		check(err)
+		_, err = io.Copy(io.Discard, f)
+		check(err)
+		close(over)
+	}()
+	fmt.Println("ready")
+	code := 0
+	for {
+		select {
+		case s := <-signals:
+			fmt.Println("signal", s)
+			code = 1
+		case <-over:
+			os.Exit(code)
+		}
+	}
+}

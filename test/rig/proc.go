@@ -1,0 +1,111 @@
+package rig
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"deputy"
+)
+
+// Living gives the PIDs of all processes of a task, wherever they are: what a
+// task has started carries DEPUTY_TASK in its first environment. A zombie does
+// not live.
+func Living(task string) []int {
+	mark := []byte("DEPUTY_TASK=" + task + "\x00")
+	var pids []int
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if bytes.Contains(text, mark) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// State is the letter of /proc/PID/stat, "" when there is no such process.
+func State(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(text), ") ")
+	state, _, _ := strings.Cut(rest, " ")
+	return state
+}
+
+// Cgroup is the path of a process's v2 cgroup, "" without.
+func Cgroup(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(line, "0::"); ok {
+			return strings.TrimSpace(path)
+		}
+	}
+	return ""
+}
+
+// Status reads one line of /proc/PID/status.
+func Status(pid int, name string) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return ""
+}
+
+func mount() string {
+	for _, dir := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			return dir
+		}
+	}
+	return ""
+}
+
+// Leaf is the directory of a task's cgroup.
+func (d *Deputy) Leaf(task deputy.Task) string {
+	return filepath.Join(mount(), d.place, "tasks", fmt.Sprintf("%s.%d", task.ID, task.Attempt))
+}
+
+// Leaves lists the cgroups of this deputy's tasks.
+func (d *Deputy) Leaves() []string {
+	all, _ := filepath.Glob(filepath.Join(mount(), d.place, "tasks", "*"))
+	var own []string
+	for _, leaf := range all {
+		id, _, _ := strings.Cut(filepath.Base(leaf), ".")
+		if _, err := os.Stat(filepath.Join(d.State, "tasks", id)); err == nil {
+			own = append(own, leaf)
+		}
+	}
+	return own
+}
+
+// sweep ends what an installed deputy has left alive, as it should, or a test
+// that failed.
+func (d *Deputy) sweep() {
+	if d.place == "" || mount() == "" {
+		return
+	}
+	for _, leaf := range d.Leaves() {
+		os.WriteFile(filepath.Join(leaf, "cgroup.kill"), []byte("1"), 0)
+		for range 1000 {
+			if os.Remove(leaf) == nil {
+				break
+			}
+			pause()
+		}
+	}
+	if strings.HasPrefix(d.place, "/deputy-") {
+		for _, dir := range []string{"tasks", "daemon", ""} {
+			os.Remove(filepath.Join(mount(), d.place, dir))
+		}
+	}
+}
