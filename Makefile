@@ -43,7 +43,9 @@ install: build
 	install -m 0755 bin/deputy $(DESTDIR)$(PREFIX)/bin/
 	install -m 0755 bin/deputyd bin/deputy-server $(DESTDIR)$(PREFIX)/sbin/
 	install -m 0755 bin/deputy-portscan modules/scan/scan.py $(DESTDIR)$(PREFIX)/lib/deputy/
-	install -m 0644 modules/scan/scan.toml modules/portscan/portscan.toml $(DESTDIR)$(PREFIX)/share/deputy/modules/
+	sed -e 's|@PYTHON@|/usr/bin/python3|; s|@SCAN@|$(PREFIX)/lib/deputy/scan.py|' modules/scan/scan.toml >$(DESTDIR)$(PREFIX)/share/deputy/modules/scan.toml
+	sed -e 's|@PORTSCAN@|$(PREFIX)/lib/deputy/deputy-portscan|' modules/portscan/portscan.toml >$(DESTDIR)$(PREFIX)/share/deputy/modules/portscan.toml
+	chmod 0644 $(DESTDIR)$(PREFIX)/share/deputy/modules/*.toml
 	install -m 0644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -d -m 0755 $(DESTDIR)/etc/deputy/modules.d $(DESTDIR)/etc/deputy/allow.d
 	install -d -m 0700 $(DESTDIR)/etc/deputy/keys

@@ -20,16 +20,30 @@ func (a *app) sockets() []string {
 	if s := a.getenv("DEPUTY_SOCKET"); s != "" {
 		return []string{s}
 	}
-	var list []string
-	if dir := a.getenv("XDG_RUNTIME_DIR"); dir != "" {
-		list = append(list, filepath.Join(dir, "deputy", "deputy.sock"))
-	}
-	return append(list, "/run/deputy/deputy.sock")
+	return []string{a.ownSocket(), "/run/deputy/deputy.sock"}
 }
 
-// connect gives a client of the daemon. A socket under XDG_RUNTIME_DIR counts
-// only if it is mine: the variable may have come along from somebody else, and
-// what I send is not for them.
+// ownSocket is where "deputy up" listens unless it is told otherwise: under
+// XDG_RUNTIME_DIR, or where there is none (root, a container) beside its state.
+func (a *app) ownSocket() string {
+	if dir := a.getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "deputy", "deputy.sock")
+	}
+	return filepath.Join(a.stateHome(), "deputy.sock")
+}
+
+// stateHome is where "deputy up" keeps its state unless it is told otherwise.
+func (a *app) stateHome() string {
+	base := a.getenv("XDG_STATE_HOME")
+	if base == "" {
+		base = filepath.Join(cmp.Or(a.getenv("HOME"), "/"), ".local", "state")
+	}
+	return filepath.Join(base, "deputy")
+}
+
+// connect gives a client of the daemon. A socket of "deputy up" counts only if
+// it is mine: the environment may have come along from somebody else, and what I
+// send is not for them.
 func (a *app) connect() *client.Client {
 	list := a.sockets()
 	if len(list) > 1 && !a.mine(list[0]) {

@@ -79,7 +79,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	add(groupWatch, newPs(a), newShow(a), newLogs(a), newWait(a), newStop(a))
 	add(groupLearn, newActions(a), newExplain(a))
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
-	add(groupProve, newEvents(a), newAudit(a))
+	add(groupProve, newEvents(a), newAudit(a), newKey(a))
 	add(groupOperate, newUp(a), newStatus(a))
 	add(groupOther, newCompletion(a), newVersion(a))
 	root.AddCommand(newMan(a))

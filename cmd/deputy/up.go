@@ -71,15 +71,8 @@ func (h *home) command(daemon string) []string {
 // owner alone: they hold what tasks write.
 func (a *app) settle(h *home) error {
 	h.socket = a.socket
-	if runtime := a.getenv("XDG_RUNTIME_DIR"); h.socket == "" && h.state == "" && runtime != "" {
-		h.socket = filepath.Join(runtime, "deputy", "deputy.sock")
-	}
 	if h.state == "" {
-		base := a.getenv("XDG_STATE_HOME")
-		if base == "" {
-			base = filepath.Join(cmp.Or(a.getenv("HOME"), "/"), ".local", "state")
-		}
-		h.state = filepath.Join(base, "deputy")
+		h.state, h.socket = a.stateHome(), cmp.Or(h.socket, a.ownSocket())
 	}
 	h.socket = cmp.Or(h.socket, filepath.Join(h.state, "deputy.sock"))
 	h.config = cmp.Or(h.config, filepath.Join(h.state, "examples"))
