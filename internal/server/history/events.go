@@ -14,8 +14,8 @@ const eventRun = 64
 // Events calls fn with each record from number from on, the past ones and then
 // those to come, in their order, each once; types, if there are any, are the
 // only ones. raw is the line without its newline; from policy and checkpoint
-// records the large texts are missing, in the event and in raw. Numbers in
-// params are json.Number. What is retired is left out.
+// records the large texts are missing, in the event and in raw. What is retired
+// is left out.
 //
 // It returns the error of fn or of the context, or ErrClosed. However slow fn
 // is, Apply does not wait for it.

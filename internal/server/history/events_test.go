@@ -283,3 +283,33 @@ func TestCorruptedWhileOpen(t *testing.T) {
 		t.Fatalf("next is %d", h.Next())
 	}
 }
+
+// TestEndWhileWriting has a task end while its first version is being written:
+// it leaves memory only after the end is written, too.
+func TestEndWhileWriting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	h, j := openTest(t, path), newJournal()
+	db, err := connect(path, "_txlock=immediate", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	lock, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := j.id()
+	mustApply(t, h, j, j.accepted(id))
+	waitFor(t, "the writer has taken it", func() bool {
+		h.mu.RLock()
+		defer h.mu.RUnlock()
+		return h.writing != nil
+	})
+	mustApply(t, h, j, ended(id, deputy.Failed))
+	lock.Rollback()
+	waitFor(t, "the first version is written", func() bool { return h.Stats().Written >= 1 })
+	if err := h.flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	check(t, h, fold(t, j.text))
+}

@@ -15,8 +15,8 @@ import (
 
 // Bounds of the work that one page may cost.
 const (
-	pageRows    = 2000 // rows examined, in memory and in the database each
-	pageDecoded = 500  // rows of the database that match the query and are shown to visible
+	pageRows    = 1000 // rows examined, in memory and in the database each
+	pageDecoded = 250  // rows of the database that match the query and are shown to visible
 	maxLimit    = 1000 // tasks on a page
 )
 

@@ -98,36 +98,44 @@ func wanted(q *Query, scope *Scope, t *deputy.Task) bool {
 }
 
 // TestPagesAreBounded sees that a page ends early where little matches, in
-// memory and in the database, and that the pages together miss nothing.
+// memory and in the database, and that the pages together miss nothing: what
+// matches lies on both sides of where they end.
 func TestPagesAreBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	h, j := openTest(t, path), newJournal()
-	const n = 3 * pageRows
+	const n, decoded = 3 * pageRows, pageDecoded + 10
+	atEnd := func(i, page int) bool { i %= page; return i == 0 || i == 1 || i == page-1 }
+	rare, few := 0, 0
 	for i := range n {
 		e := j.accepted(j.id())
-		if i == 0 {
+		e.Action = "common"
+		if back := n - 1 - i; back >= pageRows && atEnd(back, pageRows) {
 			e.Action = "rare"
+			rare++
+		} else if back >= decoded && atEnd(back, decoded) {
+			e.EndUser = "few"
+			few++
 		}
 		mustApply(t, h, j, e)
 	}
-	rare := Query{Action: "rare", Limit: 10}
 	seen := 0
-	few := func(task *deputy.Task) bool { seen++; return task.Action == "rare" }
+	visible := func(task *deputy.Task) bool { seen++; return *task.EndUser == "few" }
 	look := func(where string, most int) {
 		t.Helper()
-		list, next, err := h.Tasks(context.Background(), rare, nil, nil)
+		q := Query{Action: "rare", Limit: 10}
+		list, next, err := h.Tasks(context.Background(), q, nil, nil)
 		if err != nil || len(list) != 0 || next == "" {
 			t.Fatalf("%s: first page: %d tasks, next %q, %v", where, len(list), next, err)
 		}
-		if list := all(t, h, rare, nil, nil); len(list) != 1 {
-			t.Fatalf("%s: %d tasks in all", where, len(list))
+		if list := all(t, h, q, nil, nil); len(list) != rare {
+			t.Fatalf("%s: %d tasks of %d", where, len(list), rare)
 		}
-		seen = 0
-		if _, next, err = h.Tasks(context.Background(), Query{Limit: 10}, few, nil); err != nil || next == "" || seen > most {
+		seen, q = 0, Query{Limit: 10}
+		if _, next, err = h.Tasks(context.Background(), q, visible, nil); err != nil || next == "" || seen > most {
 			t.Fatalf("%s: visible was asked %d times, next %q, %v", where, seen, next, err)
 		}
-		if list := all(t, h, Query{Limit: 10}, few, nil); len(list) != 1 {
-			t.Fatalf("%s: %d visible tasks in all", where, len(list))
+		if list := all(t, h, q, visible, nil); len(list) != few {
+			t.Fatalf("%s: %d visible tasks of %d", where, len(list), few)
 		}
 	}
 	look("live", pageRows)
@@ -139,7 +147,29 @@ func TestPagesAreBounded(t *testing.T) {
 	if s := h.Stats(); s.Held != 0 {
 		t.Fatalf("%d tasks in memory", s.Held)
 	}
-	look("ended", pageDecoded+10)
+	look("ended", decoded)
+}
+
+// TestLaterTasksAreLeftOut commits new tasks between the two steps of a list,
+// where some of what came in between is in neither: the page must not show the
+// newer ones, whose cursor would pass over the others.
+func TestLaterTasksAreLeftOut(t *testing.T) {
+	h, j := openTest(t, filepath.Join(t.TempDir(), "history.db")), newJournal()
+	fill(t, h, j, 5)
+	p := page{query: &Query{}, limit: 100}
+	s := h.snapshot(&p, 1<<60)
+	fill(t, h, j, 5)
+	if err := h.flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := s.list(context.Background(), &p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.close()
+	if list, next, err := p.merge(rows); len(list) != 5 || next != "" || err != nil {
+		t.Fatalf("%d tasks, next %q, %v", len(list), next, err)
+	}
 }
 
 // TestCursorsWhileTasksArrive pages through a list while tasks come, change and

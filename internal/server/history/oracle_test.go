@@ -144,6 +144,38 @@ func check(t testing.TB, h *History, o *oracle) {
 		same(t, "task "+id, got, want)
 	}
 	same(t, "record numbers", eventSeqs(t, h, 1), o.seqs)
+	checkMemory(t, h)
+}
+
+// checkMemory sees that what memory holds fits together.
+func checkMemory(t testing.TB, h *History) {
+	t.Helper()
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	recent := map[*entry]bool{}
+	for _, e := range h.recent {
+		if e == nil {
+			continue
+		}
+		if recent[e] || e.dirty || e.task.endedSeq == 0 {
+			t.Fatalf("task %s is not one that was written after its end, once: %+v", e.task.ID, e)
+		}
+		recent[e] = true
+	}
+	dead := 0
+	for i, e := range h.order {
+		if i > 0 && h.order[i-1].ord >= e.ord {
+			t.Fatalf("task %s is out of order", e.task.ID)
+		}
+		if e.dead {
+			dead++
+		} else if h.tasks[e.task.ID] != e {
+			t.Fatalf("task %s cannot be found", e.task.ID)
+		}
+	}
+	if dead != h.dead || len(h.order)-dead != len(h.tasks) {
+		t.Fatalf("%d tasks in order, %d of them dead (counted: %d), %d in all", len(h.order), dead, h.dead, len(h.tasks))
+	}
 }
 
 // eventSeqs reads the numbers of all records from one on, as far as they are applied.

@@ -334,6 +334,9 @@ func TestRetired(t *testing.T) {
 	line := j.add(deputy.Event{Type: deputy.Checkpoint, Checkpoint: checkpointOf(t, o, live)})
 	apply(j.seq, line)
 	j.random(r, 300, &live, apply)
+	if err := h.flush(context.Background()); err != nil { // so that retired rows are in the database
+		t.Fatal(err)
+	}
 	line = j.add(deputy.Event{Type: deputy.Retired, From: 1, To: cut, Head: "x"})
 	apply(j.seq, line)
 	j.random(r, 20, &live, apply)
@@ -360,6 +363,13 @@ func TestRetired(t *testing.T) {
 	orphans := count(t, h, "SELECT count(*) FROM parties WHERE ord NOT IN (SELECT ord FROM tasks)")
 	if orphans != 0 {
 		t.Fatalf("%d parties of tasks that are gone", orphans)
+	}
+	check(t, h, o)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if h = openTest(t, filepath.Join(dir, "history.db")); h.floor != cut {
+		t.Fatalf("retired up to %d, remembered %d", cut, h.floor)
 	}
 	check(t, h, o)
 

@@ -90,16 +90,12 @@ func slim(r *record, line []byte) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// decodeEvent reads a whole event. Numbers in params are json.Number, so that
-// they are written again as they were.
-func decodeEvent(line []byte) (deputy.Event, error) {
-	var e deputy.Event
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if err := d.Decode(&e); err != nil {
-		return e, fmt.Errorf("cannot read record: %w", err)
+// decodeEvent reads a whole event.
+func decodeEvent(line []byte) (e deputy.Event, err error) {
+	if err = json.Unmarshal(line, &e); err != nil {
+		err = fmt.Errorf("cannot read record: %w", err)
 	}
-	return e, nil
+	return e, err
 }
 
 // typeOf reads the type of a line without decoding it: a record begins
@@ -110,16 +106,14 @@ func typeOf(line []byte) deputy.EventType {
 	return deputy.EventType(kind)
 }
 
-// decodeParams gives a task's values. Numbers are json.Number.
-func decodeParams(text json.RawMessage) map[string]any {
-	params := map[string]any{}
+// decodeParams gives a task's values: an empty object where there are none.
+func decodeParams(text json.RawMessage) deputy.Params {
+	var params deputy.Params
 	if len(text) > 0 {
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber()
-		_ = d.Decode(&params) // it was valid JSON when the record was decoded
+		_ = json.Unmarshal(text, &params) // it was valid JSON when the record was decoded
 	}
-	if params == nil { // the text was null
-		params = map[string]any{}
+	if params == nil {
+		params = deputy.Params{}
 	}
 	return params
 }
