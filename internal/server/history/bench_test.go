@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,8 +97,9 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkMillion lists pages of a history of a million tasks (or as many as
-// HISTORY_TASKS says) while records go on coming, and opens it.
+// BenchmarkMillion opens a history of a million tasks (or as many as
+// HISTORY_TASKS says), and lists pages at random places of it while about 2,000
+// more are accepted, started and ended each second.
 func BenchmarkMillion(b *testing.B) {
 	n := 1_000_000
 	if s := os.Getenv("HISTORY_TASKS"); s != "" {
@@ -118,7 +120,24 @@ func BenchmarkMillion(b *testing.B) {
 	h = openTest(b, path)
 	b.Logf("open: %v", time.Since(start))
 
-	middle := cursorOf(ordOf(h.Applied()/2, 0))
+	const middle = "somewhere"
+	last := h.Applied()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				fill(b, h, j, 20)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	since := j.now.Add(-time.Minute)
 	never := func(*deputy.Task) bool { return false }
 	for _, c := range []struct {
 		name    string
@@ -138,19 +157,21 @@ func BenchmarkMillion(b *testing.B) {
 		{"no such end user", Query{Before: middle, EndUser: "nobody"}, nil, nil},
 		{"all invisible", Query{Before: middle}, never, nil},
 		{"mine and failed", Query{Before: middle, State: []deputy.State{deputy.Failed, deputy.Stopped}}, nil, &Scope{Caller: "uid:34"}},
-		{"since", Query{Since: j.now.Add(-time.Minute), Before: middle}, nil, nil},
+		{"since", Query{Since: since, Before: middle}, nil, nil},
 	} {
 		c.q.Limit = 50
 		b.Run(c.name, func(b *testing.B) {
 			var took []time.Duration
 			for b.Loop() {
+				if c.q.Before != "" {
+					c.q.Before = cursorOf(ordOf(rand.Uint64N(last), 0) + 1)
+				}
 				at := time.Now()
-				_, next, err := h.Tasks(context.Background(), c.q, c.visible, c.scope)
+				_, _, err := h.Tasks(context.Background(), c.q, c.visible, c.scope)
 				if err != nil {
 					b.Fatal(err)
 				}
 				took = append(took, time.Since(at))
-				_ = next
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms-p99")
