@@ -67,6 +67,29 @@ func (c *Caller) Try(method, path, body string, header ...string) (Answer, error
 	return Answer{answer.StatusCode, answer.Header, text}, err
 }
 
+// Open gets what is to be read as it comes, in the form of accept.
+func (c *Caller) Open(path, accept string) io.ReadCloser {
+	c.t.Helper()
+	request, err := http.NewRequest("GET", "http://deputy"+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if accept != "" {
+		request.Header.Set("Accept", accept)
+	}
+	patient := *c.http
+	patient.Timeout = 0
+	answer, err := patient.Do(request)
+	if err != nil {
+		c.t.Fatalf("GET %s: %v", path, err)
+	}
+	if answer.StatusCode != 200 {
+		text, _ := io.ReadAll(answer.Body)
+		c.t.Fatalf("GET %s: status %d: %s", path, answer.StatusCode, text)
+	}
+	return answer.Body
+}
+
 // Do is Try of what must be answered.
 func (c *Caller) Do(method, path, body string, header ...string) Answer {
 	c.t.Helper()
