@@ -110,8 +110,7 @@ func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) 
 		}
 		sort.Strings(names)
 		for _, name := range names {
-			text, _ := json.Marshal(params[name]) // quoted, so that a value cannot forge a line
-			fmt.Fprintf(&line, " %s=%.200s", name, text)
+			fmt.Fprintf(&line, " %s=%.200s", name, plainOrQuoted(params[name]))
 		}
 	}
 	fmt.Fprintf(&line, " allowed by %s", e.Rule)
@@ -123,6 +122,20 @@ func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) 
 		fmt.Fprintf(&line, " task=…%s", task[max(0, len(task)-8):])
 	}
 	m.log.Print(line.String())
+}
+
+// plainOrQuoted writes a value for the log. Only what cannot be taken for
+// anything else stands without quotes: a value must not forge a line.
+func plainOrQuoted(v any) string {
+	text, isText := v.(string)
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._-/:@+", c)
+	}
+	if isText && text != "" && strings.IndexFunc(text, func(c rune) bool { return !plain(c) }) < 0 {
+		return text
+	}
+	quoted, _ := json.Marshal(v) // a checked value is plain JSON
+	return string(quoted)
 }
 
 // callerLabel names a caller in the log: "uid=33(www-data) end_user=alice".
