@@ -49,6 +49,11 @@ type Task struct {
 	Boot       string `json:"boot,omitempty"`        // boot id at the start
 	BootNS     int64  `json:"boot_ns,omitempty"`     // CLOCK_BOOTTIME at the start
 
+	// Not the monitor's own need: a history that is rebuilt from a checkpoint
+	// shows these times.
+	Created deputy.Time  `json:"created"`
+	Started *deputy.Time `json:"started,omitempty"`
+
 	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
 	StopWhy string       `json:"stop_why,omitempty"`
 
@@ -89,7 +94,7 @@ func (s *State) Apply(e *deputy.Event) error {
 		}
 	case deputy.Started:
 		if t := s.Tasks[e.Task]; t != nil {
-			t.PID, t.Leaf, t.Boot, t.BootNS = e.PID, e.Leaf, e.Boot, e.BootNS
+			t.PID, t.Leaf, t.Boot, t.BootNS, t.Started = e.PID, e.Leaf, e.Boot, e.BootNS, &e.Time
 		}
 	case deputy.StopRequested:
 		if t := s.Tasks[e.Task]; t != nil && t.StopAs == "" {
@@ -114,7 +119,7 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		t := &Task{
 			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
-			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued,
+			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time,
 		}
 		if err := json.Unmarshal(r.Run, &t.Run); err != nil {
 			return fmt.Errorf("cannot read how task %s runs: %w", r.ID, err)
