@@ -45,7 +45,9 @@ func (x *exchange) readBody() error {
 	}
 	tooLarge := x.r.ContentLength > limit
 	if !tooLarge {
-		x.body, err = readAll(make([]byte, 0, max(x.r.ContentLength, 0)+1), io.LimitReader(x.r.Body, limit+1))
+		// What is only announced costs no memory.
+		announced := min(max(x.r.ContentLength, 0), defaultBody)
+		x.body, err = readAll(make([]byte, 0, announced+1), io.LimitReader(x.r.Body, limit+1))
 		tooLarge = int64(len(x.body)) > limit
 	}
 	switch {

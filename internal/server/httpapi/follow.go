@@ -13,7 +13,6 @@ type following struct {
 	*output.Follower
 	reader *output.Reader
 	info   output.Info // at the beginning
-	ended  <-chan struct{}
 }
 
 func (f *following) close() { f.reader.Close() }
@@ -36,8 +35,7 @@ func (x *exchange) follow(ctx context.Context, stream string, offset int64) (*fo
 			return nil, err
 		}
 		if reader != nil {
-			ended := x.ended(ctx)
-			return &following{x.api.Watcher.Follow(reader, offset, ended), reader, info, ended}, nil
+			return &following{x.api.Watcher.Follow(reader, offset, x.ended(ctx)), reader, info}, nil
 		}
 		if x.task.State.Ended() {
 			return nil, nil

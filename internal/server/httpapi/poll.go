@@ -11,10 +11,8 @@ import (
 	"deputy/internal/output"
 )
 
-const (
-	maxPoll      = 256 << 10   // bytes of one answer
-	rewrittenTry = time.Second // before a client is told again to read a cut file from its start
-)
+// maxPoll is the most bytes of one answer.
+const maxPoll = 256 << 10
 
 // poll is the answer to a long-poll.
 type poll struct {
@@ -68,11 +66,6 @@ func (x *exchange) poll(ctx context.Context, f *following, offset int64) (poll, 
 		p.next = f.Offset()
 		if errors.Is(err, output.ErrRewritten) {
 			p.rewritten = true
-			select { // not at once: who does not know what this means would ask again at once
-			case <-time.After(rewrittenTry):
-			case <-f.ended:
-			case <-ctx.Done():
-			}
 			return p, nil
 		}
 		if n > 0 || err != nil {

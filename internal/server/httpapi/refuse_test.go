@@ -19,6 +19,7 @@ func TestRefusals(t *testing.T) {
 	const path = "testdata/refused.txt"
 	r := start(t)
 	own, foreign := r.Accept("uid:33", "demo", "echo", nil), r.Accept("uid:34", "demo", "echo", nil)
+	r.sync()
 	stand := strings.NewReplacer("{own}", own, "{foreign}", foreign, "{long}", strings.Repeat("a", 2000), "{deep}", strings.Repeat("[", 200))
 	golden, err := os.ReadFile(path)
 	if err != nil {

@@ -150,6 +150,19 @@ func (r *rig) client(uid uint32) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
 }
 
+// sync returns once the server has applied what was recorded: an answer of the
+// monitor is held back until then.
+func (r *rig) sync() {
+	r.t.Helper()
+	c := r.client(other)
+	defer c.CloseIdleConnections()
+	resp, err := c.Get("http://deputy/v1/actions")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
 // answer is a response that was read to its end.
 type answer struct {
 	*http.Response
@@ -169,6 +182,7 @@ func (r *rig) do(uid uint32, method, target, body string, headers ...string) ans
 	}
 	c := r.client(uid)
 	defer c.CloseIdleConnections()
+	r.sync()
 	resp, err := c.Do(req)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, target, err)
@@ -235,4 +249,14 @@ func readAnswer(t testing.TB, in *bufio.Reader) string {
 		text += "Connection: close\n"
 	}
 	return text + string(body)
+}
+
+// until polls for what must come to be.
+func (r *rig) until(what string, done func() bool) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("still not so: %s", what)
+		}
+	}
 }
