@@ -18,7 +18,7 @@ import (
 const (
 	serverPauseMin = 20 * time.Millisecond // before a dead server is started again
 	serverPauseMax = 5 * time.Second
-	serverWellFor  = 10 * time.Second // a server that lived so long starts again at once
+	serverWellFor  = time.Second // a server that lived so long starts again at once
 )
 
 // keepServer starts the server, and starts it again when it dies, until ctx
