@@ -19,9 +19,9 @@ import (
 )
 
 const loadModule = `
+USER
 [allow]
 users = ["uid:UID"]
-USER
 [action.quick]
 command = ["/bin/true"]
 [action.once]
@@ -156,7 +156,7 @@ func (l *load) whole() map[string]deputy.Task {
 // is lost.
 func TestTheServerIsKilledUnderLoad(t *testing.T) {
 	const rounds, clients, witnesses = 20, 32, 8
-	d := prepare(t, strings.Replace(loadModule, "USER\n", "", 1), nil)
+	d := prepare(t, strings.Replace(loadModule, "USER", "", 1), nil)
 	g := newGate(t, filepath.Join(d.Work, "gate"))
 	d.Start()
 	c := d.Self()
