@@ -92,6 +92,16 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 	}, nil, nil)
 }
 
+// recordHidden records by number the denials that were too many to be recorded
+// one by one, once their hour is over.
+func (m *Monitor) recordHidden() {
+	for caller, count := range m.denials.over(time.Now()) {
+		m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
+			Reason: "more denials like those recorded before"}, nil, nil)
+	}
+	m.timers.after(denialsSpan/6, m.recordHidden)
+}
+
 // logAccepted writes the one line of an accepted request, like
 //
 //	uid=33(panel) end_user=alice service/restart unit=nginx.service allowed by site.toml:7 task=…39e8184c

@@ -77,8 +77,8 @@ func (d denials) note(c deputy.Caller, now time.Time) (record bool, hidden int) 
 	return true, hidden
 }
 
-// flush gives the numbers whose hour is over.
-func (d denials) flush(now time.Time) map[deputy.Caller]int {
+// over gives the numbers whose hour is over.
+func (d denials) over(now time.Time) map[deputy.Caller]int {
 	over := map[deputy.Caller]int{}
 	for c, n := range d {
 		if now.Sub(n.since) > denialsSpan {

@@ -1,7 +1,5 @@
 package monitor
 
-import "deputy"
-
 // Phase is where a task's process tree stands. It is finer than deputy.State.
 type Phase string
 
@@ -114,15 +112,4 @@ func transition(p Phase, h happening) (Phase, effect) {
 		}
 	}
 	return p, impossible
-}
-
-// public is the state that a phase is shown as.
-func (p Phase) public() deputy.State {
-	switch p {
-	case Queued, Starting:
-		return deputy.Queued
-	case Running:
-		return deputy.Running
-	}
-	return deputy.Stopping
 }
