@@ -386,4 +386,3 @@ func TestTheHistoryIsRebuiltFromTheJournal(t *testing.T) {
 		t.Errorf("after garbage the history was\n%s\nand is\n%s", before, after)
 	}
 }
-

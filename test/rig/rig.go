@@ -191,6 +191,9 @@ func (d *Deputy) Answering(ctx context.Context) {
 			d.place = strings.TrimSuffix(Cgroup(d.Cmd.Process.Pid), "/daemon")
 			return
 		}
+		if State(d.Cmd.Process.Pid) == "Z" {
+			d.t.Fatalf("deputy has ended; it said:\n%s", d.Log())
+		}
 		select {
 		case <-ctx.Done():
 			d.t.Fatalf("deputy does not answer; it said:\n%s", d.Log())
