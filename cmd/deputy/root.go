@@ -81,7 +81,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
 	add(groupProve, newEvents(a), newAudit(a), newKey(a))
 	add(groupOperate, newUp(a), newStatus(a))
-	add(groupOther, newCompletion(a), newVersion(a))
+	add(groupOther, newCGI(a), newCompletion(a), newVersion(a))
 	root.AddCommand(newMan(a))
 }
 
