@@ -39,11 +39,12 @@ type API struct {
 	Config
 	routes []route
 	policy atomic.Pointer[policy]
+	sizes  sizes
 }
 
 // New makes an API that knows the policy of the monitor's greeting.
 func New(c Config) *API {
-	a := &API{Config: c}
+	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
 	return a

@@ -19,6 +19,10 @@ type callOptions struct {
 	output int64         // last bytes of stdout and stderr to show; -1: none
 }
 
+// callAge is how old the sizes of live tasks' outputs may be in the answer to a
+// call: where many join one task they are looked up once for all.
+const callAge = 100 * time.Millisecond
+
 type taskList struct {
 	Tasks []deputy.Task `json:"tasks"`
 }
@@ -42,7 +46,7 @@ func (x *exchange) call() error {
 		_ = x.api.History.Wait(ctx, outcome.Tasks...) // what has ended is seen below
 		cancel()
 	}
-	tasks, err := x.load(outcome.Tasks)
+	tasks, err := x.load(outcome.Tasks, callAge)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (x *exchange) output(stream string) error {
 // task was never started or its output was removed, the reader is nil, and
 // what is said of it is what the history remembers.
 func (x *exchange) openOutput(stream string) (*output.Reader, output.Info, error) {
-	reader, err := output.Open(x.api.taskDir(x.id), stream)
+	reader, err := output.Open(x.api.sizes.taskDir(x.id), stream)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, x.remembered(stream), nil
 	}

@@ -18,7 +18,7 @@ func (x *exchange) stop() error {
 	if err != nil {
 		return err
 	}
-	tasks, err := x.load([]string{x.id})
+	tasks, err := x.load([]string{x.id}, 0)
 	if err != nil {
 		return err
 	}

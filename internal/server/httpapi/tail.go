@@ -52,7 +52,7 @@ func (x *exchange) writeTask(w *bufio.Writer, task *deputy.Task, last int64) err
 // writeTail writes the last bytes of a stream that are there without a gap, as
 // the inside of a JSON string. It says whether there were others before them.
 func (x *exchange) writeTail(w *bufio.Writer, id, stream string, last int64) (cut bool) {
-	reader, err := output.Open(x.api.taskDir(id), stream)
+	reader, err := output.Open(x.api.sizes.taskDir(id), stream)
 	if err != nil {
 		return x.isMissing(id, stream)
 	}

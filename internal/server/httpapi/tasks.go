@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"deputy"
-	"deputy/internal/output"
 	"deputy/internal/server/history"
 )
 
@@ -48,8 +46,8 @@ func (x *exchange) findTask() error {
 }
 
 // load finds tasks that the caller may see for certain, with the sizes of
-// their outputs.
-func (x *exchange) load(ids []string) ([]deputy.Task, error) {
+// their outputs, which may be as old as age.
+func (x *exchange) load(ids []string, age time.Duration) ([]deputy.Task, error) {
 	tasks := make([]deputy.Task, 0, len(ids))
 	for _, id := range ids {
 		task, found, err := x.api.History.Task(x.r.Context(), id)
@@ -59,27 +57,10 @@ func (x *exchange) load(ids []string) ([]deputy.Task, error) {
 		if !found {
 			return nil, errors.New("a task that the monitor named is not in the history: " + id)
 		}
-		x.api.measure(&task)
+		x.api.sizes.fill(&task, age)
 		tasks = append(tasks, task)
 	}
 	return tasks, nil
-}
-
-// taskDir is where a task's output lies.
-func (a *API) taskDir(id string) string { return filepath.Join(a.Greeting.TasksDir, id) }
-
-// measure fills in what only the files of a live task know.
-func (a *API) measure(t *deputy.Task) {
-	if t.State.Ended() || t.Attempt == 0 {
-		return
-	}
-	dir := a.taskDir(t.ID)
-	if info, err := output.Stat(dir, output.Stdout); err == nil {
-		t.StdoutBytes, t.StdoutGap = info.Size, info.Gap
-	}
-	if info, err := output.Stat(dir, output.Stderr); err == nil {
-		t.StderrBytes, t.StderrGap = info.Size, info.Gap
-	}
 }
 
 // showTask answers with one task, once it has ended or the wait is over.
@@ -97,7 +78,7 @@ func (x *exchange) showTask() error {
 		_ = x.api.History.Wait(ctx, x.id)
 		cancel()
 	}
-	tasks, err := x.load([]string{x.id})
+	tasks, err := x.load([]string{x.id}, 0)
 	if err != nil {
 		return err
 	}
@@ -134,7 +115,7 @@ func (x *exchange) listTasks() error {
 		return err
 	}
 	for i := range tasks {
-		x.api.measure(&tasks[i])
+		x.api.sizes.fill(&tasks[i], 0)
 	}
 	page := struct {
 		Tasks []deputy.Task `json:"tasks"`
