@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +42,9 @@ func (b *birth) start() (process.Attempt, error) {
 		return process.Attempt{}, err
 	}
 	if err := b.m.trust(b.action); err != nil {
+		if _, gone := os.Stat(launch.Argv[0]); errors.Is(gone, os.ErrNotExist) {
+			err = fmt.Errorf("cannot start %s: %w; it was there when the policy was loaded", launch.Argv[0], process.ErrNotFound)
+		}
 		return process.Attempt{}, err
 	}
 	stdin, err := b.stdin(launch)
