@@ -4,6 +4,7 @@
 package monitortest
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -71,8 +72,11 @@ func (m *Monitor) Connect(notify *os.File) server.Sockets {
 	if notify == nil {
 		_, notify = m.pair(unix.SOCK_DGRAM)
 	}
-	m.stream, m.door, m.peer = ours, door, wall.NewPeer(ours)
-	go m.talk(m.peer)
+	peer := wall.NewPeer(ours)
+	m.mu.Lock()
+	m.stream, m.door, m.peer = ours, door, peer
+	m.mu.Unlock()
+	go m.talk(peer)
 	return server.Sockets{Stream: theirs, Door: theirDoor, Notify: notify}
 }
 
@@ -129,7 +133,7 @@ func (m *Monitor) Record(e deputy.Event) uint64 {
 	if err != nil {
 		m.t.Error(err)
 	}
-	m.prev = fmt.Sprintf("%064x", e.Seq) // nobody here verifies the chain
+	m.prev = fmt.Sprintf("%x", sha256.Sum256(line))
 	m.lines = append(m.lines, line)
 	peer := m.peer
 	m.mu.Unlock()
