@@ -212,8 +212,8 @@ func TestExitIsToldUntilDone(t *testing.T) {
 	s.note(2, "ready", "")
 	s.put("go", "")
 	s.note(1, "exited", "five.1")
-	s.remove("forgetful")
 	_ = unix.Kill(s.note(2, "ready", "").Monitor, unix.SIGKILL)
+	s.remove("forgetful") // after the kill: the one that is to forget may still be about to look
 	if n := s.note(2, "exited", "five.1"); n.Exit != `{"code":5}` {
 		t.Errorf("told again as %s", n.Exit)
 	}
