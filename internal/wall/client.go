@@ -25,7 +25,11 @@ type Client struct {
 	in     *bufio.Reader
 
 	follows chan struct{} // closed once Run has asked for the journal: no request goes before that
-	writing sync.Mutex    // one frame at a time
+
+	out     sync.Mutex // guards what follows
+	frames  []byte     // to be written by whoever is writing
+	spare   []byte
+	writing bool
 
 	mu      sync.Mutex // guards what follows
 	next    uint64
@@ -60,14 +64,29 @@ func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
 	return c, g, nil
 }
 
+// send writes a request, with those of others that come meanwhile: one of the
+// callers writes for all. What it cannot write is told by the end of Run.
 func (c *Client) send(r *Request) error {
 	frame, err := r.Encode()
 	if err != nil {
 		return err
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	_, err = c.stream.Write(frame)
+	c.out.Lock()
+	defer c.out.Unlock()
+	c.frames = append(c.frames, frame...)
+	if c.writing {
+		return nil
+	}
+	c.writing = true
+	for len(c.frames) > 0 && err == nil {
+		batch := c.frames
+		c.frames = c.spare[:0]
+		c.out.Unlock()
+		_, err = c.stream.Write(batch)
+		c.out.Lock()
+		c.spare = batch
+	}
+	c.writing = false
 	return err
 }
 
