@@ -32,7 +32,7 @@ func (m *Monitor) news(t *Task, e process.Event) {
 	switch e.Kind {
 	case process.Exited:
 		t.exited, t.exit = true, e.Exit
-		t.leftover += e.Leftover
+		t.countKilled(e.Leftover)
 		if !t.empty {
 			m.happen(t, exited)
 		}
@@ -43,6 +43,15 @@ func (m *Monitor) news(t *Task, e process.Event) {
 		}
 	}
 	m.settle(t)
+}
+
+// countKilled adds to the receipt after a stop, to the leftovers otherwise.
+func (t *Task) countKilled(n int) {
+	if t.StopAs != "" {
+		t.receipt.Killed += n
+	} else {
+		t.leftover += n
+	}
 }
 
 // settle ends a task once its status is known, nothing of it lives, and every

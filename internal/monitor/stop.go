@@ -196,7 +196,7 @@ func (m *Monitor) shortenGrace(t *Task) {
 // killTask kills all that lives of a task; that nothing does is told by the
 // host's event.
 func (m *Monitor) killTask(t *Task) {
-	leaf, byStop := t.Leaf, t.StopAs != ""
+	leaf := t.Leaf
 	t.killing++
 	m.run(func() {
 		killed, err := m.host.Kill(leaf)
@@ -204,11 +204,7 @@ func (m *Monitor) killTask(t *Task) {
 			if err != nil {
 				m.log.Printf("cannot kill task %s: %v", t.ID, err)
 			}
-			if byStop {
-				t.receipt.Killed += killed
-			} else {
-				t.leftover += killed
-			}
+			t.countKilled(killed)
 			t.killing--
 			m.settle(t)
 		})
