@@ -135,6 +135,9 @@ func (m *Monitor) requestStop(t *Task, o stopOrder) {
 		}
 		return
 	}
+	if t.exited {
+		return // it has ended by itself; what it left over is being killed already
+	}
 	t.graceMS = t.Run.GraceMS
 	t.shorten(o.grace)
 	t.began = time.Now()
