@@ -37,9 +37,8 @@ type web struct {
 // wrapper is the file that a web server runs, as `deputy cgi --help` shows it.
 const wrapper = "#!/bin/sh\nexec %s cgi --socket %s\n"
 
-// newWeb prepares a deputy whose caller is the web server, which names end
-// users: alice may ask for m/work, bob for nothing.
-func newWeb(t *testing.T) (*web, *rig.Deputy) {
+// newServer says as whom and where a web server will run.
+func newServer(t *testing.T) *web {
 	t.Helper()
 	w := &web{t: t, uid: os.Geteuid()}
 	if w.uid == 0 {
@@ -49,6 +48,32 @@ func newWeb(t *testing.T) (*web, *rig.Deputy) {
 		}
 		w.uid, _ = strconv.Atoi(u.Uid)
 	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.address = free.Addr().String()
+	free.Close()
+	return w
+}
+
+// place makes the server's directory.
+func (w *web) place(d *rig.Deputy) {
+	w.t.Helper()
+	w.dir = filepath.Join(d.Work, "web")
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Chown(w.dir, w.uid, -1); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// newWeb prepares a deputy whose caller is the web server, which names end
+// users: alice may ask for m/work and m/echo, bob for nothing.
+func newWeb(t *testing.T) (*web, *rig.Deputy) {
+	t.Helper()
+	w := newServer(t)
 	d := begin(t, `[action.work]
 command = ["/bin/sh", "-c", "echo begun; read line <WORK/gate; echo done"]
 [action.echo]
@@ -60,21 +85,9 @@ max_body    = "256KiB"
 		"deputy.toml":       fmt.Sprintf("%s[user.\"uid:%d\"]\nnames_end_user = true\n", wide, w.uid),
 		"allow.d/site.toml": fmt.Sprintf("[[allow]]\nactions = [\"m/*\"]\nusers = [\"uid:%d\"]\nend_users = [\"alice\"]\n", w.uid),
 	})
-	w.dir = filepath.Join(d.Work, "web")
-	if err := os.Mkdir(w.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(w.dir, w.uid, -1); err != nil {
-		t.Fatal(err)
-	}
+	w.place(d)
 	w.file("deputy.cgi", fmt.Sprintf(wrapper, filepath.Join(rig.Programs(t), "deputy"), d.Socket), 0o755)
 	w.file("users", "alice:{PLAIN}secret\nbob:{PLAIN}secret\n", 0o644) // nginx's form
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.address = free.Addr().String()
-	free.Close()
 	return w, d
 }
 
@@ -143,8 +156,8 @@ func (w *web) answering(network, address string) {
 	})
 }
 
-func (w *web) nginx() {
-	w.run("fcgiwrap", "-f", "-c", "6", "-s", "unix:"+w.dir+"/fcgi.sock")
+// serve starts nginx with one location, in which DIR stands for the directory.
+func (w *web) serve(location string) {
 	w.file("nginx.conf", strings.NewReplacer("DIR", w.dir, "ADDRESS", w.address).Replace(`daemon off; worker_processes 1; pid DIR/nginx.pid; error_log stderr;
 events {}
 http {
@@ -152,7 +165,17 @@ http {
 	client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;
 	server {
 		listen ADDRESS;
-		location /deputy/ {
+		`+location+`
+	}
+}
+`), 0o644)
+	w.run("nginx", "-e", "stderr", "-c", w.dir+"/nginx.conf", "-p", w.dir)
+}
+
+func (w *web) nginx() {
+	w.run("fcgiwrap", "-f", "-c", "6", "-s", "unix:"+w.dir+"/fcgi.sock")
+	w.answering("unix", w.dir+"/fcgi.sock")
+	w.serve(`location /deputy/ {
 			auth_basic           deputy;
 			auth_basic_user_file DIR/users;
 			include              /etc/nginx/fastcgi_params;
@@ -162,12 +185,7 @@ http {
 			fastcgi_param SCRIPT_FILENAME DIR/deputy.cgi;
 			fastcgi_param NO_BUFFERING    1;
 			fastcgi_pass  unix:DIR/fcgi.sock;
-		}
-	}
-}
-`), 0o644)
-	w.answering("unix", w.dir+"/fcgi.sock")
-	w.run("nginx", "-e", "stderr", "-c", w.dir+"/nginx.conf", "-p", w.dir)
+		}`)
 	w.url = "http://" + w.address + "/deputy"
 }
 
@@ -370,7 +388,7 @@ func cgiStreams(t *testing.T, w *web, d *rig.Deputy, g gate) {
 		if !lines.Scan() || lines.Text() != form.first { // the task waits at the gate
 			t.Fatalf("%s: first came %q, %v", form.accept, lines.Text(), lines.Err())
 		}
-		if state := d.Self().Task(task.ID).State; state != deputy.Running {
+		if state := d.Self().Task(task.ID).State; state.Ended() {
 			t.Errorf("%s: the task has %s", form.accept, state)
 		}
 		g.open()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,7 @@ program that the web server runs is a file of two lines,
         auth_basic           deputy;
         auth_basic_user_file /etc/nginx/deputy.htpasswd;
         include              fastcgi_params;
+        fastcgi_param REMOTE_USER     $remote_user;
         fastcgi_split_path_info ^(/deputy)(/.*)$;
         fastcgi_param SCRIPT_NAME     $fastcgi_script_name;
         fastcgi_param PATH_INFO       $fastcgi_path_info;
@@ -93,18 +95,25 @@ func cgiVerb(ctx context.Context, a *app, anonymous bool) error {
 	if err != nil {
 		return a.cgiRefuse(err)
 	}
-	transport := &http.Transport{DialContext: a.dial, DisableCompression: true, DisableKeepAlives: true}
-	answer, err := transport.RoundTrip(req) // no redirect is followed: there are none
+	conn, err := a.dial(ctx)
 	if err != nil {
-		fmt.Fprintln(a.err, "deputy: cannot pass the request on:", err)
-		return a.cgiRefuse(cgiUnanswered(err))
+		return a.cgiUnanswered(err, http.StatusServiceUnavailable, deputy.NotDurable,
+			"cannot reach deputy: nothing was asked; try again later, the web server's log says more")
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	go func() { _ = req.Write(conn) }() // an answer may come, and be all, before the body is read
+	answer, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return a.cgiUnanswered(err, http.StatusBadGateway, deputy.OutcomeUnknown,
+			"cannot say what became of this request: deputy went away before it answered; ask again with the same Idempotency-Key, or look at the tasks")
 	}
 	defer answer.Body.Close()
 	return a.cgiAnswer(answer)
 }
 
 // dial connects to the daemon, wherever the other verbs would find it.
-func (a *app) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+func (a *app) dial(ctx context.Context) (net.Conn, error) {
 	places := a.sockets()
 	if len(places) > 1 && !a.mine(places[0]) {
 		places = places[1:]
@@ -165,6 +174,7 @@ func (a *app) cgiRequest(ctx context.Context, anonymous bool) (*http.Request, er
 	if user != "" {
 		req.Header.Set("Deputy-End-User", user)
 	}
+	req.Close = true
 	return req, nil
 }
 
@@ -272,13 +282,11 @@ func cgiProblem(status int, code deputy.Code, format string, args ...any) error 
 	return &cgiRefusal{status, deputy.Refuse(code, format, args...)}
 }
 
-// cgiUnanswered says what may have become of a request that was not answered.
-// Why stands in the web server's log; it is not the browser's to know.
-func cgiUnanswered(err error) error {
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" {
-		return cgiProblem(http.StatusServiceUnavailable, deputy.NotDurable, "cannot reach deputy: nothing was asked; try again later, the web server's log says more")
-	}
-	return cgiProblem(http.StatusBadGateway, deputy.OutcomeUnknown, "cannot say what became of this request: deputy went away before it answered; ask again with the same Idempotency-Key, or look at the tasks")
+// cgiUnanswered refuses what deputy did not answer. Why stands in the web
+// server's log; it is not the browser's to know.
+func (a *app) cgiUnanswered(why error, status int, code deputy.Code, detail string) error {
+	fmt.Fprintln(a.err, "deputy: cannot pass the request on:", why)
+	return a.cgiRefuse(cgiProblem(status, code, "%s", detail))
 }
 
 // cgiRefuse answers with a problem (RFC 9457).
