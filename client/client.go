@@ -1,4 +1,5 @@
-// Package client asks a deputy daemon over its HTTP API on a Unix socket.
+// Package client asks a deputy daemon over its HTTP API: on a Unix socket, where
+// the kernel says who asks (New), or signed, over TCP (Signed).
 //
 // A Client that could never connect fails at once; one that has connected takes
 // a lost connection for a restart of the server and tries again for up to
@@ -20,8 +21,10 @@ type Client struct {
 	// lost, 30 s unless set before the first use.
 	Patience time.Duration
 
-	http *http.Client
-	met  atomic.Bool // a connection was made: a daemon is, or was, there
+	base   string  // scheme and host of every URL
+	signer *signer // nil: nothing is signed
+	http   *http.Client
+	met    atomic.Bool // a connection was made: a daemon is, or was, there
 
 	mu      sync.Mutex
 	sockets []string // places to try; just the one in use once a connection was made
@@ -31,19 +34,25 @@ type Client struct {
 // sockets that can be connected. From then on it keeps to that one. Nothing is
 // connected yet.
 func New(sockets ...string) *Client {
-	c := &Client{Patience: 30 * time.Second, sockets: sockets}
-	c.http = &http.Client{
-		Transport: &http.Transport{
-			DialContext:           c.dial,
-			DisableCompression:    true,
-			MaxIdleConnsPerHost:   8,
-			IdleConnTimeout:       time.Minute,
-			ExpectContinueTimeout: time.Second,
-		},
+	// The host is a placeholder: on the Unix socket it is ignored.
+	c := &Client{Patience: 30 * time.Second, base: "http://deputy", sockets: sockets}
+	c.http = over(&http.Transport{
+		DialContext:         c.dial,
+		MaxIdleConnsPerHost: 8,
+		IdleConnTimeout:     time.Minute,
+	})
+	return c
+}
+
+// over gives an HTTP client that asks over a transport.
+func over(t *http.Transport) *http.Client {
+	t.DisableCompression = true
+	t.ExpectContinueTimeout = time.Second
+	return &http.Client{
+		Transport: t,
 		// The API has no redirects: one would lead to someone else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return c
 }
 
 // Close closes the connections that are not in use.

@@ -16,7 +16,7 @@ import (
 // Error is a refusal by the daemon. errors.As finds the *deputy.Error in it.
 type Error struct {
 	Refusal *deputy.Error
-	Status  int // HTTP status
+	Status  int // HTTP status; 0: it was refused here, and nothing was sent
 }
 
 func (e *Error) Error() string { return e.Refusal.Error() }
@@ -25,7 +25,7 @@ func (e *Error) Unwrap() error { return e.Refusal }
 // UnreachableError says that no daemon could be connected. Nothing was sent.
 type UnreachableError struct{ Tried []Place }
 
-// Place is a socket that was tried, and why it did not serve.
+// Place is a socket, or a host and port, that was tried, and why it did not serve.
 type Place struct{ Socket, Reason string }
 
 func (e *UnreachableError) Error() string {

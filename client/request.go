@@ -35,10 +35,9 @@ type request struct {
 
 func get(path ...string) request { return request{method: http.MethodGet, path: path} }
 
-// url gives the request's target. The host is a placeholder: on the Unix
-// socket it is ignored.
-func (r request) url() string {
-	u := "http://deputy"
+// target gives the request's target: path and query.
+func (r request) target() string {
+	u := ""
 	for _, p := range r.path {
 		u += "/" + url.PathEscape(p)
 	}
@@ -94,13 +93,16 @@ func (c *Client) send(parent context.Context, r request) (*http.Response, error)
 	timer := time.AfterFunc(limit, func() {
 		cancel(fmt.Errorf("no answer within %s", limit))
 	})
-	req, err := http.NewRequestWithContext(ctx, r.method, r.url(), bytes.NewReader(r.body))
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.target(), bytes.NewReader(r.body))
 	if err != nil {
 		cancel(nil)
 		return nil, fmt.Errorf("cannot ask deputy: %w", err)
 	}
 	for k, v := range r.header {
 		req.Header[k] = v
+	}
+	if c.signer != nil {
+		req.Header.Set("Authorization", c.signer.sign(req, r.body))
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"deputy"
@@ -36,9 +37,18 @@ type Options struct {
 // tasks are durable when it returns; tasks[i] belongs to item i of a for_each.
 // A *LostError means that the outcome is not known.
 func (c *Client) Call(ctx context.Context, module, action string, params any, o Options) ([]Task, error) {
+	tasks, _, err := c.call(ctx, module, action, params, o)
+	return tasks, err
+}
+
+// call is Call; it gives the answer's status, too: 200 once all have ended.
+func (c *Client) call(ctx context.Context, module, action string, params any, o Options) ([]Task, int, error) {
 	body, err := encode(params)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if strings.ContainsFunc(o.IdempotencyKey+o.EndUser, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return nil, 0, &Error{Refusal: deputy.Refuse(deputy.BadRequest, "cannot ask: a key or an end user has a control character")}
 	}
 	r := request{
 		method: http.MethodPost,
@@ -59,8 +69,11 @@ func (c *Client) Call(ctx context.Context, module, action string, params any, o 
 		r.query.Set("output", strconv.Itoa(o.Output))
 	}
 	var answer struct{ Tasks []Task }
-	_, err = c.ask(ctx, r, &answer)
-	return answer.Tasks, err
+	resp, err := c.ask(ctx, r, &answer)
+	if err != nil {
+		return nil, 0, err
+	}
+	return answer.Tasks, resp.StatusCode, nil
 }
 
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }
