@@ -69,6 +69,7 @@ func startEnding(t *testing.T, d *rig.Deputy, name, what string) ending {
 			e.want = "succeeded code 0"
 		}
 	}
+	running(t, c, e.task.ID) // its birth is in the journal, too
 	ready(t, c, e.task.ID)
 	return e
 }
