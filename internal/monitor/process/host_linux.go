@@ -24,9 +24,10 @@ type Host struct {
 	null     *os.File // stdin of whoever declares none
 
 	epoll, inotify, wake int
-	polled               chan struct{} // closed when the poller has ended
-	removals             chan string   // leaves for the janitor: rmdir is off everyone's way
-	removed              chan struct{} // closed when the janitor has ended
+	polled               chan struct{}  // closed when the poller has ended
+	removals             chan string    // leaves for the janitor: rmdir is off everyone's way
+	releasing            sync.WaitGroup // calls that are about to send to removals
+	removed              chan struct{}  // closed when the janitor has ended
 
 	mu       sync.Mutex // guards the rest
 	closed   bool
@@ -227,12 +228,18 @@ func (h *Host) Survivors(leaf string) []deputy.Survivor {
 // watched, and keeps its cgroup.
 func (h *Host) Release(leaf string) {
 	h.mu.Lock()
+	if h.closed { // Close removes it
+		h.mu.Unlock()
+		return
+	}
 	delete(h.owned, leaf)
 	if a := h.attempts[leaf]; a != nil {
 		h.post(func(p *poller) { p.forget(a) })
 	}
+	h.releasing.Add(1)
 	h.mu.Unlock()
 	h.removals <- leaf
+	h.releasing.Done()
 }
 
 // clean is the janitor. A process that died a moment ago may keep its cgroup
@@ -269,6 +276,7 @@ func (h *Host) Close(leaveTasks bool) error {
 	h.post(func(*poller) {})
 	h.mu.Unlock()
 	<-h.polled
+	h.releasing.Wait()
 	close(h.removals)
 	<-h.removed
 	if !leaveTasks {
