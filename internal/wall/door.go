@@ -15,9 +15,16 @@ type Connection struct {
 	Number uint64 // never used again
 	UID    uint32 // as SO_PEERCRED said when it was accepted
 	Over   bool   // the caller has too many connections: answer 429 and close it
+	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
 }
 
-const doorMessage = 8 + 4 + 1
+// A connection's message is its number, its uid and its flags, and carries the
+// descriptor.
+const (
+	doorMessage = 8 + 4 + 1
+	flagOver    = 1
+	flagLine    = 2
+)
 
 // Door is one end of the socket that connections go through.
 type Door struct {
@@ -48,7 +55,10 @@ func (d *Door) Send(c Connection, fd int) error {
 	binary.LittleEndian.PutUint64(m[0:], c.Number)
 	binary.LittleEndian.PutUint32(m[8:], c.UID)
 	if c.Over {
-		m[12] = 1
+		m[12] |= flagOver
+	}
+	if c.Line {
+		m[12] |= flagLine
 	}
 	rights := unix.UnixRights(fd)
 	var err error
@@ -89,7 +99,8 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 	return Connection{
 		Number: binary.LittleEndian.Uint64(m[0:]),
 		UID:    binary.LittleEndian.Uint32(m[8:]),
-		Over:   m[12] == 1,
+		Over:   m[12]&flagOver != 0,
+		Line:   m[12]&flagLine != 0,
 	}, os.NewFile(uintptr(fd), "connection"), nil
 }
 

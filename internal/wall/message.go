@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"io"
+	"slices"
 )
 
 // Encode gives the whole frame of a request.
@@ -50,10 +51,24 @@ func (r *Request) Encode() ([]byte, error) {
 	return e.frame()
 }
 
+// Check says whether the monitor would read r as it is: whatever breaks a limit
+// of this protocol it takes for the end of an honest server.
+func (r *Request) Check() error {
+	frame, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	_, err = decodeRequest(frame[4:])
+	return err
+}
+
 func (r *Request) encodeSigned(e *encoder) ([]byte, error) {
-	for _, field := range []string{string(r.Transport), r.Authorization, r.Method, r.Target, r.Key, r.EndUser, string(r.Body)} {
+	e.b = slices.Grow(e.b, len(r.Body)+len(r.Target)+4096) // a body can be large: it is copied once
+	for _, field := range []string{string(r.Transport), r.Authorization, r.Method, r.Target, r.Key, r.EndUser} {
 		e.text(field)
 	}
+	e.u32(uint32(len(r.Body)))
+	e.b = append(e.b, r.Body...)
 	return e.frame()
 }
 

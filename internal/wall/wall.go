@@ -132,7 +132,7 @@ type Greeting struct {
 	Last        uint64   `json:"last"`     // the journal's last durable sequence number
 	HTTP        []string `json:"http"`     // addresses to listen on; empty where no key exists
 	HTTPS       []string `json:"https"`
-	Line        []string `json:"line"`        // addresses, or paths of Unix sockets
+	Line        []string `json:"line"`        // addresses where 'Key: Value' is spoken; its Unix sockets are the monitor's
 	Certificate string   `json:"certificate"` // [tls], absolute paths
 	TLSKey      string   `json:"tls_key"`
 	ClientCA    string   `json:"client_ca"`

@@ -304,7 +304,7 @@ func TestDoorPassesConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Connection{Number: uint64(i), UID: 33, Over: i%2 == 1}
+		want := Connection{Number: uint64(i), UID: 33, Over: i%2 == 1, Line: i%3 == 1}
 		if err := inside.Send(want, int(r.Fd())); err != nil {
 			t.Fatal(err)
 		}
