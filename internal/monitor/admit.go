@@ -27,6 +27,15 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 
 // handle does what a caller asks for, however it was identified.
 func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	if r.Kind == wall.Rights || r.Kind == wall.Actions || r.Kind == wall.Stop { // the others ask it themselves, in its turn
+		if refusal := m.policy.CheckEndUser(id); refusal != nil {
+			if r.Kind == wall.Stop {
+				m.denied(id, r, refusal)
+			}
+			m.refuse(peer, r, refusal)
+			return
+		}
+	}
 	switch r.Kind {
 	case wall.Call:
 		m.call(peer, r, id)
@@ -38,7 +47,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		rights := m.policy.Rights(id)
 		m.answer(peer, r, 0, wall.Outcome{Rights: &rights})
 	case wall.Actions:
-		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id)})
+		rights := m.policy.Rights(id)
+		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id), Rights: &rights})
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
 	}
@@ -160,7 +170,7 @@ func (a *admission) start() {
 		use := a.use(item)
 		task, queued, refusal := a.place(item, use)
 		if refusal != nil {
-			a.answerWith(a.m.state.Tasks[refusal.Task].Seq, wall.Outcome{Error: refusal})
+			a.m.refuseAfter(a.m.state.Tasks[refusal.Task].Seq, a.peer, a.r, refusal)
 			return
 		}
 		if task != nil {

@@ -34,10 +34,11 @@ import (
 // Options is what the command line says.
 type Options struct {
 	Paths    Paths
-	Up       bool        // `deputy up`: everything as one user, and nothing is left at the end
-	NoCgroup bool        // as if there were no cgroup v2
-	Reaper   []string    // argv of the subreaper, where there is no cgroup v2
-	Log      *log.Logger // one line for each decision
+	Up       bool             // `deputy up`: everything as one user, and nothing is left at the end
+	NoCgroup bool             // as if there were no cgroup v2
+	Reaper   []string         // argv of the subreaper, where there is no cgroup v2
+	Log      *log.Logger      // one line for each decision
+	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
 
 // Monitor is the whole of it. The loop in Run owns every member; other
@@ -63,13 +64,18 @@ type Monitor struct {
 	unrecorded []pending // what happened while the journal could not be written
 	failed     error     // why it cannot; nil: it can
 
-	peer            *wall.Peer // nil: no server lives
-	notify          *os.File   // where tasks tell their progress; the server reads it
+	peer            *wall.Peer    // nil: no server lives
+	greeted         wall.Greeting // what the server that lives, or is being started, was told
+	renew           chan struct{} // holds one when it has to be told something else
+	notify          *os.File      // where tasks tell their progress; the server reads it
 	listener        *os.File
-	keys            keys   // as the key files were at the last load
-	recent          nonces // of all signed requests of this monitor, reads too
-	began           int64  // when this monitor began, Unix seconds
-	unauthenticated int    // requests refused for their signature: counted, not recorded
+	lines           map[string]*os.File // by path: Unix sockets where 'Key: Value' is spoken
+	keys            keys                // as the key files were at the last load
+	recent          nonces              // of all signed requests of this monitor, reads too
+	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	leases          map[lease]uint64    // the record of each lease of this one
+	forgot          int64               // when nonces were last forgotten, Unix seconds
+	unauthenticated int                 // requests refused for their signature: counted, not recorded
 	budgets         budgets
 	denials         denials
 	names           names
@@ -92,10 +98,15 @@ const (
 
 // New makes a monitor that has touched nothing yet.
 func New(o Options) *Monitor {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
-		recent: nonces{}, began: time.Now().Unix(), budgets: budgets{}, denials: denials{}, names: names{},
+		lines: map[string]*os.File{}, renew: make(chan struct{}, 1),
+		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
+		budgets: budgets{}, denials: denials{}, names: names{},
 	}
 }
 
@@ -126,6 +137,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
 	m.startStorage(ctx)
+	m.recordHidden()
 	err := m.loop(signals)
 	close(m.over)
 	cancel()
@@ -202,6 +214,7 @@ func (m *Monitor) end() {
 	select {
 	case <-m.done:
 	default:
+		m.endLeases()
 		close(m.done)
 	}
 }
@@ -217,6 +230,9 @@ func (m *Monitor) close() error {
 		return m.host.Close(true)
 	}
 	os.Remove(m.set.Config.Listen.Unix.Path)
+	for path := range m.lines {
+		os.Remove(path)
+	}
 	os.Remove(m.o.Paths.Notify)
 	return m.host.Close(false)
 }

@@ -19,9 +19,24 @@ const maxNonces = 100_000
 type nonces map[string]*used
 
 type used struct {
-	Floor int64            `json:"floor"` // Unix seconds
-	Seen  map[string]int64 `json:"seen"`  // nonce -> its time
+	Floor  int64            `json:"floor"`            // Unix seconds
+	Seen   map[string]int64 `json:"seen"`             // nonce -> its time
+	Leases map[string]int64 `json:"leases,omitempty"` // kind -> Unix seconds
 }
+
+// Requests that change nothing leave no record of their own, and so no nonce
+// for the next monitor to know. Instead the journal says in advance up to which
+// time of signing such requests may be answered: a lease, one record for all
+// requests of a secret within leaseTime. The next monitor refuses what was
+// signed up to there. In the journal a lease stands as a nonce of its kind.
+const (
+	leaseReads   = "reads"
+	leaseRefused = "refused" // requests that would have changed something
+	leaseTime    = 5         // seconds
+)
+
+// lease is one kind of one secret's.
+type lease struct{ secret, kind string }
 
 // fresh says whether a nonce was never used and is not too old to know.
 func (n nonces) fresh(secret, nonce string, time int64) bool {
@@ -39,6 +54,7 @@ func (n nonces) crowded(secret string) bool {
 	return u != nil && len(u.Seen) >= maxNonces
 }
 
+// use takes note of a nonce, or of a lease.
 func (n nonces) use(x *deputy.Nonce) {
 	if x == nil {
 		return
@@ -48,7 +64,46 @@ func (n nonces) use(x *deputy.Nonce) {
 		u = &used{Seen: map[string]int64{}}
 		n[x.Secret] = u
 	}
+	if x.Nonce == leaseReads || x.Nonce == leaseRefused {
+		if u.Leases == nil {
+			u.Leases = map[string]int64{}
+		}
+		u.Leases[x.Nonce] = x.Time
+		return
+	}
 	u.Seen[x.Nonce] = x.Time
+}
+
+// leased gives the time up to which a lease goes.
+func (n nonces) leased(l lease) int64 {
+	if u := n[l.secret]; u != nil {
+		return u.Leases[l.kind]
+	}
+	return 0
+}
+
+// leases lists all of them.
+func (n nonces) leases() map[lease]int64 {
+	all := map[lease]int64{}
+	for secret, u := range n {
+		for kind, time := range u.Leases {
+			all[lease{secret, kind}] = time
+		}
+	}
+	return all
+}
+
+// newest gives the latest time that a secret was seen with.
+func (n nonces) newest(secret string) int64 {
+	u := n[secret]
+	if u == nil {
+		return 0
+	}
+	newest := u.Floor
+	for _, time := range u.Seen {
+		newest = max(newest, time)
+	}
+	return newest
 }
 
 // forget drops nonces that are too old for any window at the time now.

@@ -106,6 +106,7 @@ func (m *Monitor) openJournal() error {
 	if err := found.Replay(m.state.Apply); err != nil {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
+	m.floors = m.state.Nonces.leases()
 	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	return nil
@@ -165,8 +166,67 @@ func (m *Monitor) openSockets() error {
 	if m.notify, err = m.socket("notify", m.o.Paths.Notify, unix.SOCK_DGRAM, 0o666, -1); err != nil {
 		return err
 	}
-	m.reception, err = newReception(m.listener, func() int { return int(m.connections.Load()) })
-	return err
+	if m.reception, err = newReception(func() int { return int(m.connections.Load()) }); err != nil {
+		return err
+	}
+	if err := m.reception.listen(int(m.listener.Fd()), false); err != nil {
+		return err
+	}
+	m.listenLines()
+	return nil
+}
+
+// lineSocket is what the keeper calls the socket of a path in [listen] line.
+const lineSocket = "line:"
+
+// listenLines opens the Unix sockets of [listen] line, with the mode and group
+// of [listen] unix, and closes those that are no longer named. What cannot be
+// opened is said, and the others serve; the next reload tries again.
+func (m *Monitor) listenLines() {
+	wanted := map[string]bool{}
+	for _, path := range m.set.Config.Listen.Line {
+		if !strings.HasPrefix(path, "/") {
+			continue // TCP: the server's
+		}
+		wanted[path] = true
+		if m.lines[path] != nil {
+			continue
+		}
+		if err := m.listenLine(path); err != nil {
+			m.log.Printf("%v; the other sockets serve", err)
+		}
+	}
+	for name, f := range m.link.Held() { // by a monitor that had another configuration
+		if path, is := strings.CutPrefix(name, lineSocket); is && m.lines[path] == nil {
+			m.closeLine(path, f)
+		}
+	}
+	for path, f := range m.lines {
+		if !wanted[path] {
+			m.reception.ignore(int(f.Fd()))
+			m.closeLine(path, f)
+		}
+	}
+}
+
+func (m *Monitor) closeLine(path string, f *os.File) {
+	m.link.Drop(lineSocket + path)
+	delete(m.link.Held(), lineSocket+path)
+	delete(m.lines, path)
+	f.Close()
+	os.Remove(path)
+}
+
+func (m *Monitor) listenLine(path string) error {
+	if err := makeDirectory(filepath.Dir(path), 0o755, -1, -1); err != nil {
+		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), err)
+	}
+	f, err := m.socket(lineSocket+path, path, unix.SOCK_STREAM, m.set.Config.Listen.Unix.Mode, m.set.Config.Listen.Unix.GID)
+	if err != nil {
+		return err
+	}
+	m.lines[path] = f
+	return m.reception.listen(int(f.Fd()), true)
 }
 
 func (m *Monitor) socket(name, path string, kind int, mode uint32, gid int) (*os.File, error) {

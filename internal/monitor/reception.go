@@ -3,7 +3,6 @@ package monitor
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/user"
 	"strconv"
 	"sync"
@@ -29,18 +28,19 @@ const (
 // other end, gives it a number that is never used again, and passes it on
 // through the door. It keeps a duplicate of the descriptor, to see the peer go.
 type reception struct {
-	listener int
-	epoll    int
-	wake     int // eventfd
-	limit    func() int
+	epoll int
+	wake  int // eventfd: something for run to look at
+	limit func() int
 
-	mu       sync.Mutex // guards what follows
-	door     *wall.Door // nil: no server lives, the backlog waits
-	last     uint64
-	byNumber map[uint64]*connection
-	byFD     map[int]*connection
-	perUID   map[uint32]int
-	closed   bool
+	mu        sync.Mutex   // guards what follows
+	listeners map[int]bool // listening sockets; true: 'Key: Value' is spoken there
+	door      *wall.Door   // nil: no server lives, the backlog waits
+	retiring  bool         // the server is to end: nothing more goes through its door
+	last      uint64
+	byNumber  map[uint64]*connection
+	byFD      map[int]*connection
+	perUID    map[uint32]int
+	closed    bool
 }
 
 type connection struct {
@@ -51,9 +51,9 @@ type connection struct {
 	gone   time.Time // when the peer closed
 }
 
-// newReception takes a listening socket. limit gives how many connections one
-// user may have.
-func newReception(listener *os.File, limit func() int) (*reception, error) {
+// newReception makes one that listens nowhere yet. limit gives how many
+// connections one user may have.
+func newReception(limit func() int) (*reception, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
@@ -62,12 +62,8 @@ func newReception(listener *os.File, limit func() int) (*reception, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
 	}
-	fd := int(listener.Fd())
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("cannot wait for connections: %w", err)
-	}
 	r := &reception{
-		listener: fd, epoll: epoll, wake: wake, limit: limit,
+		epoll: epoll, wake: wake, limit: limit, listeners: map[int]bool{},
 		byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perUID: map[uint32]int{},
 		// Numbers of an earlier monitor are not used again either: the clock is ahead of them.
 		last: uint64(time.Now().UnixNano()),
@@ -75,16 +71,64 @@ func newReception(listener *os.File, limit func() int) (*reception, error) {
 	return r, unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wake)})
 }
 
-// open begins to accept, for a server at the other end of door.
-func (r *reception) open(door *wall.Door) error {
+// listen accepts from one more listening socket, as soon as a server lives.
+func (r *reception) listen(fd int, line bool) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("cannot wait for connections: %w", err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.door = door
-	err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, r.listener, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(r.listener)})
+	r.listeners[fd] = line
+	if r.door == nil || r.retiring {
+		return nil
+	}
+	return r.watch(fd)
+}
+
+// ignore accepts no more from a listening socket; its caller closes it.
+func (r *reception) ignore(fd int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.listeners, fd)
+	unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+}
+
+func (r *reception) watch(listener int) error {
+	err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, listener, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(listener)})
 	if err != nil && err != unix.EEXIST {
 		return fmt.Errorf("cannot accept connections: %w", err)
 	}
 	return nil
+}
+
+// open begins to accept, for a server at the other end of door.
+func (r *reception) open(door *wall.Door) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.door, r.retiring = door, false
+	for fd := range r.listeners {
+		if err := r.watch(fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop accepts nothing until open is called; mu is held.
+func (r *reception) stop() {
+	for fd := range r.listeners {
+		unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+	}
+}
+
+// retire closes the door behind the last connection that went through it: the
+// server answers those that it has, and ends. Whoever comes now waits in the
+// backlog for the next server. Numbers live on until shut.
+func (r *reception) retire() {
+	r.mu.Lock()
+	r.retiring = true
+	r.mu.Unlock()
+	r.call()
 }
 
 // shut stops accepting and forgets every connection: their numbers die with
@@ -92,8 +136,8 @@ func (r *reception) open(door *wall.Door) error {
 func (r *reception) shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.door = nil
-	unix.EpollCtl(r.epoll, unix.EPOLL_CTL_DEL, r.listener, nil)
+	r.door, r.retiring = nil, false
+	r.stop()
 	for fd, c := range r.byFD {
 		r.drop(fd, c)
 	}
@@ -130,13 +174,11 @@ func (r *reception) run() error {
 			return fmt.Errorf("cannot wait for connections: %w", err)
 		}
 		for _, e := range events[:max(n, 0)] {
-			switch fd := int(e.Fd); fd {
-			case r.listener:
-				r.acceptAll()
-			case r.wake:
+			switch fd := int(e.Fd); {
+			case fd != r.wake:
+				r.ready(fd)
+			case r.called():
 				return nil
-			default:
-				r.hangup(fd)
 			}
 		}
 		r.sweep()
@@ -145,9 +187,41 @@ func (r *reception) run() error {
 
 func (r *reception) close() {
 	r.shut()
-	var one [8]byte
-	one[0] = 1
-	unix.Write(r.wake, one[:])
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.call()
+}
+
+// call has run look at closed and retiring.
+func (r *reception) call() {
+	unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// called does what run was called for; true: it is to end. The door is closed
+// here because here alone nothing is on its way through it.
+func (r *reception) called() bool {
+	var count [8]byte
+	unix.Read(r.wake, count[:])
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.retiring && r.door != nil {
+		r.stop()
+		r.door.Close()
+	}
+	return r.closed
+}
+
+// ready serves one descriptor: a listening socket, or a peer that has gone.
+func (r *reception) ready(fd int) {
+	r.mu.Lock()
+	line, listens := r.listeners[fd]
+	r.mu.Unlock()
+	if listens {
+		r.acceptAll(fd, line)
+	} else {
+		r.hangup(fd)
+	}
 }
 
 func (r *reception) hangup(fd int) {
@@ -170,9 +244,12 @@ func (r *reception) sweep() {
 }
 
 // acceptAll takes what the backlog holds, a bounded number at a time.
-func (r *reception) acceptAll() {
+func (r *reception) acceptAll(listener int, line bool) {
 	for range 64 {
-		fd, _, err := unix.Accept4(r.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+		if !r.serves() {
+			return // the backlog waits for the next server
+		}
+		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 		switch {
 		case err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM || err == unix.ENOBUFS:
 			time.Sleep(10 * time.Millisecond) // the backlog waits; do not spin meanwhile
@@ -182,14 +259,20 @@ func (r *reception) acceptAll() {
 		case err != nil:
 			return
 		}
-		if !r.receive(fd) {
+		if !r.receive(fd, line) {
 			unix.Close(fd)
 		}
 	}
 }
 
+func (r *reception) serves() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.door != nil && !r.retiring
+}
+
 // receive identifies a connection and passes it on; false: close it.
-func (r *reception) receive(fd int) bool {
+func (r *reception) receive(fd int, line bool) bool {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil || peer.Uid == nobody || peer.Uid == ^uint32(0) {
 		return false
@@ -217,7 +300,7 @@ func (r *reception) receive(fd int) bool {
 	door := r.door
 	r.mu.Unlock()
 
-	if err := door.Send(wall.Connection{Number: c.number, UID: c.uid, Over: open >= limit}, fd); err != nil {
+	if err := door.Send(wall.Connection{Number: c.number, UID: c.uid, Over: open >= limit, Line: line}, fd); err != nil {
 		r.hangup(fd) // the server is going; the peer is told by the close
 	}
 	return true

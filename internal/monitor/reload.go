@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"reflect"
+
 	"deputy"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -51,10 +53,26 @@ func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, u
 	e := &deputy.Event{Type: deputy.PolicyLoaded, Policy: set.Digest, Files: set.Files}
 	m.record(e, func() {
 		m.adopt(set)
+		m.listenLines()
 		if m.peer != nil {
 			m.peer.Policy(set.Digest)
 		}
 		m.log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
 		done(set, e.Seq, nil)
+		m.renewServer()
 	}, nil)
+}
+
+// renewServer has the server started anew if it was told of other front doors
+// than there are to be: what it is told of them, it is told once.
+func (m *Monitor) renewServer() {
+	now := m.greeting()
+	now.Policy, now.Last = m.greeted.Policy, m.greeted.Last
+	if reflect.DeepEqual(now, m.greeted) {
+		return
+	}
+	select {
+	case m.renew <- struct{}{}:
+	default: // it is about to be
+	}
 }

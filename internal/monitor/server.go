@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,8 +20,12 @@ import (
 const (
 	serverPauseMin = 20 * time.Millisecond // before a dead server is started again
 	serverPauseMax = 5 * time.Second
-	serverWellFor  = time.Second // a server that lived so long starts again at once
+	serverWellFor  = time.Second     // a server that lived so long starts again at once
+	serverLastFor  = 2 * time.Second // how long it may take to end, once it is to
 )
+
+// errRenewed says that a server ended because it was to.
+var errRenewed = errors.New("other front doors are to be opened")
 
 // keepServer starts the server, and starts it again when it dies, until ctx
 // ends. It runs beside the loop.
@@ -33,6 +39,10 @@ func (m *Monitor) keepServer(ctx context.Context) {
 		}
 		if time.Since(began) > serverWellFor {
 			pause = serverPauseMin
+		}
+		if errors.Is(err, errRenewed) {
+			m.log.Printf("the server is started again: %v", err)
+			continue
 		}
 		m.log.Printf("the server is gone (%v); it is started again in %v, tasks go on", err, pause)
 		select {
@@ -80,18 +90,28 @@ func (m *Monitor) serve(ctx context.Context) error {
 		}
 		return err
 	case err = <-dead:
+	case <-m.renew:
+		m.reception.retire()
+		await(program, dead)
+		err = errRenewed
 	case <-ctx.Done():
 		program.Signal(syscall.SIGTERM)
-		select {
-		case err = <-dead:
-		case <-time.After(time.Second):
-			program.Kill()
-			err = <-dead
-		}
+		err = await(program, dead)
 	}
 	stream.Close()
 	<-talk
 	return err
+}
+
+// await waits for a server that is to end, for a while.
+func await(program *os.Process, dead <-chan error) error {
+	select {
+	case err := <-dead:
+		return err
+	case <-time.After(serverLastFor):
+		program.Kill()
+		return <-dead
+	}
 }
 
 func exitOf(p *os.Process) error {
@@ -141,10 +161,23 @@ func (m *Monitor) startServer(stream, door *os.File) (*os.Process, error) {
 func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
 	peer := wall.NewPeer(stream)
 	greeting := make(chan wall.Greeting, 1)
-	m.post(func() { greeting <- m.greeting() })
-	from, err := peer.Greet(<-greeting)
-	if err != nil {
-		return err
+	m.post(func() {
+		m.greeted = m.greeting()
+		select {
+		case <-m.renew: // it is told all of it now
+		default:
+		}
+		greeting <- m.greeted
+	})
+	var from uint64
+	var err error
+	select {
+	case g := <-greeting:
+		if from, err = peer.Greet(g); err != nil {
+			return err
+		}
+	case <-m.over: // nobody makes one any more
+		return errors.New("the monitor ends")
 	}
 	reader, err := m.journal.ReadFrom(from)
 	if err != nil {
@@ -191,7 +224,8 @@ func (m *Monitor) greeting() wall.Greeting {
 		Policy: m.set.Digest, Last: m.journal.Durable(),
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
-		g.HTTP, g.HTTPS, g.Line = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS, m.set.Config.Listen.Line
+		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS
+		g.Line = slices.DeleteFunc(slices.Clone(m.set.Config.Listen.Line), filepath.IsAbs)
 		g.Certificate, g.TLSKey, g.ClientCA = m.set.Config.TLS.Certificate, m.set.Config.TLS.Key, m.set.Config.TLS.ClientCA
 	}
 	for _, module := range m.set.Modules {

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 	"time"
 
@@ -30,20 +31,57 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		return
 	}
 	asked.ID, asked.Nonce = r.ID, r.Nonce
-	reads := asked.Kind == wall.Rights || asked.Kind == wall.Explain
-	if reads && r.Nonce.Time < m.began { // its nonce is in no journal: an earlier monitor may have seen it
-		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot authenticate: it was signed before deputy was started; sign the request anew"))
+	id.EndUser = asked.EndUser
+	if asked.Nonce != nil && asked.Nonce.Time <= m.floors[leaseOf(asked)] {
+		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: it was signed before deputy was started, or within %d s of it; sign the request anew in a moment", leaseTime))
 		return
 	}
-	id.EndUser = asked.EndUser
-	if asked.Kind == wall.Call {
+	switch {
+	case asked.Kind == wall.Call:
 		m.call(peer, asked, id)
 		return
-	}
-	if !reads {
+	case !reads(asked):
 		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
+		m.handle(peer, asked, id)
+		return
 	}
-	m.handle(peer, asked, id)
+	m.whenDurable(m.lease(asked), func() { m.handle(peer, asked, id) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
+}
+
+// reads says whether a request changes nothing whatever it is told.
+func reads(r *wall.Request) bool {
+	return r.Kind == wall.Rights || r.Kind == wall.Actions || r.Kind == wall.Explain
+}
+
+// leaseOf names the lease under which a signed request is answered if nothing
+// is recorded of it.
+func leaseOf(r *wall.Request) lease {
+	if reads(r) {
+		return lease{r.Nonce.Secret, leaseReads}
+	}
+	return lease{r.Nonce.Secret, leaseRefused}
+}
+
+// lease sees to it that a signed request can be answered without a record of
+// its nonce, and gives the record that must be durable before.
+func (m *Monitor) lease(r *wall.Request) uint64 {
+	l := leaseOf(r)
+	if r.Nonce.Time > m.state.Nonces.leased(l) && m.failed == nil {
+		m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: r.Nonce.Time + leaseTime}}, nil, nil)
+		m.leases[l] = m.lastSeq()
+	}
+	return m.leases[l]
+}
+
+// endLeases shortens them to what was answered indeed, for a next monitor that
+// is started at once.
+func (m *Monitor) endLeases() {
+	for l, until := range m.state.Nonces.leases() {
+		if last := max(m.recent.newest(l.secret), m.floors[l]); last < until && m.failed == nil {
+			m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: last}}, nil, nil)
+		}
+	}
 }
 
 func refusalOf(err error) *deputy.Error {
@@ -103,9 +141,12 @@ func (m *Monitor) matching(a signature.Authorization, covered signature.Request)
 // timely refuses what is outside the window, was used before, or may have been
 // used before this monitor can remember.
 func (m *Monitor) timely(secret string, a signature.Authorization) error {
-	now := time.Now().Unix()
-	m.recent.forget(now)
-	m.state.Nonces.forget(now)
+	now := m.o.Now().Unix()
+	if now != m.forgot { // once a second: it looks at every nonce
+		m.recent.forget(now)
+		m.state.Nonces.forget(now)
+		m.forgot = now
+	}
 	switch {
 	case a.Time < now-signature.Window || a.Time > now+signature.Window:
 		return deputy.Refuse(deputy.NotAuthenticated,
@@ -166,6 +207,9 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
 	asked := &wall.Request{Kind: wall.Rights, Key: r.Key, EndUser: r.EndUser, GraceMS: -1}
 	if r.Method != "POST" { // a read: the server serves it, and needs to know for whom
+		if parts[0] == "actions" {
+			asked.Kind = wall.Actions
+		}
 		return asked, nil
 	}
 	switch {
@@ -175,8 +219,7 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		return asked, m.readParams(asked, r.Body)
 	case len(parts) == 3 && parts[0] == "explain":
 		asked.Kind, asked.Module, asked.Action = wall.Explain, parts[1], parts[2]
-		asked.As = strings.TrimPrefix(query, "as=")
-		return asked, m.readParams(asked, r.Body)
+		return asked, errors.Join(readAs(asked, query), m.readParams(asked, r.Body))
 	case len(parts) == 3 && parts[0] == "tasks" && parts[2] == "stop":
 		asked.Kind, asked.Task = wall.Stop, parts[1]
 		return asked, readStop(asked, r.Body)
@@ -185,6 +228,17 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		return asked, nil
 	}
 	return nil, deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", path)
+}
+
+// readAs reads the query of POST /v1/explain: nothing, or as=CALLER.
+func readAs(asked *wall.Request, query string) error {
+	name, value, _ := strings.Cut(query, "=")
+	as, err := url.QueryUnescape(value)
+	if query != "" && name != "as" || err != nil {
+		return deputy.Refuse(deputy.BadRequest, "cannot explain: the query must be as=CALLER, or nothing")
+	}
+	asked.As = as
+	return nil
 }
 
 func (m *Monitor) readParams(asked *wall.Request, body []byte) error {

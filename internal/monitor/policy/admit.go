@@ -108,7 +108,7 @@ func (p *Policy) find(id Identity, module, action string) (*manifest.Action, *de
 
 // candidates lists the rules that may hold for a caller, whatever the values.
 func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, *deputy.Error) {
-	if refusal := p.checkEndUser(id); refusal != nil {
+	if refusal := p.CheckEndUser(id); refusal != nil {
 		return nil, refusal
 	}
 	rules := slices.DeleteFunc(p.rules(a), func(r *manifest.Rule) bool { return whyNot(r, id) != "" })
@@ -118,7 +118,8 @@ func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, 
 	return rules, nil
 }
 
-func (p *Policy) checkEndUser(id Identity) *deputy.Error {
+// CheckEndUser refuses an end user whom this caller may not name.
+func (p *Policy) CheckEndUser(id Identity) *deputy.Error {
 	switch {
 	case id.EndUser == "":
 		return nil
