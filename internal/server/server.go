@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"deputy/internal/output"
 	"deputy/internal/server/history"
 	"deputy/internal/server/httpapi"
+	"deputy/internal/server/lineproto"
 	"deputy/internal/wall"
 )
 
@@ -90,23 +92,44 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	})
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
 	feed.reached(p.history.Applied())
-	web := httpapi.NewServer(api)
+	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
+	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
+	local := httpapi.NewListener(sorter{door, line}, p.log)
 	ended := make(chan error, 3)
 	go func() { ended <- p.client.Run(p.history.Next(), feed) }()
-	go func() { ended <- web.Serve(httpapi.NewListener(door, p.log)) }()
+	go func() { ended <- unlessClosed(web.Serve(local)) }()
 	go func() { ended <- notify.run() }()
+	listening, unlisten := context.WithCancel(ctx)
+	network.listen(listening)
 	select {
 	case err = <-ended:
-		err = fmt.Errorf("cannot go on: %w", err)
+		if err != nil {
+			err = fmt.Errorf("cannot go on: %w", err)
+		}
 	case <-ctx.Done():
 	}
+	unlisten()
+	network.close()
 	finish, cancel := context.WithTimeout(context.Background(), lastAnswers)
 	defer cancel()
+	if err == nil {
+		local.Drain(finish, web)
+	}
 	if errors.Is(web.Shutdown(finish), context.DeadlineExceeded) {
 		web.Close()
 	}
+	line.Wait(finish)
 	p.stream.Close()
+	return err
+}
+
+// unlessClosed passes over the end of the door, by which the monitor says that
+// another server is to follow.
+func unlessClosed(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
 	return err
 }
 

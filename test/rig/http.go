@@ -46,6 +46,9 @@ func (d *Deputy) As(uid int, groups ...uint32) *Caller {
 // Self asks as the user of the test.
 func (d *Deputy) Self() *Caller { return d.As(os.Geteuid()) }
 
+// Close closes its idle connections.
+func (c *Caller) Close() { c.http.CloseIdleConnections() }
+
 // Try sends a request; header is name, value, name, value, …
 func (c *Caller) Try(method, path, body string, header ...string) (Answer, error) {
 	request, err := http.NewRequest(method, "http://deputy"+path, strings.NewReader(body))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,8 @@ func NewServer(a *API) *http.Server {
 type Listener struct {
 	door Door
 	log  *slog.Logger
-	over atomic.Int32 // open connections that are beyond their caller's limit
+	over atomic.Int32   // open connections that are beyond their caller's limit
+	open sync.WaitGroup // all open connections
 }
 
 // NewListener makes a net.Listener of a door.
@@ -83,11 +85,25 @@ func (l *Listener) Accept() (net.Conn, error) {
 			continue
 		}
 		accepted := &conn{UnixConn: socket, Connection: c, listener: l}
+		l.open.Add(1)
 		if c.Over && l.over.Add(1) > maxOver {
 			accepted.Close()
 			continue
 		}
 		return accepted, nil
+	}
+}
+
+// Drain answers what comes over the connections that there are, closes each as
+// soon as it is idle, and returns when all are, or ctx has ended. A server that
+// shuts down at once reads such requests and does not answer them.
+func (l *Listener) Drain(ctx context.Context, web *http.Server) {
+	web.SetKeepAlivesEnabled(false)
+	closed := make(chan struct{})
+	go func() { l.open.Wait(); close(closed) }()
+	select {
+	case <-closed:
+	case <-ctx.Done():
 	}
 }
 
@@ -140,8 +156,11 @@ func (c *conn) awaitHangup() error {
 // Close ends the connection for the peer, too: the monitor holds a duplicate of
 // the descriptor, so that closing ours alone would tell the peer nothing.
 func (c *conn) Close() error {
-	if !c.closed.Swap(true) && c.Over {
-		c.listener.over.Add(-1)
+	if !c.closed.Swap(true) {
+		if c.Over {
+			c.listener.over.Add(-1)
+		}
+		defer c.listener.open.Done()
 	}
 	if raw, err := c.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })

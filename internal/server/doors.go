@@ -1,0 +1,82 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"deputy/internal/server/lineproto"
+	"deputy/internal/server/tcp"
+	"deputy/internal/wall"
+)
+
+// limits of the TCP listeners together. What a connection costs before anybody
+// knows who asks is about 30 KiB with TLS.
+var limits = tcp.Limits{All: 1024, Host: 512}
+
+// sorter gives the connections of the monitor's door to the front doors that
+// they are for.
+type sorter struct {
+	*wall.Door
+	line *lineproto.Server
+}
+
+// Receive waits for a connection where HTTP is spoken.
+func (s sorter) Receive() (wall.Connection, *os.File, error) {
+	for {
+		c, f, err := s.Door.Receive()
+		if err != nil || !c.Line {
+			return c, f, err
+		}
+		s.line.Take(c, f)
+	}
+}
+
+// network is the front doors on TCP.
+type network struct {
+	greeting *wall.Greeting
+	web      *http.Server
+	line     *lineproto.Server
+	log      *slog.Logger
+
+	gate *tcp.Gate
+	mu   sync.Mutex // guards what follows
+	open []net.Listener
+	shut bool
+}
+
+// listen opens the addresses of the greeting, each as soon as it can be.
+func (n *network) listen(ctx context.Context) {
+	n.gate = tcp.NewGate(limits)
+	for _, address := range n.greeting.Line {
+		go n.serve(ctx, address, n.line.Serve)
+	}
+}
+
+// serve serves one address until close is called.
+func (n *network) serve(ctx context.Context, address string, serve func(net.Listener) error) {
+	l := tcp.Open(ctx, address, n.log)
+	if l == nil {
+		return
+	}
+	n.mu.Lock()
+	n.open = append(n.open, l)
+	if n.shut {
+		l.Close()
+	}
+	n.mu.Unlock()
+	_ = serve(&tcp.Listener{Listener: l, Gate: n.gate}) // it ends when the listener is closed
+}
+
+// close stops listening. Connections are left to those who serve them.
+func (n *network) close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.shut = true
+	for _, l := range n.open {
+		l.Close()
+	}
+}

@@ -1,0 +1,121 @@
+package lineproto
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"unicode"
+	"unicode/utf8"
+
+	"deputy"
+	"deputy/internal/keyvalue"
+	"deputy/internal/wall"
+)
+
+// read takes one message off a connection, its empty line included, and no
+// byte of what follows.
+func read(r io.Reader) ([]byte, *deputy.Error) {
+	in := bufio.NewReaderSize(r, keyvalue.MaxLine+2) // a line and its end
+	var message []byte
+	for lines := 1; ; lines++ {
+		line, err := in.ReadSlice('\n')
+		message = append(message, line...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			return nil, malformed("a line has more than %d bytes", keyvalue.MaxLine)
+		case len(message) > keyvalue.MaxMessage:
+			return nil, malformed("it has more than %d bytes", keyvalue.MaxMessage)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, malformed("it was not finished within %s; it ends with an empty line", messageTime)
+		case err != nil:
+			return nil, malformed("it does not end with an empty line")
+		case len(bytes.TrimSuffix(line, []byte("\r\n"))) == 0 || len(line) == 1:
+			return message, nil
+		case lines > keyvalue.MaxLines:
+			return nil, malformed("it has more than %d lines", keyvalue.MaxLines)
+		}
+	}
+}
+
+func malformed(format string, args ...any) *deputy.Error {
+	return deputy.Refuse(deputy.BadRequest, "cannot read the message: "+format, args...)
+}
+
+// local answers a peer that the monitor has identified.
+func (s *Server) local(c wall.Connection, message []byte) answer {
+	if c.Over {
+		return refused(deputy.Refuse(deputy.RateLimited,
+			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", deputy.UIDCaller(c.UID)))
+	}
+	m, err := keyvalue.Parse(message)
+	switch {
+	case err != nil:
+		return refused(deputy.Refuse(deputy.BadRequest, "%v", err))
+	case m.Authorization != "" || m.Signature != "":
+		return refused(deputy.Refuse(deputy.NotAuthenticated,
+			"cannot take a signature here: on this socket the caller is the user who connects; leave it out"))
+	}
+	return s.ask(m, wall.Request{
+		Kind: wall.Call, Connection: c.Number, Module: m.Module, Action: m.Action,
+		Key: m.IdempotencyKey, EndUser: m.EndUser, Params: m.Params,
+	})
+}
+
+// remote passes a signed message on whole. What is parsed here is for the
+// answer's sake alone: the monitor derives what is asked for itself.
+func (s *Server) remote(message []byte, near bool) answer {
+	m, err := keyvalue.Parse(message)
+	if err != nil {
+		return refused(deputy.Refuse(deputy.BadRequest, "%v", err))
+	}
+	r := wall.Request{Kind: wall.Signed, Transport: wall.Line}
+	r.Authorization, r.Body = keyvalue.Authorization(message)
+	switch {
+	case r.Authorization != "":
+	case m.Signature != "" && near:
+		r.Transport = wall.Legacy
+	case m.Signature != "":
+		return refused(deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: the original's signatures are taken on loopback addresses alone, since whoever sees one can use it again; sign with Deputy1"))
+	default:
+		return refused(deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: the message has no signature; its first line must be Authorization: Deputy1 id=…,ts=…,nonce=…,sig=…"))
+	}
+	return s.ask(m, r)
+}
+
+// ask asks the monitor, and answers once the request is durable.
+func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
+	if m.Action == "" {
+		return refused(errNoAction)
+	}
+	// What the wall cannot carry would have the monitor take us for hostile.
+	if !isKey(m.IdempotencyKey) || !isEndUser(m.EndUser) || r.Check() != nil {
+		return refused(malformed("a name or a value is not of the form that it must have: Idempotency-Key is at most 255 visible ASCII characters, End-User at most 255 bytes on one line, and names and numbers at most %d bytes", wall.MaxName))
+	}
+	outcome, err := s.monitor.Do(context.Background(), r)
+	switch {
+	case err != nil:
+		return refused(deputy.Refuse(deputy.OutcomeUnknown,
+			"cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"))
+	case outcome.Error != nil:
+		return refused(outcome.Error)
+	}
+	return answer{action: m.Action, tasks: outcome.Tasks}
+}
+
+func isKey(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= 255
+}
+
+func isEndUser(s string) bool {
+	return len(s) <= 255 && utf8.ValidString(s) && !bytes.ContainsFunc([]byte(s), unicode.IsControl)
+}
