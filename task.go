@@ -33,24 +33,24 @@ func (s State) Ended() bool {
 // Task is one accepted run of an action, as every front door shows it. Every
 // member is always present in JSON, null where it has no value.
 type Task struct {
-	ID       string         `json:"id"` // UUIDv7
-	Module   string         `json:"module"`
-	Action   string         `json:"action"`
-	Params   Params         `json:"params"` // its own values; a sensitive one as "hmac-sha256:HEX"
-	Lock     *string        `json:"lock"`
-	Caller   Caller         `json:"caller"`
-	Joined   []Caller       `json:"joined"` // who asked for it again and was given this task, each once
-	EndUser  *string        `json:"end_user"`
-	State    State          `json:"state"`
-	Reason   *string        `json:"reason"` // one sentence on every end but success
-	Created  Time           `json:"created"`
-	Started  *Time          `json:"started"`
-	Ended    *Time          `json:"ended"`
-	Attempt  int            `json:"attempt"` // 0 until the first start
-	Progress *Progress      `json:"progress"`
-	Exit     *Exit          `json:"exit"`
-	Stop     *Receipt       `json:"stop"`
-	Leftover *int           `json:"leftover"` // processes that outlived the first one and were killed; null until the end
+	ID       string    `json:"id"` // UUIDv7
+	Module   string    `json:"module"`
+	Action   string    `json:"action"`
+	Params   Params    `json:"params"` // its own values; a sensitive one as "hmac-sha256:HEX"
+	Lock     *string   `json:"lock"`
+	Caller   Caller    `json:"caller"`
+	Joined   []Caller  `json:"joined"` // who asked for it again and was given this task, each once
+	EndUser  *string   `json:"end_user"`
+	State    State     `json:"state"`
+	Reason   *string   `json:"reason"` // one sentence on every end but success
+	Created  Time      `json:"created"`
+	Started  *Time     `json:"started"`
+	Ended    *Time     `json:"ended"`
+	Attempt  int       `json:"attempt"` // 0 until the first start
+	Progress *Progress `json:"progress"`
+	Exit     *Exit     `json:"exit"`
+	Stop     *Receipt  `json:"stop"`
+	Leftover *int      `json:"leftover"` // processes that outlived the first one and were killed; null until the end
 
 	StdoutBytes int64     `json:"stdout_bytes"`
 	StderrBytes int64     `json:"stderr_bytes"`

@@ -24,7 +24,7 @@ func newKey(a *app) *cobra.Command {
 A key is a file in the keys folder of the configuration, readable by its owner
 alone. The file is the key: each of its lines is one live secret. What a caller
 with the key NAME may ask for is said by rules with keys = ["NAME"].`,
-		Example: `  deputy key new panel`,
+		Example:     `  deputy key new panel`,
 		Annotations: map[string]string{exitStatus: plainStatus},
 	}
 	cmd.AddCommand(newKeyNew(a))
