@@ -28,7 +28,7 @@ type daemon struct {
 	keeper  *exec.Cmd
 	monitor int    // PID
 	server  int    // PID
-	cgroup  string // of all that it started; "": there is none
+	cgroup  string // P of the design: tasks and daemon are beneath it; "": there is none
 	ended   chan error
 }
 
@@ -156,7 +156,9 @@ func (d *daemon) stop() (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("deputy ended with %v; it said:\n%s", err, d.said())
 		}
-		return time.Since(begun), nil
+		took := time.Since(begun)
+		d.removeCgroups()
+		return took, nil
 	case <-time.After(endTime):
 		d.kill()
 		return 0, fmt.Errorf("deputy did not end within %v; it said:\n%s", endTime, d.said())
@@ -182,9 +184,21 @@ func (d *daemon) kill() {
 	err := <-d.ended
 	d.ended <- err
 	if d.cgroup != "" {
-		if err := removeCgroup(d.cgroup); err != nil {
+		if err := removeCgroup(d.cgroup + "/tasks"); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
+	}
+	d.removeCgroups()
+}
+
+// removeCgroups removes what deputy may have left of P. Where P was given to
+// us, not made by deputy, it holds us too, and stays.
+func (d *daemon) removeCgroups() {
+	if d.cgroup == "" {
+		return
+	}
+	for _, dir := range []string{d.cgroup + "/tasks", d.cgroup + "/daemon", d.cgroup} {
+		_ = os.Remove(dir) // most are gone already
 	}
 }
 
