@@ -143,7 +143,10 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	cancel()
 	<-serving
 	m.reception.close()
-	return err
+	if err != nil {
+		return err
+	}
+	return m.close() // after the server's end: our cgroups cannot go while it is in one
 }
 
 func (m *Monitor) loop(signals <-chan os.Signal) error {
@@ -162,7 +165,7 @@ func (m *Monitor) loop(signals <-chan os.Signal) error {
 		case <-m.link.Lost():
 			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
 		case <-m.done:
-			return m.close()
+			return nil
 		}
 	}
 }

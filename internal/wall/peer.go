@@ -162,8 +162,10 @@ func (p *Peer) Write(source Source) error {
 				return err
 			}
 		}
-		if _, err := p.stream.Write(batch); err != nil {
-			return err
+		if len(batch) > 0 {
+			if _, err := p.stream.Write(batch); err != nil {
+				return err
+			}
 		}
 		p.free(answers)
 	}
