@@ -85,7 +85,8 @@ echo '$ kill %1'
 kill "$daemon"; wait "$daemon"; daemon=
 left=$(pgrep -f "$home" || true)
 [ -z "$left" ] || { echo "still alive:"; ps -p "$left"; exit 1; }
-[ -z "$(find /sys/fs/cgroup -maxdepth 4 -type d -name "deputy-*" -newer "$home/port" 2>/dev/null)" ] || { echo "a cgroup was left"; exit 1; }
+instance=$(printf %s "$home/state" | sha256sum | cut -c1-8)
+[ -z "$(find /sys/fs/cgroup -maxdepth 4 -type d -name "deputy-$instance" 2>/dev/null)" ] || { echo "a cgroup was left"; exit 1; }
 tail -n 3 "$home/log"
 echo
 echo "No process is left, and no file outside $home, which goes now too."
