@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"sync"
 
+	"deputy/internal/server/httpapi"
 	"deputy/internal/server/lineproto"
 	"deputy/internal/server/tcp"
 	"deputy/internal/wall"
@@ -52,12 +54,24 @@ type network struct {
 func (n *network) listen(ctx context.Context) {
 	n.gate = tcp.NewGate(limits)
 	for _, address := range n.greeting.Line {
-		go n.serve(ctx, address, n.line.Serve)
+		go n.serve(ctx, address, nil, n.line.Serve)
+	}
+	how := httpapi.Remote{Name: n.greeting.Name}
+	for _, address := range n.greeting.HTTP {
+		go n.serve(ctx, address, nil, func(l net.Listener) error { return n.web.Serve(httpapi.OnTCP(l, how)) })
+	}
+	if len(n.greeting.HTTPS) == 0 {
+		return
+	}
+	files := tcp.NewCertificates(n.greeting.Certificate, n.greeting.TLSKey, n.greeting.ClientCA, n.log)
+	secure := httpapi.Remote{Name: n.greeting.Name, Secure: files.Names}
+	for _, address := range n.greeting.HTTPS {
+		go n.serve(ctx, address, files.Config(), func(l net.Listener) error { return n.web.Serve(httpapi.OnTCP(l, secure)) })
 	}
 }
 
 // serve serves one address until close is called.
-func (n *network) serve(ctx context.Context, address string, serve func(net.Listener) error) {
+func (n *network) serve(ctx context.Context, address string, config *tls.Config, serve func(net.Listener) error) {
 	l := tcp.Open(ctx, address, n.log)
 	if l == nil {
 		return
@@ -68,7 +82,7 @@ func (n *network) serve(ctx context.Context, address string, serve func(net.List
 		l.Close()
 	}
 	n.mu.Unlock()
-	_ = serve(&tcp.Listener{Listener: l, Gate: n.gate}) // it ends when the listener is closed
+	_ = serve(&tcp.Listener{Listener: l, Gate: n.gate, TLS: config}) // it ends when the listener is closed
 }
 
 // close stops listening. Connections are left to those who serve them.

@@ -125,12 +125,13 @@ type Greeting struct {
 	HistoryDir  string   `json:"history_dir"` // the server's own directory
 	StateDir    string   `json:"state_dir"`
 	ConfigDir   string   `json:"config_dir"`
-	Proof       string   `json:"proof"`    // "cgroup" or "subreaper"
-	Weakness    string   `json:"weakness"` // which promise is weaker, and the remedy; empty: none
-	Policy      string   `json:"policy"`   // digest
-	MaxBody     int64    `json:"max_body"` // the largest of any action, bytes
-	Last        uint64   `json:"last"`     // the journal's last durable sequence number
-	HTTP        []string `json:"http"`     // addresses to listen on; empty where no key exists
+	Proof       string   `json:"proof"`       // "cgroup" or "subreaper"
+	Weakness    string   `json:"weakness"`    // which promise is weaker, and the remedy; empty: none
+	Policy      string   `json:"policy"`      // digest
+	MaxBody     int64    `json:"max_body"`    // the largest of any action, bytes
+	Connections int      `json:"connections"` // that one caller may have open
+	Last        uint64   `json:"last"`        // the journal's last durable sequence number
+	HTTP        []string `json:"http"`        // addresses to listen on; empty where no key exists
 	HTTPS       []string `json:"https"`
 	Line        []string `json:"line"`        // addresses where 'Key: Value' is spoken; its Unix sockets are the monitor's
 	Certificate string   `json:"certificate"` // [tls], absolute paths

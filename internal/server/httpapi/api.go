@@ -40,11 +40,13 @@ type API struct {
 	routes []route
 	policy atomic.Pointer[policy]
 	sizes  sizes
+	keys   callers       // what signed requests are being answered
+	large  chan struct{} // holds one for each large body of a TCP connection
 }
 
 // New makes an API that knows the policy of the monitor's greeting.
 func New(c Config) *API {
-	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}}
+	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}, large: make(chan struct{}, maxLarge)}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
 	return a
@@ -85,10 +87,10 @@ func (p *policy) limit(n name) (bytes int64, known bool) {
 // refusals go before one another.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
+	defer x.done()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
 	}
-	x.peer.done()
 }
 
 func (x *exchange) serve() error {
@@ -107,7 +109,8 @@ func (x *exchange) serve() error {
 	if err != nil {
 		return err
 	}
-	if route.method == http.MethodPost {
+	signed := x.peer.remote != nil
+	if route.method == http.MethodPost || signed {
 		if err := x.readBody(); err != nil {
 			return err
 		}
@@ -117,6 +120,14 @@ func (x *exchange) serve() error {
 	}
 	if err := x.checkTarget(); err != nil {
 		return err
+	}
+	if signed && route.method == http.MethodPost {
+		return route.handle(x) // the monitor verifies and decides at once; see ask
+	}
+	if signed {
+		if err := x.identify(); err != nil {
+			return err
+		}
 	}
 	if route.access == visible {
 		if err := x.findTask(); err != nil {

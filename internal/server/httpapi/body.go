@@ -24,6 +24,9 @@ const maxDepth = wall.MaxDepth - 2
 // maxBody is the longest body of what x is about, in bytes. Which actions there
 // are is the caller's to know: one that it may not use has the default.
 func (x *exchange) maxBody() (int64, error) {
+	if x.peer.remote != nil { // who asks is not known yet
+		return max(x.api.Greeting.MaxBody, defaultBody), nil
+	}
 	if x.target == (name{}) {
 		return defaultBody, nil
 	}
@@ -37,13 +40,20 @@ func (x *exchange) maxBody() (int64, error) {
 	return action.MaxBody, nil
 }
 
-// readBody reads the body of a POST, which must be JSON by its headers.
+// readBody reads the body of a POST, which must be JSON by its headers. Over TCP
+// it reads that of any request, once it carries a signature.
 func (x *exchange) readBody() error {
 	limit, err := x.maxBody()
 	if err != nil {
 		return err
 	}
 	tooLarge := x.r.ContentLength > limit
+	if x.peer.remote != nil && !tooLarge {
+		if err := x.beforeBody(limit); err != nil {
+			x.w.Header().Set("Connection", "close")
+			return err
+		}
+	}
 	if !tooLarge {
 		// What is only announced costs no memory.
 		announced := min(max(x.r.ContentLength, 0), defaultBody)
@@ -58,6 +68,8 @@ func (x *exchange) readBody() error {
 		return refuse(http.StatusRequestTimeout, deputy.BadRequest, "cannot read the body: it did not arrive within %s; send it at once", requestTime)
 	case err != nil:
 		return badRequest("cannot read the body: it broke off; send as many bytes as Content-Length says")
+	case x.peer.remote != nil:
+		return nil // seen before it was read
 	}
 	return x.checkContentType()
 }

@@ -113,6 +113,9 @@ func idempotencyKey(values []string) (string, error) {
 // that this caller may not have it. The monitor is asked, but for nothing to be
 // done.
 func (x *exchange) behindAction(err error) error {
+	if x.peer.remote != nil {
+		return err // who asks is not known yet
+	}
 	action, askErr := x.action()
 	if askErr != nil {
 		return askErr

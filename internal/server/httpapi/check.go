@@ -12,6 +12,9 @@ import (
 // checkConnection refuses what must not reach the rest at all; its
 // connection is closed.
 func (x *exchange) checkConnection() error {
+	if x.peer.remote != nil {
+		return x.checkRemote()
+	}
 	var err error
 	switch {
 	case x.peer.Over:
@@ -43,16 +46,16 @@ func (x *exchange) checkSender() error {
 			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line; leave it out if there is none", maxName)
 		}
 	}
-	if name := forwarded(h); name != "" {
+	if name := forwarded(h); name != "" && x.peer.remote == nil {
 		return x.checkForwarded(name)
 	}
 	return nil
 }
 
-// checkAuthorization refuses a signature: nobody here reads one yet, and who
-// signs means to be the key's caller, not the user who connects.
+// checkAuthorization refuses a signature on the Unix socket: who signs means to
+// be the key's caller, not the user who connects.
 func (x *exchange) checkAuthorization() error {
-	if len(x.r.Header["Authorization"]) > 0 {
+	if x.peer.remote == nil && len(x.r.Header["Authorization"]) > 0 {
 		return deputy.Refuse(deputy.NotAuthenticated,
 			"cannot read Authorization: on this socket the caller is the user who connects; leave it out")
 	}

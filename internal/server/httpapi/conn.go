@@ -31,7 +31,8 @@ const (
 	maxHeader   = 16 << 10         // bytes; net/http itself adds 4 KiB to what it is told
 )
 
-// NewServer makes the HTTP server of an API. Its listener must be a Listener.
+// NewServer makes the HTTP server of an API. Its listeners must be Listeners, or
+// those of OnTCP.
 func NewServer(a *API) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -45,7 +46,7 @@ func NewServer(a *API) *http.Server {
 		Protocols:                    protocols,
 		ErrorLog:                     slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, newPeer(c.(*conn)))
+			return context.WithValue(ctx, peerKey{}, newPeer(c))
 		},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"deputy"
+	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
 
@@ -24,13 +25,38 @@ type exchange struct {
 	target  name   // {module} and {action} of the path
 	id      string // {id} of the path
 	task    deputy.Task
-	body    []byte // of a POST
+	body    []byte // of a POST, and of any request over TCP
+
+	proof   proof         // over TCP: who asks
+	counted deputy.Caller // over TCP: it counts among this caller's requests
+	large   bool          // its body has one of api.large
+}
+
+// done gives back what the request has held.
+func (x *exchange) done() {
+	if x.counted != "" {
+		x.api.keys.add(x.counted, -1)
+	}
+	if x.large {
+		<-x.api.large
+	}
+	x.peer.done()
 }
 
 // ask asks the monitor in the name of this connection. A refusal is the error.
+// Over TCP it is the signed request itself that is asked, whatever r is: what
+// the signature does not cover is not asked for.
 func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
 	r.Connection = x.peer.Number
+	now := x.api.policy.Load()
+	if x.peer.remote != nil {
+		var err error
+		if r, err = x.signed(); err != nil {
+			return wall.Outcome{}, err
+		}
+	}
 	outcome, err := x.api.Monitor.Do(x.r.Context(), r)
+	x.verified(&outcome, now)
 	switch {
 	case errors.Is(err, context.Canceled): // the client has gone
 		return outcome, err
@@ -80,6 +106,9 @@ func (x *exchange) refuse(err error) {
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError && p.internal {
 		x.api.Log.Error("cannot answer", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
+	}
+	if p.Status == http.StatusUnauthorized && x.peer.remote != nil {
+		x.w.Header().Set("WWW-Authenticate", signature.Scheme)
 	}
 	if p.RetryAfter > 0 {
 		x.w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))

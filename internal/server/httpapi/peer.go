@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net"
 	"net/http"
 	"slices"
 
@@ -12,8 +13,9 @@ import (
 // answered one after another, so nothing here is locked.
 type peer struct {
 	wall.Connection
-	caller deputy.Caller
-	conn   *conn
+	caller deputy.Caller // over TCP: once the request is verified
+	conn   *conn         // of a Unix socket
+	remote *remote       // of TCP: then conn is nil, and what follows is one request's
 
 	policy  *policy                   // what follows was asked for under this policy
 	rights  map[string]*deputy.Rights // by end user
@@ -22,14 +24,25 @@ type peer struct {
 
 type peerKey struct{}
 
-func newPeer(c *conn) *peer {
-	return &peer{Connection: c.Connection, caller: deputy.UIDCaller(c.UID), conn: c}
+func newPeer(c net.Conn) *peer {
+	if c, ok := c.(*remote); ok {
+		return &peer{remote: c}
+	}
+	local := c.(*conn)
+	return &peer{Connection: local.Connection, caller: deputy.UIDCaller(local.UID), conn: local}
 }
 
 func peerOf(r *http.Request) *peer { return r.Context().Value(peerKey{}).(*peer) }
 
 // done makes the peer ready for its next request.
-func (p *peer) done() { p.conn.framing.length.Store(false) }
+func (p *peer) done() {
+	if p.remote != nil {
+		p.caller, p.policy, p.rights, p.actions = "", nil, nil, nil
+		p.remote.idle()
+		return
+	}
+	p.conn.framing.length.Store(false)
+}
 
 // maxEndUsers is how many end users' rights are kept for one connection.
 const maxEndUsers = 64
@@ -43,6 +56,9 @@ func (p *peer) current(now *policy) {
 
 // rights says what the caller may beyond its own tasks.
 func (x *exchange) rights() (*deputy.Rights, error) {
+	if x.peer.remote != nil {
+		return x.signedRights()
+	}
 	x.peer.current(x.api.policy.Load())
 	if r := x.peer.rights[x.endUser]; r != nil {
 		return r, nil
@@ -60,6 +76,9 @@ func (x *exchange) rights() (*deputy.Rights, error) {
 
 // actions gives what the caller may use.
 func (x *exchange) actions() ([]deputy.ActionInfo, error) {
+	if x.peer.remote != nil {
+		return x.peer.actions, nil
+	}
 	now := x.api.policy.Load()
 	x.peer.current(now)
 	if x.peer.actions != nil {

@@ -18,6 +18,11 @@ func (x *exchange) stop() error {
 	if err != nil {
 		return err
 	}
+	if x.peer.remote != nil { // now it is known who asks
+		if err := x.findTask(); err != nil {
+			return err
+		}
+	}
 	tasks, err := x.load([]string{x.id}, 0)
 	if err != nil {
 		return err

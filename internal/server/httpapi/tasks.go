@@ -38,6 +38,13 @@ func (x *exchange) findTask() error {
 	if err != nil {
 		return err
 	}
+	if !seen && x.r.Method == http.MethodPost { // a stop: who may stop it need not be able to read it
+		rights, err := x.rights()
+		if err != nil {
+			return err
+		}
+		seen = rights.MayStop(task.Module, task.Action, task.Params)
+	}
 	if !seen {
 		return unknown
 	}

@@ -1,0 +1,140 @@
+package httpapi
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"deputy"
+)
+
+// Remote is how HTTP is spoken on a TCP address.
+type Remote struct {
+	Name   string                 // the server's: a Host that may be asked for
+	Secure func(host string) bool // of TLS: whether the certificate is valid for a host; nil: plain HTTP
+}
+
+// OnTCP makes of a TCP listener one whose connections the server of NewServer
+// answers. Each of their requests must be signed.
+func OnTCP(l net.Listener, r Remote) net.Listener { return &remoteListener{l, r} }
+
+type remoteListener struct {
+	net.Listener
+	Remote
+}
+
+func (l *remoteListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &remote{Conn: c, how: l.Remote}, nil
+}
+
+// remote is a connection over TCP. Who asks is shown by each request.
+type remote struct {
+	net.Conn
+	how   Remote
+	heads heads
+}
+
+// Read reads for net/http, and looks at the heads of requests first.
+func (c *remote) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.heads.note(p[:max(n, 0)])
+	return n, err
+}
+
+// CloseWrite lets net/http end an answer without a reset, which would take it
+// away from a client that is still sending.
+func (c *remote) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// busy says that a complete request is being answered: its connection is not
+// closed to make room for another.
+func (c *remote) busy() {
+	if slot, ok := c.Conn.(interface{ Busy() }); ok {
+		slot.Busy()
+	}
+}
+
+func (c *remote) idle() {
+	if slot, ok := c.Conn.(interface{ Idle() }); ok {
+		slot.Idle()
+	}
+}
+
+// checkRemote refuses a request over TCP that two readers could take for two
+// things, and one that a page of another site may have made a browser send.
+func (x *exchange) checkRemote() error {
+	c := x.peer.remote
+	x.w.Header().Set("Connection", "close")
+	if problem := c.heads.next(); problem != "" {
+		return badRequest("cannot read this request: %s; send each head as HTTP/1.1 has it", problem)
+	}
+	target := x.r.RequestURI
+	switch {
+	case !x.r.ProtoAtLeast(1, 1):
+		return refuse(http.StatusHTTPVersionNotSupported, deputy.BadRequest, "cannot answer %.20s over TCP; use HTTP/1.1", x.r.Proto)
+	case !strings.HasPrefix(target, "/"):
+		return badRequest("cannot take %.100q for a target: send the path alone, and the server in Host", target)
+	case strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c > '~' }):
+		return badRequest("cannot take this target: it must be visible ASCII; write other bytes as %%XX")
+	case !c.serves(x.r.Host):
+		return refuse(http.StatusMisdirectedRequest, deputy.BadRequest,
+			"cannot answer for the host %.100q: ask for the address that you connect to, localhost, or %q ([server] name)", x.r.Host, c.how.Name)
+	case !c.sameSite(x.r):
+		return deputy.Refuse(deputy.NotAllowed, "cannot take a request that a page of another site has made a browser send (Origin, Sec-Fetch-Site)")
+	}
+	if len(x.r.TransferEncoding) == 0 {
+		x.w.Header().Del("Connection")
+	}
+	return nil
+}
+
+// serves says whether a Host is one of ours: the local address of the
+// connection, localhost, the server's name, or what the certificate names. A
+// name of somebody else may lead here (DNS rebinding), but not by our doing.
+func (c *remote) serves(host string) bool {
+	local, err := netip.ParseAddrPort(c.LocalAddr().String())
+	if err != nil {
+		return false
+	}
+	name, port, err := net.SplitHostPort(host)
+	if err != nil { // without a port
+		name, port = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"), ""
+	}
+	_, localPort, _ := net.SplitHostPort(local.String())
+	if port != "" && port != localPort {
+		return false
+	}
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return ip.Unmap() == local.Addr().Unmap()
+	}
+	return strings.EqualFold(name, "localhost") || strings.EqualFold(name, c.how.Name) ||
+		c.how.Secure != nil && c.how.Secure(name)
+}
+
+// sameSite says whether a request comes from no page at all, or one of ours.
+func (c *remote) sameSite(r *http.Request) bool {
+	scheme := "http://"
+	if c.how.Secure != nil {
+		scheme = "https://"
+	}
+	for _, origin := range r.Header["Origin"] {
+		if !strings.EqualFold(origin, scheme+r.Host) {
+			return false
+		}
+	}
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "same-origin" && site != "none" {
+			return false
+		}
+	}
+	return true
+}
