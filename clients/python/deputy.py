@@ -1,0 +1,214 @@
+"""Ask deputy for declared actions. One file to copy: Python 3.7, standard library alone.
+
+    from deputy import Deputy, DeputyError
+
+    deputy = Deputy()
+    r = deputy.run("service", "restart", {"unit": "nginx.service"})
+    print(r.ok, r.code, r.stdout)
+"""
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import socket
+import time
+from urllib.parse import quote, urlsplit
+
+ENDED = ("succeeded", "failed", "stopped", "timed_out", "unknown")
+HOLD = 30  # seconds that the daemon is asked to hold one answer, at most
+
+
+class DeputyError(Exception):
+    """A refusal. code is stable ("busy", "not_allowed", …); status is that of HTTP.
+
+    Without an answer the status is 0, and the code "unreachable" (nothing was
+    sent) or "outcome_unknown" (it may or may not have been done). problem is
+    the whole answer: task, errors, retry_after.
+    """
+
+    def __init__(self, code, status, detail, problem=None):
+        super().__init__(detail)
+        self.code, self.status, self.detail, self.problem = code, status, detail, problem or {}
+
+
+class Result:
+    """What became of a run. Of several tasks, the first that did not succeed decides."""
+
+    def __init__(self, tasks):
+        task = next((t for t in tasks if t["state"] != "succeeded"), tasks[0] if tasks else {})
+        self.tasks = tasks  # as the HTTP API shows them
+        self.ok = all(t["state"] == "succeeded" for t in tasks)
+        self.id = task.get("id")
+        self.state = task.get("state")  # neither "succeeded" nor another end: it still lives
+        self.reason = task.get("reason")
+        self.code = (task.get("exit") or {}).get("code")  # None: a signal ended it, it lives, …
+        self.stdout, self.stderr = task.get("stdout", ""), task.get("stderr", "")
+        self.truncated = task.get("truncated", False)  # there was more output
+
+
+class Chunk(bytes):
+    """A piece of output. offset is where it begins: what lies between two pieces is gone."""
+
+    offset = 0
+
+
+class Deputy:
+    """One daemon: a Unix socket's path, where the kernel says who asks, or
+    "http://host:port" or "https://host:port", where a signature does."""
+
+    timeout = 30  # seconds without a byte, beyond what was to be waited for
+    patience = 30  # seconds for which a lost connection is made again
+
+    def __init__(self, address="/run/deputy/deputy.sock", key=None, secret="", audience=""):
+        """key is the name of the signing key, secret its text, audience the server's name."""
+        self._address, self._key, self._audience = address, key, audience
+        self._secret = (secret.encode() if isinstance(secret, str) else secret).rstrip(b"\r\n")
+        self._met = False
+
+    def run(self, module, action, params=None, wait=300, output=1 << 20, key=None, end_user=None):
+        """Ask for an action and wait for its end, at most wait seconds; gives a Result
+        with the last output bytes of what it wrote."""
+        key = key or os.urandom(16).hex()
+        end = time.monotonic() + wait
+        while True:
+            hold = max(0, min(HOLD, round(end - time.monotonic())))
+            query = "?wait=%d&output=%d" % (hold, output)
+            status, tasks = self._call(module, action, params, query, hold, key, end_user)
+            if status == 200 or time.monotonic() >= end:
+                return Result(tasks)
+
+    def call(self, module, action, params=None, key=None, end_user=None):
+        """Ask for an action and go; gives the list of its tasks, which are durable now."""
+        return self._call(module, action, params, "", 0, key or os.urandom(16).hex(), end_user)[1]
+
+    def wait(self, id, seconds=None):
+        """Give a task once it has ended, or as it is after so many seconds."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            hold = HOLD if end is None else max(0, min(HOLD, round(end - time.monotonic())))
+            task = self._json("GET", "/v1/tasks/%s?wait=%d" % (quote(id, ""), hold), wait=hold)[1]
+            if task["state"] in ENDED or (end is not None and time.monotonic() >= end):
+                return task
+
+    def follow(self, id, stream="stdout", offset=0):
+        """Give a task's output, Chunk by Chunk as it comes, until the task has ended."""
+        while True:
+            target = "/v1/tasks/%s/%s?offset=%d&wait=%d" % (quote(id, ""), stream, offset, HOLD)
+            _, headers, body = self.ask("GET", target, wait=HOLD)
+            after = int(headers["Deputy-Next-Offset"])
+            if body or after != offset:
+                chunk = Chunk(body)
+                chunk.offset = after - len(body)
+                yield chunk
+            elif headers["Deputy-State"] in ENDED:
+                return
+            offset = after
+
+    def stop(self, id, grace=None):
+        """Stop a task with all that it started. The task's "stop" is the receipt.
+        grace, in seconds, may shorten the declared one."""
+        body = {} if grace is None else {"grace": "%dms" % round(grace * 1000)}
+        return self._json("POST", "/v1/tasks/%s/stop" % quote(id, ""), body, wait=3600)[1]
+
+    def ask(self, method, target, body=None, key=None, end_user=None, wait=0):
+        """Send any request of the HTTP API; gives status, headers and bytes. It is sent
+        again while the connection is lost: a POST needs an idempotency key for that."""
+        since = None
+        while True:
+            try:
+                status, headers, content = self._exchange(method, target, body, key, end_user, wait)
+                break
+            except DeputyError as e:
+                since = since or time.monotonic()
+                again = e.code == "outcome_unknown" or (e.code == "unreachable" and self._met)
+                if not again or time.monotonic() - since >= self.patience:
+                    raise
+                time.sleep(0.2)
+        if status < 300:
+            return status, headers, content
+        problem = _object(content)
+        text = "the daemon answered %d: %s" % (status, content[:300].decode(errors="replace"))
+        code = problem.get("code", "outcome_unknown" if status >= 500 else "bad_request")
+        raise DeputyError(code, status, problem.get("detail", text), problem)
+
+    def _call(self, module, action, params, query, wait, key, end_user):
+        target = "/v1/actions/%s/%s%s" % (quote(module, ""), quote(action, ""), query)
+        status, answer = self._json("POST", target, params or {}, key, end_user, wait)
+        return status, answer["tasks"]
+
+    def _json(self, method, target, value=None, key=None, end_user=None, wait=0):
+        body = None
+        if value is not None:
+            body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        status, _, content = self.ask(method, target, body, key, end_user, wait)
+        answer = _object(content)
+        if not answer:
+            raise DeputyError("outcome_unknown", status, "cannot read the daemon's answer: it is not JSON")
+        return status, answer
+
+    def _exchange(self, method, target, body, key, end_user, wait):
+        """Send a request once, on a connection of its own."""
+        if any(ord(c) < 32 or ord(c) == 127 for c in (key or "") + (end_user or "")):
+            raise DeputyError("bad_request", 0, "cannot ask: a key or an end user has a control character")
+        headers = {"Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if key:
+            headers["Idempotency-Key"] = key.encode()
+        if end_user:
+            headers["Deputy-End-User"] = end_user.encode()
+        if self._key:
+            headers["Authorization"] = self._sign(method, target, key, end_user, body)
+        connection = self._connection()
+        try:
+            connection.connect()
+            self._met = True
+            connection.sock.settimeout(wait + self.timeout)
+        except OSError as e:
+            raise DeputyError("unreachable", 0, "cannot reach deputy at %s: %s" % (self._address, e)) from e
+        try:
+            connection.request(method, target, body, headers)
+            response = connection.getresponse()
+            if not response.chunked and "Content-Length" not in response.headers:
+                raise http.client.IncompleteRead(b"")  # nothing would tell where it ends
+            return response.status, response.headers, response.read()
+        except (OSError, http.client.HTTPException) as e:
+            raise DeputyError("outcome_unknown", 0, "the connection to deputy was lost: %r" % e) from e
+        finally:
+            connection.close()
+
+    def _connection(self):
+        if self._address.startswith("/"):
+            return _UnixConnection(self._address, self.timeout)
+        url = urlsplit(self._address)
+        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+        return kind(url.hostname, url.port, timeout=self.timeout)
+
+    def _sign(self, method, target, key, end_user, body):
+        """The Authorization of one request: Deputy1 is good once."""
+        now, nonce = str(int(time.time())), os.urandom(16).hex()
+        digest = hashlib.sha256(body or b"").hexdigest()
+        lines = ("DEPUTY1", self._key, now, nonce, method, self._audience, target, key or "", end_user or "", digest)
+        mac = hmac.new(self._secret, "".join(line + "\n" for line in lines).encode(), hashlib.sha256)
+        return "Deputy1 id=%s,ts=%s,nonce=%s,sig=%s" % (self._key, now, nonce, mac.hexdigest())
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout):
+        super().__init__("deputy", timeout=timeout)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _object(content):
+    """The JSON object that content is; empty if it is none."""
+    try:
+        value = json.loads(content.decode())
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
