@@ -47,6 +47,7 @@ var build = sync.OnceValues(func() (string, error) {
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile", "./test/cast")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
 		return "", fmt.Errorf("cannot build the programs: %w\n%s", err, out)
 	}
 	return dir, os.Rename(filepath.Join(dir, "portscan"), filepath.Join(dir, "deputy-portscan"))
