@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -130,7 +131,7 @@ func (a *app) dial(ctx context.Context) (net.Conn, error) {
 	return nil, errors.Join(failed...)
 }
 
-// cgiRequest is the request to be passed on; an error is a *cgiProblem.
+// cgiRequest is the request to be passed on; an error is a *cgiRefusal.
 func (a *app) cgiRequest(ctx context.Context, anonymous bool) (*http.Request, error) {
 	path, query, method := a.getenv("PATH_INFO"), a.getenv("QUERY_STRING"), a.getenv("REQUEST_METHOD")
 	switch {
@@ -227,7 +228,7 @@ func (a *app) cgiReadBody() (io.Reader, error) {
 	if err != nil || uint64(len(body)) < length {
 		return nil, cgiProblem(http.StatusBadRequest, deputy.BadRequest, "cannot read the body: it broke off after %d of %d bytes", len(body), length)
 	}
-	return strings.NewReader(string(body)), nil
+	return bytes.NewReader(body), nil
 }
 
 // cgiAnswer gives the daemon's answer to the web server, as it comes.
