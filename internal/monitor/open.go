@@ -71,11 +71,6 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.rules.Store(&set.Config.Storage)
 	var warnings []string
 	m.keys, warnings = loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
-	for name, settings := range set.Config.Keys {
-		if settings.Legacy && len(m.keys[name]) > 0 {
-			warnings = append(warnings, "the key "+name+" accepts the original's signatures, which whoever sees one can use again; better, let its users sign with Deputy1 and remove legacy = true")
-		}
-	}
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}
