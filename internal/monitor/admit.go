@@ -56,6 +56,10 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 
 // call admits a request whole or not at all.
 func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	if len(r.Key) > maxKey {
+		m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "cannot use Idempotency-Key: it has more than %d characters; a UUID serves well", maxKey))
+		return
+	}
 	plan, refusal := m.policy.Admit(id, r.Module, r.Action, r.Params)
 	if refusal != nil {
 		m.denied(id, r, refusal)
@@ -69,11 +73,8 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 			return
 		}
 	}
-	if wait := m.budgets.take(id.Caller, m.set.Config.Default.Rate, time.Now()); wait > 0 {
-		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s asks more than %g times a second ([defaults] per_caller.rate); ask again in %d s",
-			id.Caller, m.set.Config.Default.Rate, wait)
-		e.RetryAfter = wait
-		m.refuse(peer, r, e)
+	if refusal := m.tooOften(id.Caller, plan.Action); refusal != nil {
+		m.refuse(peer, r, refusal)
 		return
 	}
 	if m.leaving {

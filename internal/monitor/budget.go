@@ -8,41 +8,73 @@ import (
 	"deputy/internal/monitor/manifest"
 )
 
-// budgets holds how fast each caller asks: a token bucket of one second's depth.
-type budgets map[deputy.Caller]*bucket
+// budgets holds how fast each caller asks, in all and for each action that has
+// a rate: token buckets, as deep as the rate's number. No journal knows them.
+type budgets map[budget]*bucket
+
+type budget struct {
+	caller deputy.Caller
+	action string // "module/action"; empty: whatever it asks for
+}
 
 type bucket struct {
 	tokens float64
-	at     time.Time
+	at     time.Time // when tokens was right
+	full   time.Time // when it will be full again
 }
 
-// take spends n requests' worth, or says after how many seconds to come back.
-func (b budgets) take(c deputy.Caller, rate float64, now time.Time) (wait int) {
-	k := b[c]
+// take spends one request, or says after how many seconds to come back.
+func (b budgets) take(of budget, rate manifest.Rate, now time.Time) (wait int) {
+	depth, second := float64(rate.Number), float64(rate.Number)/rate.Span.Seconds()
+	k := b[of]
 	if k == nil {
-		b.forgetFull(rate, now)
-		k = &bucket{tokens: math.Max(rate, 1), at: now}
-		b[c] = k
+		b.forgetFull(now)
+		k = &bucket{tokens: depth, at: now}
+		b[of] = k
 	}
-	k.tokens = math.Min(math.Max(rate, 1), k.tokens+rate*now.Sub(k.at).Seconds())
+	k.tokens = math.Min(depth, k.tokens+second*now.Sub(k.at).Seconds())
 	k.at = now
-	if k.tokens < 1 {
-		return int(math.Ceil((1 - k.tokens) / rate))
+	if k.tokens >= 1 {
+		k.tokens--
+	} else {
+		wait = int(math.Ceil((1 - k.tokens) / second))
 	}
-	k.tokens--
-	return 0
+	k.full = now.Add(time.Duration((depth - k.tokens) / second * float64(time.Second)))
+	return wait
 }
 
-// forgetFull drops callers that have not asked for long: their buckets are full.
-func (b budgets) forgetFull(rate float64, now time.Time) {
+// forgetFull drops what says no more than that nothing was asked for long.
+func (b budgets) forgetFull(now time.Time) {
 	if len(b) < 1024 {
 		return
 	}
-	for c, k := range b {
-		if now.Sub(k.at) > time.Minute {
-			delete(b, c)
+	for of, k := range b {
+		if now.After(k.full) {
+			delete(b, of)
 		}
 	}
+}
+
+// tooOften refuses a request beyond its caller's rates.
+func (m *Monitor) tooOften(c deputy.Caller, a *manifest.Action) *deputy.Error {
+	now := time.Now()
+	all := m.set.Config.Default.Rate
+	if wait := m.budgets.take(budget{caller: c}, all, now); wait > 0 {
+		return comeBack(wait, "cannot accept: %s asks more than %s ([defaults] per_caller.rate)", c, all)
+	}
+	if a.Rate == (manifest.Rate{}) {
+		return nil
+	}
+	if wait := m.budgets.take(budget{c, a.Module + "/" + a.Name}, a.Rate, now); wait > 0 {
+		return comeBack(wait, "cannot accept: %s asks for %s/%s more than %s (its rate)", c, a.Module, a.Name, a.Rate)
+	}
+	return nil
+}
+
+func comeBack(seconds int, format string, args ...any) *deputy.Error {
+	e := deputy.Refuse(deputy.RateLimited, format+"; ask again in %d s", append(args, seconds)...)
+	e.RetryAfter = seconds
+	return e
 }
 
 // denials counts what each caller was refused, so that it cannot fill the journal.

@@ -15,6 +15,9 @@ const keyLife = 24 * time.Hour
 // maxKeys bounds what one caller's keys may cost the monitor's memory.
 const maxKeys = 100_000
 
+// maxKey is the longest Idempotency-Key, in bytes.
+const maxKey = 255
+
 // State is what the monitor knows, and all of it follows from the journal: it
 // changes only by Apply, which replay calls with the same events. A checkpoint
 // is its JSON.

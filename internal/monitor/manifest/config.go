@@ -18,7 +18,7 @@ func (l *loader) defaultConfig() *Config {
 		Server: ServerSettings{Name: name},
 		Default: Defaults{
 			Timeout: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20,
-			Live: 256, Rate: 100, Connections: 256,
+			Live: 256, Rate: Rate{100, time.Second}, Connections: 256,
 		},
 		Storage: Storage{MaxUse: Amount{Percent: 10}, KeepFree: Amount{Percent: 15}, Keep: 90 * 24 * time.Hour},
 	}

@@ -77,6 +77,7 @@ type Action struct {
 	OutputCap      int64         // bytes for each of stdout and stderr
 	Keep           time.Duration // how long output is kept; 0: [storage] keep
 	MaxBody        int64         // bytes
+	Rate           Rate          // of one caller's requests; zero: only [defaults] per_caller.rate holds
 }
 
 // OnBusy says what happens when the lock is held by a live task.
@@ -169,9 +170,20 @@ type Defaults struct {
 	Timeout     time.Duration
 	Grace       time.Duration
 	OutputCap   int64
-	Live        int     // live tasks of one caller
-	Rate        float64 // requests of one caller per second
-	Connections int     // open connections of one caller
+	Live        int  // live tasks of one caller
+	Rate        Rate // of one caller's requests
+	Connections int  // open connections of one caller
+}
+
+// Rate is how often something may be asked for: Number times at once, and as
+// many again spread over each Span. The zero Rate is no limit.
+type Rate struct {
+	Number int
+	Span   time.Duration // a second, a minute or an hour
+}
+
+func (r Rate) String() string {
+	return fmt.Sprintf("%d/%s", r.Number, map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h"}[r.Span])
 }
 
 // Storage is the [storage] table. MaxUse and KeepFree are a share of the file

@@ -72,6 +72,7 @@ func (l *loader) settings(d *draft) fields {
 		"output":        func(n *node) { l.table(n, "output", fields{"cap": into(l, &d.OutputCap, size)}) },
 		"keep":          into(l, &d.Keep, period),
 		"max_body":      into(l, &d.MaxBody, size),
+		"rate":          into(l, &d.Rate, rate),
 		"allow":         func(*node) {}, // read apart: it depends on where it stands
 		"description":   l.text(&d.Description),
 	}
@@ -198,7 +199,7 @@ func (l *loader) finish(d *draft, n *node) {
 // use, because it starts nothing.
 func (l *loader) finishStops(d *draft, n *node) {
 	for _, c := range n.children {
-		if !slices.Contains([]string{"description", "stops", "for_each", "lock", "params", "allow", "max_body", "on_busy"}, c.key) && home(c.key) != "" {
+		if !slices.Contains([]string{"description", "stops", "for_each", "lock", "params", "allow", "max_body", "rate", "on_busy"}, c.key) && home(c.key) != "" {
 			l.failKey(c, "remove it, or stops", "%q says how a process runs, and an action with stops starts none", c.key)
 		}
 	}

@@ -82,7 +82,7 @@ func (l *loader) unknown(table, n *node, what string, known []string) {
 // later says whether a key of an action will come with a later version.
 func later(key string) bool {
 	return slices.Contains([]string{"limits", "queue", "priority", "retry", "schedule", "debounce", "cache", "result",
-		"revert", "approve", "rate", "sandbox", "capabilities", "progress"}, key)
+		"revert", "approve", "sandbox", "capabilities", "progress"}, key)
 }
 
 // lacks says whether a table lacks a key, and not just because it is misspelt:
@@ -99,7 +99,7 @@ func home(key string) string {
 	case "command", "stdin", "for_each", "stops":
 		return "[action.NAME]"
 	case "user", "env", "lock", "on_busy", "directory", "stop_signal", "grace", "timeout", "stoppable",
-		"success_codes", "stdin_file", "stderr", "max_body", "params":
+		"success_codes", "stdin_file", "stderr", "max_body", "rate", "params":
 		return "[action.NAME], or the top of a manifest"
 	case "actions", "users", "keys", "end_users", "where", "stop", "read":
 		return "[allow]"

@@ -73,15 +73,15 @@ func amount(text string) (Amount, error) {
 	return Amount{Percent: percent}, nil
 }
 
-// rate reads "100/s", "30/m" or "5/h" as a number per second.
-func rate(text string) (float64, error) {
+// rate reads "100/s", "30/m" or "5/h".
+func rate(text string) (Rate, error) {
 	number, unit, _ := strings.Cut(text, "/")
-	n, err := strconv.ParseUint(number, 10, 32)
-	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600}[unit]
-	if err != nil || n == 0 || seconds == 0 {
-		return 0, advise(`write a number for each second, minute or hour: "100/s"`, "cannot read %q as a rate", text)
+	n, err := strconv.ParseUint(number, 10, 31)
+	span := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+	if err != nil || n == 0 || span == 0 {
+		return Rate{}, advise(`write a number for each second, minute or hour: "100/s"`, "cannot read %q as a rate", text)
 	}
-	return float64(n) / seconds, nil
+	return Rate{int(n), span}, nil
 }
 
 // mode reads permission bits: "0666".

@@ -39,7 +39,7 @@ func TestUnits(t *testing.T) {
 		got, err := amount(text)
 		check("amount", text, got, err, want)
 	}
-	for text, want := range map[string]any{"100/s": 100.0, "30/m": 0.5, "36/h": 0.01, "100": nil, "0/s": nil, "1/d": nil, "-1/s": nil, "1/s/s": nil} {
+	for text, want := range map[string]any{"100/s": Rate{100, time.Second}, "30/m": Rate{30, time.Minute}, "36/h": Rate{36, time.Hour}, "4294967296/s": nil, "100": nil, "0/s": nil, "1/d": nil, "-1/s": nil, "1/s/s": nil} {
 		got, err := rate(text)
 		check("rate", text, got, err, want)
 	}
