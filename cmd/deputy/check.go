@@ -47,6 +47,9 @@ const (
 // that of a root install.
 func (a *app) configDir(ctx context.Context, c *client.Client, named string) string {
 	if named != "" {
+		if whole, err := filepath.Abs(named); err == nil {
+			return whole
+		}
 		return named
 	}
 	if h, err := c.Health(ctx); err == nil && h.ConfigDir != "" {

@@ -58,7 +58,7 @@ func attached(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &exit) && exit.status != statusUsage:
+	case errors.As(err, &exit) && (exit.err == nil || exit.status != statusUsage):
 		return err // it has been told what it is
 	case errors.Is(err, context.Canceled):
 		return err

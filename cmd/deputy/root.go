@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -90,8 +92,8 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	hint := ""
-	for _, s := range cmd.SuggestionsFor(args[0]) {
-		hint = "; did you mean: deputy " + s
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean: deputy " + strings.Join(near, ", deputy ")
 	}
 	return usage("there is no verb %q%s; see: deputy --help", args[0], hint)
 }
