@@ -20,7 +20,7 @@ func (m *Monitor) heard(e process.Event) {
 		if t == nil || t.Leaf != "" && t.Leaf != e.Leaf {
 			return
 		}
-		if t.Phase == Starting || t.Phase == Stopping && t.PID == 0 {
+		if t.Phase == Starting || t.Phase == Stopping && t.Leaf == "" {
 			t.early = append(t.early, e) // it ended before the worker that started it has reported
 			return
 		}

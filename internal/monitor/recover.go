@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/keeper"
@@ -18,6 +20,7 @@ func (m *Monitor) recover() {
 	exists := make(map[string]bool, len(leaves))
 	for _, leaf := range leaves {
 		exists[leaf] = true
+		m.releaseEnded(leaf)
 	}
 	var queued []*Task
 	for _, t := range m.state.Tasks {
@@ -34,6 +37,18 @@ func (m *Monitor) recover() {
 			continue
 		}
 		m.beginQueued(t)
+	}
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us. A journal that fails is told of by synced.
+	_ = m.journal.Flush()
+}
+
+// releaseEnded gives back the leaf of a task whose end was recorded just before
+// its monitor died. Leaves of another installation are no business of ours.
+func (m *Monitor) releaseEnded(leaf string) {
+	id, _, _ := strings.Cut(leaf, ".")
+	if _, err := os.Stat(m.o.Paths.task(id)); err == nil && m.state.Tasks[id] == nil {
+		m.run(func() { m.host.Release(leaf) })
 	}
 }
 
@@ -63,6 +78,9 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
+	if t.PID == 0 {
+		m.recoverBirth(t, leaf)
+	}
 	t.Leaf, t.Phase = leaf, Running
 	if err := m.host.Adopt(process.Attempt{Leaf: leaf, PID: t.PID, BootNS: t.BootNS}); err != nil {
 		m.host.Kill(leaf) // an end means that nothing lives
@@ -80,6 +98,16 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	m.setDeadline(t)
 }
 
+// recoverBirth records the birth of a task that an earlier monitor did not live
+// to record.
+func (m *Monitor) recoverBirth(t *Task, leaf string) {
+	if a, found := m.host.FindFirst(leaf); found {
+		m.record(&deputy.Event{
+			Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
+		}, nil, nil)
+	}
+}
+
 // unknown ends a task of which too little is known.
 func (m *Monitor) unknown(t *Task, why string) {
 	t.exit = deputy.Exit{Unknown: why}
@@ -94,12 +122,12 @@ func attemptLeaf(id string, attempt int) string { return fmt.Sprintf("%s.%d", id
 // told that it may forget it once the task's end is durable.
 func (m *Monitor) Exited(x keeper.Exit) {
 	m.post(func() {
-		if m.host.ForeignExit(x.PID, x.Cgroup, x.Status) {
-			for _, t := range m.state.Tasks {
-				if t.PID == x.PID {
-					t.told = append(t.told, x)
-					return
-				}
+		m.host.ForeignExit(x.PID, x.Cgroup, x.Status)
+		for _, t := range m.state.Tasks {
+			// Whether or not the kernel has told the host before the keeper told us.
+			if t.PID == x.PID && strings.Contains(x.Cgroup+"/", "/"+t.Leaf+"/") {
+				t.told = append(t.told, x)
+				return
 			}
 		}
 		m.link.Done(x)

@@ -1,10 +1,14 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -94,7 +98,8 @@ func TestAdopt(t *testing.T) {
 				t.Errorf("Kill: %d, %v", killed, err)
 			}
 			cgroup, status := bury(t, lives.PID)
-			if told := r.ForeignExit(lives.PID, cgroup, status); told != (proof == ProofCgroup) {
+			told := r.ForeignExit(lives.PID, cgroup, status)
+			if kernelFirst := len(r.of("lives.1", Exited)) > 0; told != (proof == ProofCgroup) && !kernelFirst {
 				t.Errorf("ForeignExit is %v", told)
 			}
 			want(t, r.wait("lives.1", Exited), `{"signal":"SIGKILL"}`)
@@ -208,4 +213,122 @@ func overflow() []byte {
 	event := make([]byte, unix.SizeofInotifyEvent)
 	copy(event, []byte{0xff, 0xff, 0xff, 0xff, 0, 0x40, 0, 0}) // wd -1, IN_Q_OVERFLOW
 	return event
+}
+
+// A status that was told stays with the kernel until its end is durable: a
+// monitor that dies in between has taken nothing.
+func TestAStatusIsTakenByRelease(t *testing.T) {
+	for _, proof := range proofs() {
+		t.Run(proof, func(t *testing.T) {
+			r := newRig(t, proof)
+			a, _ := r.start("seven.1", "/bin/sh", "-c", "exit 7")
+			want(t, r.wait("seven.1", Exited), `{"code":7}`)
+			if s, err := readStat(a.PID); err != nil || s.state != "Z" {
+				t.Errorf("before Release its process is %q, %v; want a zombie", s.state, err)
+			}
+			r.Release("seven.1")
+			if s, err := readStat(a.PID); err == nil {
+				t.Errorf("after Release its process is there: %q", s.state)
+			}
+		})
+	}
+}
+
+// The birth of an attempt that no journal has is found by its leaf: by the mark,
+// and without one by the oldest process, alive or a zombie, if that came up to
+// the keeper; what such a process left behind is not taken for it.
+func TestFindFirst(t *testing.T) {
+	for _, proof := range proofs() {
+		t.Run(proof, func(t *testing.T) {
+			r := newRig(t, proof)
+			r.options.KeeperPID = os.Getpid() // the parent of its children, as a keeper is after a monitor's death
+			find := func(a Attempt, found bool) {
+				t.Helper()
+				if got, ok := r.FindFirst(a.Leaf); ok != found || found && got.PID != a.PID {
+					t.Errorf("%s is process %d; found %d, %v", a.Leaf, a.PID, got.PID, ok)
+				}
+			}
+			lives := r.play("lives.1", "@tree", "3", "term")
+			zombie, _ := r.start("zombie.1", "/bin/true")
+			r.wait("zombie.1", Empty)
+			find(lives, true)
+			find(zombie, true)
+			find(Attempt{Leaf: "none.1"}, false)
+			if proof != ProofCgroup {
+				return
+			}
+			for _, a := range []Attempt{lives, zombie} {
+				if err := unix.Removexattr(r.tree.leaf(a.Leaf), firstMark); err != nil {
+					t.Fatal(err)
+				}
+				find(a, true)
+			}
+			r.Kill(lives.Leaf)
+			r.wait(lives.Leaf, Exited)
+			orphan := r.play("orphan.1", "@tree", "3", "term")
+			if err := unix.Removexattr(r.tree.leaf(orphan.Leaf), firstMark); err != nil {
+				t.Fatal(err)
+			}
+			r.options.KeeperPID = 1 // another than it was born under
+			find(orphan, false)
+		})
+	}
+}
+
+// Close waits for births under way: what was born is left to be adopted, and
+// what was refused was never born.
+func TestCloseWaitsForBirths(t *testing.T) {
+	for _, proof := range proofs() {
+		t.Run(proof, func(t *testing.T) {
+			old := openRig(t, proof, t.TempDir())
+			acts := filepath.Join(old.dir, "acts")
+			const n = 40
+			var all sync.WaitGroup
+			born := make([]Attempt, n)
+			first := make(chan struct{}, n)
+			for i := range n {
+				all.Go(func() {
+					leaf := fmt.Sprintf("birth-%d.1", i)
+					born[i], _ = old.Start(Spec{Leaf: leaf, Argv: []string{"/bin/sh", "-c", `echo "$0" >>"$1"; exec sleep 1000`, leaf, acts}})
+					first <- struct{}{}
+				})
+			}
+			<-first
+			r := succeed(t, old)
+			all.Wait()
+			for _, a := range born {
+				if a.PID == 0 {
+					continue
+				}
+				if err := r.Adopt(a); err != nil {
+					t.Error(err)
+				}
+				until(t, a.Leaf+" acts", func() bool {
+					text, _ := os.ReadFile(acts)
+					return bytes.Contains(text, []byte(a.Leaf+"\n"))
+				})
+				if s, err := readStat(a.PID); err != nil || s.dead() {
+					t.Errorf("%s was born, and does not live on", a.Leaf)
+				}
+			}
+			text, err := os.ReadFile(acts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, a := range born {
+				if leaf := fmt.Sprintf("birth-%d.1", i); a.PID == 0 && bytes.Contains(text, []byte(leaf+"\n")) {
+					t.Errorf("%s was refused, and ran", leaf)
+				}
+			}
+			for _, a := range born {
+				if a.PID != 0 {
+					if _, err := r.Kill(a.Leaf); err != nil {
+						t.Error(err)
+					}
+					cgroup, status := bury(t, a.PID)
+					r.ForeignExit(a.PID, cgroup, status)
+				}
+			}
+		})
+	}
 }

@@ -149,7 +149,7 @@ func (h *Host) adoptReaped(a *attempt) error {
 // reaperEnded: a subreaper ends when no child is left, so both events are due.
 func (p *poller) reaperEnded(a *attempt) {
 	if a.child {
-		if _, ended := reap(a.PID); !ended {
+		if _, ended := p.reap(a); !ended {
 			return
 		}
 	}

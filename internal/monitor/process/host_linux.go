@@ -26,7 +26,7 @@ type Host struct {
 	epoll, inotify, wake int
 	polled               chan struct{}  // closed when the poller has ended
 	removals             chan string    // leaves for the janitor: rmdir is off everyone's way
-	releasing            sync.WaitGroup // calls that are about to send to removals
+	busy                 sync.WaitGroup // births, adoptions and releases under way, for which Close waits
 	removed              chan struct{}  // closed when the janitor has ended
 
 	mu       sync.Mutex // guards the rest
@@ -35,6 +35,7 @@ type Host struct {
 	attempts map[string]*attempt // by leaf, until both events are told
 	byFD     map[int]*attempt    // by pidfd
 	foreign  map[int]*attempt    // by PID: adopted ones whose exit is not known
+	zombies  map[string]int      // by leaf: PIDs of children whose status was read and not taken
 	posted   []func(*poller)     // work for the poller
 }
 
@@ -54,7 +55,7 @@ type attempt struct {
 func Open(o Options) (*Host, error) {
 	h := &Host{options: o, epoll: -1, inotify: -1, wake: -1,
 		polled: make(chan struct{}), removed: make(chan struct{}), removals: make(chan string, 1024),
-		owned: map[string]bool{}, attempts: map[string]*attempt{}, byFD: map[int]*attempt{}, foreign: map[int]*attempt{}}
+		owned: map[string]bool{}, attempts: map[string]*attempt{}, byFD: map[int]*attempt{}, foreign: map[int]*attempt{}, zombies: map[string]int{}}
 	if err := h.openDescriptors(); err != nil {
 		h.closeDescriptors()
 		return nil, fmt.Errorf("cannot watch processes: %w", err)
@@ -224,8 +225,9 @@ func (h *Host) Survivors(leaf string) []deputy.Survivor {
 	return survivors(pidsIn(h.tree.leaf(leaf)))
 }
 
-// Release gives the leaf back after its end. What still lives is no longer
-// watched, and keeps its cgroup.
+// Release gives the leaf back after its end, which must be durable: until then
+// the kernel keeps the status of the first process, for the keeper if we die.
+// What still lives is no longer watched, and keeps its cgroup.
 func (h *Host) Release(leaf string) {
 	h.mu.Lock()
 	if h.closed { // Close removes it
@@ -236,10 +238,11 @@ func (h *Host) Release(leaf string) {
 	if a := h.attempts[leaf]; a != nil {
 		h.post(func(p *poller) { p.forget(a) })
 	}
-	h.releasing.Add(1)
+	h.bury(leaf)
+	h.busy.Add(1)
 	h.mu.Unlock()
 	h.removals <- leaf
-	h.releasing.Done()
+	h.busy.Done()
 }
 
 // clean is the janitor. A process that died a moment ago may keep its cgroup
@@ -276,10 +279,13 @@ func (h *Host) Close(leaveTasks bool) error {
 	h.post(func(*poller) {})
 	h.mu.Unlock()
 	<-h.polled
-	h.releasing.Wait()
+	h.busy.Wait() // what is just being born must be found by whoever comes next
 	close(h.removals)
 	<-h.removed
 	if !leaveTasks {
+		for leaf := range h.zombies {
+			h.bury(leaf)
+		}
 		for leaf := range h.owned {
 			failed = errors.Join(failed, h.remove(leaf))
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -82,7 +83,7 @@ func (p *poller) pidfdReady(fd int, bits uint32) {
 	case p.tree == nil:
 		p.reaperEnded(a)
 	case a.child:
-		if exit, ended := reap(a.PID); ended {
+		if exit, ended := p.reap(a); ended {
 			p.ended(a, exit, 0)
 		}
 	default:
@@ -90,16 +91,46 @@ func (p *poller) pidfdReady(fd int, bits uint32) {
 	}
 }
 
-// reap takes the status of a child of ours.
-func reap(pid int) (exit deputy.Exit, ended bool) {
-	var status unix.WaitStatus
-	switch got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); {
+// reap reads the status of a child of ours and leaves it where it is until
+// Release: a monitor that dies before the end is durable has taken nothing.
+func (h *Host) reap(a *attempt) (exit deputy.Exit, ended bool) {
+	var info childInfo
+	err := unix.Waitid(unix.P_PID, a.PID, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	switch {
 	case err != nil:
 		return deputy.Exit{Unknown: "its status was taken by another: " + err.Error()}, true
-	case got == 0:
+	case info.pid == 0:
 		return deputy.Exit{}, false
 	}
+	h.mu.Lock()
+	h.zombies[a.Leaf] = a.PID
+	h.mu.Unlock()
+	status := unix.WaitStatus(info.status) // of a signal its number
+	if info.code == exitedByItself {
+		status <<= 8
+	}
 	return exitOf(status), true
+}
+
+// bury takes the status of a child that has ended. The caller holds mu.
+func (h *Host) bury(leaf string) {
+	if pid := h.zombies[leaf]; pid != 0 {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		delete(h.zombies, leaf)
+	}
+}
+
+const exitedByItself = 1 // CLD_EXITED, sigaction(2)
+
+// childInfo is siginfo_t as waitid(2) fills it; the union behind the first
+// three members is aligned as a pointer.
+type childInfo struct {
+	signo, errno, code int32
+	_                  [unsafe.Sizeof(uintptr(0)) / 8]int32
+	pid                int32
+	uid                uint32
+	status             int32
+	_                  [100]byte
 }
 
 // foreignEnded: an adopted process has ended. Its parent, the keeper, tells how

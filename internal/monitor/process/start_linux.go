@@ -25,6 +25,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	if err := h.reserve(s.Leaf); err != nil {
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
 	}
+	defer h.busy.Done()
 	birth := h.birth
 	if h.tree == nil {
 		birth = h.birthReaped
@@ -46,7 +47,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	return started, nil
 }
 
-// reserve makes a leaf ours. None is ever used twice: its cgroup is poisoned by
+// reserve makes a leaf ours, and busy, which its caller ends. None is ever used twice: its cgroup is poisoned by
 // the kill, and its name is what finds an attempt again.
 func (h *Host) reserve(leaf string) error {
 	if err := checkLeaf(leaf); err != nil {
@@ -61,6 +62,7 @@ func (h *Host) reserve(leaf string) error {
 		return errors.New("the leaf " + leaf + " is in use")
 	}
 	h.owned[leaf] = true
+	h.busy.Add(1)
 	return nil
 }
 
@@ -96,6 +98,9 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD, attr.Sys.PidFD = true, fd, &a.pidfd
 		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
 		runtime.KeepAlive(s) // attr holds only the numbers of its files
+		if err == nil {
+			mark(fd, a.Attempt)
+		}
 		unix.Close(fd)
 	}
 	if err != nil {
@@ -148,6 +153,7 @@ func (h *Host) Adopt(old Attempt) error {
 	if err := h.reserve(old.Leaf); err != nil {
 		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
 	}
+	defer h.busy.Done()
 	a := &attempt{Attempt: old, pidfd: -1, watch: -1}
 	if h.tree == nil {
 		return h.adoptReaped(a)

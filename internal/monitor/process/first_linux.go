@@ -1,0 +1,55 @@
+package process
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstMark is an extended attribute of a leaf: "PID BOOTNS" of its first
+// process, for a monitor that finds the leaf and no record of the birth
+// (cgroups have attributes of the user's since Linux 5.7).
+const firstMark = "user.deputy.first"
+
+// mark notes an attempt's birth on its open leaf. It is not durable and need
+// not be: it is for the time until the journal has the birth.
+func mark(fd int, a Attempt) {
+	_ = unix.Fsetxattr(fd, firstMark, fmt.Appendf(nil, "%d %d", a.PID, a.BootNS), 0) // without it FindFirst looks around
+}
+
+// FindFirst finds the first process of an attempt whose birth its monitor did
+// not live to record, alive or not; false where that cannot be told. It must be
+// asked before the keeper is told that the monitor is ready.
+func (h *Host) FindFirst(leaf string) (Attempt, bool) {
+	if h.tree == nil {
+		found, err := readFinding(h.options.StateDir, leaf)
+		return Attempt{Leaf: leaf, PID: found.PID, BootNS: found.BootNS}, err == nil
+	}
+	a := Attempt{Leaf: leaf}
+	text := make([]byte, 64)
+	if n, err := unix.Getxattr(h.tree.leaf(leaf), firstMark, text); err == nil {
+		n, err := fmt.Sscan(string(text[:n]), &a.PID, &a.BootNS)
+		return a, n == 2 && err == nil
+	}
+	return h.oldest(leaf)
+}
+
+// oldest finds the first process in the moment between its birth and the mark.
+// All children of a monitor that died came up to the keeper, which does not
+// reap them yet: so the oldest process of the leaf, zombies too, is the first
+// one, if the keeper is its parent. Under any other parent the keeper died as
+// well; then the first one may be gone, and this be what it left behind.
+func (h *Host) oldest(leaf string) (Attempt, bool) {
+	var first stat
+	for _, pid := range append(children(h.options.KeeperPID), pidsIn(h.tree.leaf(leaf))...) {
+		path, err := cgroupOf(fmt.Sprint(pid))
+		if err != nil || !h.tree.holds(leaf, path) {
+			continue
+		}
+		s, err := readStat(pid)
+		if older := s.startNS < first.startNS || s.startNS == first.startNS && pid < first.pid; err == nil && (first.pid == 0 || older) {
+			first = s
+		}
+	}
+	return Attempt{Leaf: leaf, PID: first.pid, BootNS: first.startNS}, first.pid != 0 && first.ppid == h.options.KeeperPID
+}
