@@ -53,8 +53,10 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 
 func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
 	rights := m.policy.Rights(id)
-	own := t.Caller == id.Caller // for whichever end user it asked: an end user proves nothing
-	sees := own || t.joined(id.Caller) || rights.MayRead(t.Module, t.Action, t.Params)
+	// One that names an end user has what it asked for in that name alone.
+	named := id.EndUser == "" || t.EndUser == id.EndUser
+	own := named && t.Caller == id.Caller
+	sees := own || named && t.joined(id.Caller) || rights.MayRead(t.Module, t.Action, t.Params)
 	switch {
 	case !sees && !rights.MayStop(t.Module, t.Action, t.Params):
 		return deputy.Refuse(deputy.UnknownTask, "cannot stop task %.40q: there is no such task, or you may not see it", t.ID)

@@ -193,8 +193,8 @@ func (m *monitor) adopt() {
 }
 
 func (m *monitor) told(e keeper.Exit) {
-	matched := m.host.ForeignExit(e.PID, e.Cgroup, e.Status)
-	if m.is("forgetful") && matched {
+	m.host.ForeignExit(e.PID, e.Cgroup, e.Status)
+	if m.is("forgetful") {
 		return
 	}
 	if err := m.link.Done(e); err != nil {

@@ -46,6 +46,7 @@ type keeper struct {
 	untold map[uint64]string       // exit frames that are not done, by sequence number
 	seq    uint64                  // of the last exit
 	pass   map[syscall.Signal]bool // to be passed on when a monitor is ready
+	ending bool                    // we were told to end: so is every monitor from now on
 
 	pid       int        // of the monitor; 0: none lives
 	socket    int        // ours of the pair
@@ -137,6 +138,9 @@ func (k *keeper) handle(f frame, ok bool) {
 		for _, seq := range slices.Sorted(maps.Keys(k.untold)) {
 			_ = send(k.socket, k.untold[seq], -1)
 		}
+		if k.ending { // one that dies while it ends leaves the rest of that to the next
+			k.pass[unix.SIGTERM] = true
+		}
 		for sig := range k.pass {
 			_ = unix.Kill(k.pid, sig)
 		}
@@ -163,6 +167,7 @@ func (k *keeper) order(sig syscall.Signal) {
 	} else {
 		k.pass[sig] = true
 	}
+	k.ending = k.ending || sig == unix.SIGTERM || sig == unix.SIGINT
 }
 
 // reap looks after the monitor, and for a ready one after everyone else. A

@@ -92,7 +92,7 @@ func (v *viewer) view(e *deputy.Event) (bool, error) {
 // viewAccepted leaves the tasks that the caller sees. Its own request is
 // shown whole: what it asked for, it sees.
 func (v *viewer) viewAccepted(e *deputy.Event) (bool, error) {
-	own := e.Caller == v.x.peer.caller
+	own := e.Caller == v.x.peer.caller && (v.x.endUser == "" || e.EndUser == v.x.endUser)
 	if !own {
 		e.Key = nil
 	}

@@ -104,14 +104,13 @@ func (x *exchange) listTasks() error {
 	}
 	var scope *history.Scope
 	var visible func(*deputy.Task) bool
-	switch {
-	case rights.Auditor:
-	case len(rights.Read) == 0:
-		scope = &history.Scope{Caller: x.peer.caller}
-	default:
+	if !rights.Auditor {
 		visible = func(t *deputy.Task) bool {
 			seen, err := x.sees(t)
 			return seen && err == nil
+		}
+		if len(rights.Read) == 0 { // then an index finds them
+			scope = &history.Scope{Caller: x.peer.caller}
 		}
 	}
 	tasks, next, err := x.api.History.Tasks(x.r.Context(), q, visible, scope)
