@@ -71,7 +71,7 @@ func (l *loader) settings(d *draft) fields {
 		"success_codes": l.codes(&d.SuccessCodes),
 		"output":        func(n *node) { l.table(n, "output", fields{"cap": into(l, &d.OutputCap, size)}) },
 		"keep":          into(l, &d.Keep, period),
-		"max_body":      into(l, &d.MaxBody, size),
+		"max_body":      into(l, &d.MaxBody, bodySize),
 		"rate":          into(l, &d.Rate, rate),
 		"allow":         func(*node) {}, // read apart: it depends on where it stands
 		"description":   l.text(&d.Description),

@@ -59,6 +59,17 @@ func size(text string) (int64, error) {
 	return int64(n) << shift, nil
 }
 
+// maxBody is the largest body that goes over the wall between server and monitor.
+const maxBody = 16 << 20
+
+func bodySize(text string) (int64, error) {
+	n, err := size(text)
+	if err == nil && n > maxBody {
+		return 0, advise(`write at most "16MiB"; more belongs into a file, which stdin_file hands over`, "a body of %q is too large", text)
+	}
+	return n, err
+}
+
 // amount reads a size or a share of the file system: "10%".
 func amount(text string) (Amount, error) {
 	share, ok := strings.CutSuffix(text, "%")
