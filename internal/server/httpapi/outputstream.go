@@ -38,7 +38,7 @@ func (x *exchange) streamOutput(stream string, offset int64) error {
 	if f != nil {
 		defer f.close()
 		offset, err = s.copy(ctx, f)
-		if err != nil && !isEnd(err) {
+		if !isEnd(err) {
 			return x.breakOff(err)
 		}
 	}
