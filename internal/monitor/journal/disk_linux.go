@@ -6,9 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// lockPatience is how long a lock is waited for. A monitor that was killed may
+// have left a child on its way to exec, or a thread in a slow fdatasync(2),
+// which holds the lock a little longer; a living one keeps it.
+const lockPatience = time.Second
 
 // lockDir takes the exclusive lock of dir, which the kernel gives up with the
 // file, however this process ends. The file holds the PID for messages only.
@@ -17,7 +23,12 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		pid, _ := os.ReadFile(f.Name()) // for the message only
 		err = fmt.Errorf("another deputyd holds it (pid %s)", strings.TrimSpace(string(pid)))
