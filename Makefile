@@ -1,6 +1,7 @@
 # make build    the programs, in bin/
 # make demo     starts deputy here, as you, shows what it does, leaves nothing
 # make test     all tests; as root also those that need root
+# make faults   a random load under random kills: SEED=7 CYCLES=500
 # make bench    speed, beside what limits it
 # make lint     gofmt, vet, staticcheck, golangci-lint
 # make install  into DESTDIR and PREFIX (as root, for the installed service)
@@ -13,7 +14,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build demo test bench lint man install clean
+.PHONY: build demo test faults bench lint man install clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -24,6 +25,12 @@ demo: build
 
 test: build
 	@test/run
+
+SEED   ?= 1
+CYCLES ?= 100
+SWEEPS ?= 1
+faults:
+	FAULTS_SEED=$(SEED) FAULTS_CYCLES=$(CYCLES) FAULTS_SWEEPS=$(SWEEPS) FAULTS_MODE=$(MODE) go test -count=1 -timeout 0 -v ./test/faults
 
 bench: build
 	go run ./bench
