@@ -156,7 +156,7 @@ func (p *Peer) Write(source Source) error {
 			return nil
 		}
 		batch := bytes.Join(queue, nil)
-		if more {
+		if more || answers > 0 { // what an answer names is durable: it goes in the same write
 			var err error
 			if batch, err = p.appendRecords(batch, source); err != nil {
 				return err
