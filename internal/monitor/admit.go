@@ -231,8 +231,11 @@ func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bo
 	if use.holder == nil {
 		return nil, false, nil
 	}
-	if use.holder.ending && use.waiting == nil && a.plan.Action.OnBusy != manifest.Reject {
-		return nil, true, nil // its end is on its way to the disk, and the lock is free after that
+	if use.holder.ending && a.plan.Action.OnBusy != manifest.Reject {
+		if use.waiting == nil {
+			return nil, true, nil // its end is on its way to the disk, and the lock is free after that
+		}
+		use.holder = use.waiting
 	}
 	switch a.plan.Action.OnBusy {
 	case manifest.Rerun:

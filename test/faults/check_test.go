@@ -72,21 +72,29 @@ func TestEveryBreachIsFound(t *testing.T) {
 		want  string // the promise, and what stands in the finding; "": none
 		spoil func(*record)
 	}{
-		"an acknowledged task is not there":     {"1: a: with a task that the journal does not have", func(r *record) { r.journal = r.journal[3:] }},
-		"a key's answer is not the journal's":   {"1: k: the journal has [a]", func(r *record) { r.requests[0].Tasks = []string{"b"} }},
-		"started twice":                         {"2: a: it started 2 times", func(r *record) { r.acts = append(r.acts, r.acts[0]) }},
-		"started twice by the journal":          {"2: a: has 2", func(r *record) { r.journal = append(r.journal, r.journal[1]) }},
-		"no end":                                {"3: b: it has 0", func(r *record) { r.journal = r.journal[:6] }},
-		"two ends":                              {"3: b: it has 2", func(r *record) { r.journal = append(r.journal, r.journal[6]) }},
-		"a wrong code":                          {"3: a: it ended with code:7, the journal says code:8", func(r *record) { r.journal[2].Exit.Code = &eight }},
-		"no exit":                               {"3: a: the journal says none", func(r *record) { r.journal[2].Exit = nil }},
-		"a kill that nobody asked for":          {"3: a: the journal says signal:9", func(r *record) { r.journal[2].Exit = &deputy.Exit{Signal: "SIGKILL"} }},
-		"an end of what never came to it":       {"3: a: it never came to its end", func(r *record) { r.acts = append(r.acts[:1], r.acts[2]) }},
-		"an end of what never began":            {"3: a: it never began", func(r *record) { r.acts = r.acts[2:] }},
-		"a wrong state":                         {"3: a: it is succeeded", func(r *record) { r.journal[2].State = deputy.Succeeded }},
-		"a stop that is forgotten":              {"3: b: want stopped", func(r *record) { r.journal[6].State = deputy.Failed }},
-		"unknown, though a keeper lived":        {"3: a: it is unknown", func(r *record) { unknown(r, 1, 2) }},
-		"unknown, for no keeper lived":          {"", func(r *record) { unknown(r, 13, 14) }},
+		"an acknowledged task is not there":   {"1: a: with a task that the journal does not have", func(r *record) { r.journal = r.journal[3:] }},
+		"a key's answer is not the journal's": {"1: k: the journal has [a]", func(r *record) { r.requests[0].Tasks = []string{"b"} }},
+		"started twice":                       {"2: a: it started 2 times", func(r *record) { r.acts = append(r.acts, r.acts[0]) }},
+		"started twice by the journal":        {"2: a: has 2", func(r *record) { r.journal = append(r.journal, r.journal[1]) }},
+		"no end":                              {"3: b: it has 0", func(r *record) { r.journal = r.journal[:6] }},
+		"two ends":                            {"3: b: it has 2", func(r *record) { r.journal = append(r.journal, r.journal[6]) }},
+		"a wrong code":                        {"3: a: it ended with code:7, the journal says code:8", func(r *record) { r.journal[2].Exit.Code = &eight }},
+		"no exit":                             {"3: a: the journal says none", func(r *record) { r.journal[2].Exit = nil }},
+		"a kill that nobody asked for":        {"3: a: the journal says signal:9", func(r *record) { r.journal[2].Exit = &deputy.Exit{Signal: "SIGKILL"} }},
+		"an end of what never came to it":     {"3: a: it never came to its end", func(r *record) { r.acts = append(r.acts[:1], r.acts[2]) }},
+		"an end of what never began":          {"3: a: it never began", func(r *record) { r.acts = r.acts[2:] }},
+		"a wrong state":                       {"3: a: it is succeeded", func(r *record) { r.journal[2].State = deputy.Succeeded }},
+		"a stop that is forgotten":            {"3: b: want stopped", func(r *record) { r.journal[6].State = deputy.Failed }},
+		"unknown, though a keeper lived":      {"3: a: it is unknown", func(r *record) { unknown(r, 1, 2) }},
+		"unknown, for no keeper lived":        {"", func(r *record) { unknown(r, 13, 14) }},
+		"unknown, for two monitors died, one before PID 1 took it": {"", func(r *record) {
+			unknown(r, 11, 12)
+			r.faults = append(r.faults, fault{What: "SIGKILL of the monitor", From: 14 * second, To: 15 * second, Monitor: true})
+		}},
+		"unknown, though a monitor alone died": {"3: a: it is unknown", func(r *record) {
+			unknown(r, 1, 2)
+			r.faults = append(r.faults, fault{What: "SIGKILL of the monitor", From: 13 * second, To: 15 * second, Monitor: true})
+		}},
 		"unknown without a cause":               {"3: a: it has none", func(r *record) { unknown(r, 13, 14); r.journal[2].Reason = "" }},
 		"a stop without proof":                  {"4: b: without a receipt", func(r *record) { r.journal[6].Receipt = nil }},
 		"a process outlives the end":            {"4: b: [9]", func(r *record) { r.requests[3].Lived = []int{9} }},

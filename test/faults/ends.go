@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,11 +58,14 @@ func (j *judge) exactExit(id string, s *story, end *deputy.Event) {
 	}
 }
 
-// birthTime is how long a birth may take until it is noted anywhere.
-const birthTime = int64(time.Second)
+const (
+	birthTime = int64(time.Second)     // how long a birth may take until it is noted anywhere
+	reapTime  = 3 * int64(time.Second) // how late PID 1 may take the status of an orphan, without which the kernel does not tell it
+)
 
-// orphaned says whether nobody could learn how a task ended: it may have ended
-// while no keeper lived, or keeper and monitor died while it was being born.
+// orphaned says whether nobody could learn how a task ended. A keeper and its
+// monitor died, and then it ended while none lived, or they died while it was
+// being born, or another monitor died before PID 1 had taken the status.
 func (j *judge) orphaned(id string, s *story, end *deputy.Event) bool {
 	var first, last int64
 	for _, a := range append(j.starts[id], j.ends[id]...) {
@@ -71,13 +75,18 @@ func (j *judge) orphaned(id string, s *story, end *deputy.Event) bool {
 		}
 	}
 	for _, f := range j.faults {
-		endedMeanwhile := last <= f.To && end.Time.UnixNano()+msNS >= f.From
-		bornMeanwhile := len(s.started) == 0 && first <= f.To && f.From < first+birthTime
-		if f.Orphaned && (endedMeanwhile || bornMeanwhile) {
+		lived := first <= f.To && end.Time.UnixNano()+msNS >= f.From
+		endedMeanwhile := last <= f.To
+		bornMeanwhile := len(s.started) == 0 && f.From < first+birthTime
+		if f.Orphaned && lived && (endedMeanwhile || bornMeanwhile || j.monitorDied(last, last+reapTime)) {
 			return true
 		}
 	}
 	return false
+}
+
+func (j *judge) monitorDied(from, to int64) bool {
+	return slices.ContainsFunc(j.faults, func(f fault) bool { return f.Monitor && f.From <= to && f.To >= from })
 }
 
 // rightState: a stop that was recorded before the end decides, then the exit.

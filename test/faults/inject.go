@@ -55,19 +55,19 @@ func (i *injector) step() {
 		f.What = "SIGKILL of the server"
 		i.kill(server)
 	case n < 50:
-		f.What = "SIGKILL of the monitor"
+		f.What, f.Monitor = "SIGKILL of the monitor", true
 		i.killMonitor()
 	case n < 60:
-		f.What = "SIGKILL of the monitor, and of the next one while it begins"
+		f.What, f.Monitor = "SIGKILL of the monitor, and of the next one while it begins", true
 		i.killTwice()
 	case n < 72 && i.all:
-		f.What, f.Orphaned = "SIGKILL of all", true
+		f.What, f.Monitor, f.Orphaned = "SIGKILL of all", true, true
 		i.killAll([]string{keeper, monitor, server})
 	case n < 76 && i.all:
-		f.What, f.Orphaned = "SIGKILL of the keeper", true
+		f.What, f.Monitor, f.Orphaned = "SIGKILL of the keeper", true, true
 		i.killAll([]string{keeper})
 	case n < 80 && i.all:
-		f.What, f.Orphaned = "SIGTERM and a new start", true
+		f.What, f.Monitor, f.Orphaned = "SIGTERM and a new start", true, true
 		i.restart()
 	case n < 86:
 		f.What = "SIGSTOP of the server"

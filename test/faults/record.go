@@ -57,6 +57,7 @@ type act struct {
 type fault struct {
 	What     string
 	From, To int64
+	Monitor  bool // a monitor died
 	Orphaned bool // the keeper ended, too: whatever ended meanwhile had no parent of deputy's
 }
 

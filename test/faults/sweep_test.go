@@ -88,7 +88,7 @@ func (x *trial) killAt(t *testing.T, p point, n int) {
 	for _, thread := range threads {
 		args = append(args, "-p", thread.Name())
 	}
-	f := fault{What: fmt.Sprintf("SIGKILL of the monitor at %s %d, about to %s", p.calls, n, p.when), From: now()}
+	f := fault{What: fmt.Sprintf("SIGKILL of the monitor at %s %d, about to %s", p.calls, n, p.when), From: now(), Monitor: true}
 	tracer := exec.Command("strace", args...)
 	if err := tracer.Start(); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func (x *trial) killAt(t *testing.T, p point, n int) {
 // killStart has the first monitor of a new keeper die while it begins.
 func (x *trial) killStart(t *testing.T, p point, n int) {
 	t.Helper()
-	f := fault{What: fmt.Sprintf("SIGKILL of all, and of the next monitor at %s %d, about to %s", p.calls, n, p.when), From: now(), Orphaned: true}
+	f := fault{What: fmt.Sprintf("SIGKILL of all, and of the next monitor at %s %d, about to %s", p.calls, n, p.when), From: now(), Monitor: true, Orphaned: true}
 	x.d.Wrapper = append([]string{"strace", "-f"}, x.strace(p, n)...)
 	x.i.killAll([]string{keeper, monitor, server})
 	x.d.Wrapper = nil
@@ -136,7 +136,7 @@ func (x *trial) died(f fault) {
 	f.To = now()
 	x.r.fault(f)
 	if x.i.deaths >= maxDeaths {
-		f = fault{What: "SIGTERM and a new start", From: now(), Orphaned: true}
+		f = fault{What: "SIGTERM and a new start", From: now(), Monitor: true, Orphaned: true}
 		x.i.restart()
 		x.i.answering()
 		f.To = now()
