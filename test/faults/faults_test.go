@@ -134,6 +134,14 @@ func (x *trial) judge(t *testing.T) {
 	t.Logf("seed %d, %v: %d requests accepted, %d without an answer, %d connections refused, %d tasks, %d records, %v",
 		x.seed, time.Since(x.began).Round(time.Second), x.l.accepted.Load(), x.l.lost.Load(), len(x.r.refused), len(x.r.tasks), len(x.r.journal), x.i.counts)
 	x.r.summary(t)
+	unanswered := map[string]int{}
+	for _, q := range x.r.requests {
+		if q.Err != "" || q.Status >= 500 {
+			_, why, _ := strings.Cut(q.Err, "\": ") // without the address
+			unanswered[fmt.Sprint(q.Status, " ", q.Code, why)]++
+		}
+	}
+	t.Logf("without an answer: %v", unanswered)
 }
 
 // summary tells how often each fault was done, and how long it took until

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/test/rig"
@@ -241,8 +242,7 @@ func (c *asker) send(q *request, method, path string, header ...string) (rig.Ans
 	q.Caller, q.Sent = deputy.UIDCaller(uint32(c.uid)), now()
 	a, err := c.http.Try(method, path, q.Body, header...)
 	q.Answered, q.Status = now(), a.Status
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" { // nobody listens, and nothing was sent
+	if notConnected(err) { // and nothing was sent
 		c.r.refuse(q.Answered)
 		time.Sleep(10 * time.Millisecond)
 		return a, false
@@ -259,6 +259,12 @@ func (c *asker) send(q *request, method, path string, header ...string) (rig.Ans
 		return a, false
 	}
 	return a, true
+}
+
+// notConnected says that nobody listens. A socket that is just being made may
+// not be there, or not be for everybody yet.
+func notConnected(err error) bool {
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES)
 }
 
 // read takes from an answer what the judge needs.
