@@ -40,7 +40,7 @@ operator = true
 const signedModule = `[allow]
 keys = ["panel", "portal"]
 [action.say]
-command = ["CAST", "print", "{text}"]
+command = ["/bin/echo", "{text}"]
 params.text = { type = "string", default = "x" }
 [action.wait]
 command = ["/bin/sleep", "300"]

@@ -98,10 +98,11 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// refuse answers with a problem. A client that has gone is told nothing.
+// refuse answers with a problem. A client that has gone is told nothing, least of
+// all a status.
 func (x *exchange) refuse(err error) {
 	if errors.Is(err, context.Canceled) {
-		return
+		panic(http.ErrAbortHandler)
 	}
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError && p.internal {

@@ -1,10 +1,14 @@
 package httpapi
 
 import (
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"time"
 
 	"deputy"
 )
@@ -29,21 +33,52 @@ func (l *remoteListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &remote{Conn: c, how: l.Remote}, nil
+	return &remote{Conn: c, how: l.Remote, aborted: make(chan struct{}, 1)}, nil
 }
 
 // remote is a connection over TCP. Who asks is shown by each request.
 type remote struct {
 	net.Conn
-	how   Remote
-	heads heads
+	how     Remote
+	heads   heads
+	aborted chan struct{} // holds one when a Read that waits is to end
 }
 
-// Read reads for net/http, and looks at the heads of requests first.
+// Read reads for net/http, and looks at the heads of requests first. A peer that
+// has only shut down its own side still waits for its answer: while net/http
+// watches a connection whose request is being answered, which it does by reading
+// a single byte, the end is told only after a while. Over TCP a peer that has
+// gone looks the same.
 func (c *remote) Read(p []byte) (int, error) {
+	select {
+	case <-c.aborted:
+	default:
+	}
 	n, err := c.Conn.Read(p)
 	c.heads.note(p[:max(n, 0)])
+	if errors.Is(err, io.EOF) && len(p) == 1 {
+		select {
+		case <-c.aborted:
+			return 0, os.ErrDeadlineExceeded
+		case <-time.After(halfClosed):
+		}
+	}
 	return n, err
+}
+
+// halfClosed is how long a request is answered for a peer that sends no more.
+const halfClosed = 10 * time.Second
+
+// SetReadDeadline ends a Read that waits if the time is over; so does net/http
+// when it has the answer.
+func (c *remote) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() && !t.After(time.Now()) {
+		select {
+		case c.aborted <- struct{}{}:
+		default:
+		}
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // CloseWrite lets net/http end an answer without a reset, which would take it
