@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -330,5 +332,54 @@ func TestCloseWaitsForBirths(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A subreaper begins its task only when told so after its finding is there: one
+// whose monitor died before begins nothing, and one that comes second neither.
+func TestASubreaperAloneBeginsNothing(t *testing.T) {
+	dir := t.TempDir()
+	o := order{StateDir: dir, Leaf: "one.1", Argv: []string{"/bin/touch", filepath.Join(dir, "begun")}, Dir: "/"}
+	call := func() (socket *os.File, first syscall.Errno, ended func()) {
+		t.Helper()
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+		defer theirs.Close()
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := os.StartProcess(self, []string{self, "@reaper", o.Leaf}, &os.ProcAttr{Files: []*os.File{nil, nil, os.Stderr, theirs}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		if err := errors.Join(gob.NewEncoder(ours).Encode(o), gob.NewDecoder(ours).Decode(&first)); err != nil {
+			t.Fatal(err)
+		}
+		return ours, first, func() {
+			if state, err := p.Wait(); err != nil || state.ExitCode() != 1 {
+				t.Errorf("it ended with %v, %v; want exit code 1", state, err)
+			}
+		}
+	}
+	socket, first, ended := call()
+	if found, err := readFinding(dir, o.Leaf); first != 0 || err != nil || found.PID == 0 {
+		t.Errorf("it said %v and left %+v, %v", first, found, err)
+	}
+	another, second, anotherEnded := call()
+	anotherEnded()
+	another.Close()
+	if second != unix.EEXIST {
+		t.Errorf("a second one said %v, want EEXIST", second)
+	}
+	socket.Close() // the monitor dies
+	ended()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) > 0 {
+		t.Errorf("it left %v, %v", entries, err)
 	}
 }

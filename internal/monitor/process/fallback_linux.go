@@ -19,10 +19,12 @@ import (
 // the Host knows the PID and the finding it leaves. The exchange, over a
 // socketpair that lives only while the task starts:
 //
-//	Host → reaper   order, then end of file
+//	Host → reaper   order
+//	reaper → Host   0 once its first finding is there, or an errno
+//	Host → reaper   true: begin. A subreaper whose monitor died before begins nothing
 //	reaper → Host   0, or the errno of the failed start
 //
-// Both are gobs, which keep argv and environment to the byte, as JSON would not.
+// All are gobs, which keep argv and environment to the byte, as JSON would not.
 //
 // Later the Host orders by killOrder; all else it sees in /proc.
 
@@ -110,15 +112,19 @@ func (h *Host) birthReaped(a *attempt, s Spec) error {
 	return nil
 }
 
-// instruct gives the order and waits for the answer.
+// instruct gives the order, has it begun once the finding is there, and waits
+// for what came of it.
 func instruct(reaper *os.File, o order) (errno syscall.Errno, err error) {
-	if err := gob.NewEncoder(reaper).Encode(o); err != nil {
-		return 0, err
+	said, say := gob.NewDecoder(reaper), gob.NewEncoder(reaper)
+	for _, message := range []any{o, true} {
+		if err = say.Encode(message); err == nil {
+			err = said.Decode(&errno)
+		}
+		if err != nil || errno != 0 {
+			break
+		}
 	}
-	if err := unix.Shutdown(int(reaper.Fd()), unix.SHUT_WR); err != nil {
-		return 0, err
-	}
-	return errno, gob.NewDecoder(reaper).Decode(&errno)
+	return errno, err
 }
 
 // adoptReaped watches a subreaper again, or takes up what it left.

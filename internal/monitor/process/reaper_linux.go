@@ -4,6 +4,7 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,18 +20,37 @@ import (
 func ReaperMain(_ []string) int {
 	unix.CloseOnExec(3)
 	socket := os.NewFile(3, "order")
+	said, say := gob.NewDecoder(socket), gob.NewEncoder(socket)
 	var o order
-	if err := gob.NewDecoder(socket).Decode(&o); err != nil {
+	if err := said.Decode(&o); err != nil {
 		return 1 // the monitor died before it had said what to do: nothing is started
 	}
-	r, errno := beginReaping(o)
-	_ = gob.NewEncoder(socket).Encode(errno) // a monitor that died reads the finding
+	r, err := newReaper(o)
+	_ = say.Encode(errnoOf(err)) // a monitor that died says no more, and reads the finding
+	if err != nil {
+		return 1
+	}
+	var begin bool
+	if said.Decode(&begin) != nil { // the next monitor starts it anew, or takes it for unknown: not twice
+		_ = removeFinding(o.StateDir, o.Leaf)
+		return 1
+	}
+	err = r.begin(o)
+	_ = say.Encode(errnoOf(err))
 	_ = socket.Close()
-	if errno != 0 {
+	if err != nil {
 		_ = removeFinding(o.StateDir, o.Leaf)
 		return 1
 	}
 	return r.run()
+}
+
+// errnoOf is err as it is told through the socket; 0: none.
+func errnoOf(err error) (errno syscall.Errno) {
+	if err != nil && !errors.As(err, &errno) {
+		errno = unix.EIO
+	}
+	return errno
 }
 
 type reaper struct {
@@ -48,7 +68,10 @@ type born struct {
 	startNS int64
 }
 
-func beginReaping(o order) (*reaper, syscall.Errno) {
+// newReaper readies all but the task, and leaves a first finding: from then on
+// a monitor that looks for the leaf finds it. There must be none yet, of another
+// subreaper for the same attempt.
+func newReaper(o order) (*reaper, error) {
 	r := &reaper{path: findingPath(o.StateDir, o.Leaf), left: map[born]bool{},
 		child: make(chan os.Signal, 1), killed: make(chan os.Signal, 1)}
 	// Signals are caught, not ignored: an ignored one would stay so in the task.
@@ -56,22 +79,21 @@ func beginReaping(o order) (*reaper, syscall.Errno) {
 	signal.Notify(r.child, unix.SIGCHLD)
 	signal.Notify(r.killed, killOrder)
 	self, err := readStat(os.Getpid())
-	if err == nil {
-		err = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		r.found = finding{PID: self.pid, BootNS: self.startNS}
-		err = r.write()
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		attr := attributes(Spec{Env: o.Env, Dir: o.Dir, Credential: o.Credential, Stdout: os.Stdout, Stderr: os.Stderr}, os.Stdin)
-		r.first, err = syscall.ForkExec(o.Argv[0], o.Argv, attr)
-	}
-	var errno syscall.Errno
-	if err != nil && !errors.As(err, &errno) {
-		errno = unix.EIO
-	}
-	return r, errno
+	r.found = finding{PID: self.pid, BootNS: self.startNS}
+	return r, r.write(os.Link)
+}
+
+// begin starts the task.
+func (r *reaper) begin(o order) (err error) {
+	attr := attributes(Spec{Env: o.Env, Dir: o.Dir, Credential: o.Credential, Stdout: os.Stdout, Stderr: os.Stderr}, os.Stdin)
+	r.first, err = syscall.ForkExec(o.Argv[0], o.Argv, attr)
+	return err
 }
 
 // run waits until there is no child left: since all descendants come up to us
@@ -81,7 +103,7 @@ func (r *reaper) run() int {
 	for {
 		if none := r.reap(); none {
 			r.found.Ended, r.found.Left = true, len(r.left)
-			if r.write() != nil {
+			if r.write(os.Rename) != nil {
 				return 1
 			}
 			return 0
@@ -128,14 +150,16 @@ func (r *reaper) kill(count bool) {
 	}
 }
 
-// write leaves the finding, whole or not at all.
-func (r *reaper) write() error {
+// write leaves the finding, whole or not at all; place puts it where it belongs.
+func (r *reaper) write(place func(from, to string) error) error {
 	text, err := json.Marshal(r.found)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.path+".new", text, 0o600); err != nil {
+	made := fmt.Sprintf("%s.%d", r.path, r.found.PID)
+	if err := os.WriteFile(made, text, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(r.path+".new", r.path)
+	defer os.Remove(made)
+	return place(made, r.path)
 }
