@@ -137,6 +137,7 @@ type childInfo struct {
 // by ForeignExit; where it does not, the kernel may once it was reaped, which
 // POLLHUP shows (Linux 6.9).
 func (p *poller) foreignEnded(a *attempt, bits uint32) {
+	wait := statusGrace
 	if bits&unix.EPOLLHUP != 0 {
 		if exit, ok := pidfdExit(a.pidfd); ok {
 			p.ended(a, exit, 0)
@@ -145,15 +146,14 @@ func (p *poller) foreignEnded(a *attempt, bits uint32) {
 		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, a.pidfd, nil)
 	} else { // wait for POLLHUP alone, which needs no asking
 		_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, a.pidfd, &unix.EpollEvent{Fd: int32(a.pidfd)})
+		wait = reapGrace
 	}
-	p.await(a)
+	p.await(a, wait)
 }
 
 // await bounds the wait for a status that another must tell.
-func (p *poller) await(a *attempt) {
-	if a.deadline.IsZero() {
-		a.deadline = time.Now().Add(statusGrace)
-	}
+func (p *poller) await(a *attempt, atMost time.Duration) {
+	a.deadline = time.Now().Add(atMost)
 	p.pending[a] = true
 }
 
@@ -250,7 +250,7 @@ func (p *poller) retry() {
 		case a.exited:
 			p.lookEmpty(a)
 		case now.After(a.deadline):
-			p.ended(a, deputy.Exit{Unknown: "it ended while deputy was not running, or was not its parent, and this kernel does not tell (Linux 6.15 and later do)"}, 0)
+			p.ended(a, deputy.Exit{Unknown: "it ended while deputy was not running, or was not its parent, and nobody tells its status (Linux 6.15 and later can)"}, 0)
 		}
 	}
 }

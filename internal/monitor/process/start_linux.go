@@ -16,6 +16,9 @@ const (
 	startSlack = 500 * time.Millisecond
 	// statusGrace is how long a status may stay away that another must tell.
 	statusGrace = 5 * time.Second
+	// reapGrace is the same while the process is a zombie: whoever its parent is
+	// now, the kernel tells the status when that has reaped it.
+	reapGrace = time.Minute
 )
 
 // Start begins an attempt. Its events may come before Start returns. An error
@@ -170,7 +173,7 @@ func (h *Host) Adopt(old Attempt) error {
 		h.foreign[old.PID] = a
 	}
 	if a.pidfd < 0 {
-		h.post(func(p *poller) { p.await(a) })
+		h.post(func(p *poller) { p.await(a, statusGrace) })
 	}
 	return nil
 }
