@@ -21,7 +21,7 @@ import (
 
 // What make test runs. A long run is asked for by make faults.
 const (
-	shortSeed, shortCycles = 1, 12
+	shortSeed, shortCycles = 1, 10
 	clients                = 12
 	maxBreaches            = 5 // shown of each promise
 )
@@ -107,7 +107,7 @@ func begin(t *testing.T, seed uint64) *trial {
 	})
 	x := &trial{seed: seed, began: time.Now(), d: prepare(t), r: &record{}}
 	x.d.Start()
-	x.l = &load{d: x.d, r: x.r, seed: seed, say: t.Errorf}
+	x.l = &load{d: x.d, r: x.r, seed: seed, say: t.Errorf, leaves: filepath.Dir(x.d.Leaf(deputy.Task{}))}
 	x.i = &injector{
 		t: t, d: x.d, r: x.r, rng: rand.New(rand.NewPCG(seed, 1<<32)), all: hasArgument(x.d, "--installed"), counts: map[string]int{},
 	}

@@ -25,10 +25,11 @@ const patience = time.Minute
 
 // load is clients that ask at random, each over connections of its own.
 type load struct {
-	d    *rig.Deputy
-	r    *record
-	seed uint64
-	say  func(format string, args ...any) // reports what must not be
+	d      *rig.Deputy
+	r      *record
+	seed   uint64
+	leaves string                           // directory of the tasks' cgroups
+	say    func(format string, args ...any) // reports what must not be
 
 	accepted atomic.Int64 // 2xx
 	lost     atomic.Int64 // no answer, or one that says so
@@ -283,14 +284,14 @@ func (c *asker) read(q *request, a rig.Answer) {
 		q.Tasks = append(q.Tasks, t.ID)
 	}
 	if said.State.Ended() && a.Status == 200 {
-		q.Lived = livingIn(c.d, said.ID)
+		q.Lived = livingIn(filepath.Join(c.leaves, said.ID+".1"))
 		q.Tasks = []string{said.ID}
 	}
 }
 
-// livingIn lists what lives in the cgroup of a task's only attempt.
-func livingIn(d *rig.Deputy, id string) []int {
-	text, _ := os.ReadFile(filepath.Join(d.Leaf(deputy.Task{ID: id, Attempt: 1}), "cgroup.procs")) // mostly it is gone
+// livingIn lists what lives in a cgroup.
+func livingIn(leaf string) []int {
+	text, _ := os.ReadFile(filepath.Join(leaf, "cgroup.procs")) // mostly it is gone
 	var pids []int
 	for _, field := range bytes.Fields(text) {
 		var pid int
