@@ -95,6 +95,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 			unknown(r, 1, 2)
 			r.faults = append(r.faults, fault{What: "SIGKILL of the monitor", From: 13 * second, To: 15 * second, Monitor: true})
 		}},
+		"unknown, and it had ended long before": {"3: a: it is unknown", func(r *record) { unknown(r, 15, 16); r.journal[2].Time = at(16) }},
 		"unknown without a cause":               {"3: a: it has none", func(r *record) { unknown(r, 13, 14); r.journal[2].Reason = "" }},
 		"a stop without proof":                  {"4: b: without a receipt", func(r *record) { r.journal[6].Receipt = nil }},
 		"a process outlives the end":            {"4: b: [9]", func(r *record) { r.requests[3].Lived = []int{9} }},

@@ -59,8 +59,9 @@ func (j *judge) exactExit(id string, s *story, end *deputy.Event) {
 }
 
 const (
-	birthTime = int64(time.Second)     // how long a birth may take until it is noted anywhere
-	reapTime  = 3 * int64(time.Second) // how late PID 1 may take the status of an orphan, without which the kernel does not tell it
+	birthTime  = int64(time.Second)     // how long a birth may take until it is noted anywhere
+	recordTime = int64(time.Second)     // how long an end may take until it is durable, on a busy machine
+	reapTime   = 3 * int64(time.Second) // how late PID 1 may take the status of an orphan, without which the kernel does not tell it
 )
 
 // orphaned says whether nobody could learn how a task ended. A keeper and its
@@ -76,7 +77,7 @@ func (j *judge) orphaned(id string, s *story, end *deputy.Event) bool {
 	}
 	for _, f := range j.faults {
 		lived := first <= f.To && end.Time.UnixNano()+msNS >= f.From
-		endedMeanwhile := last <= f.To
+		endedMeanwhile := last <= f.To && (len(j.ends[id]) == 0 || last >= f.From-recordTime)
 		bornMeanwhile := len(s.started) == 0 && f.From < first+birthTime
 		if f.Orphaned && lived && (endedMeanwhile || bornMeanwhile || j.monitorDied(last, last+reapTime)) {
 			return true
