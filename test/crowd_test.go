@@ -156,7 +156,7 @@ func (c *crowd) join(idle, slow int) {
 func (c *crowd) one(address, message string, there func()) bool {
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
-		return c.pause(100 * time.Millisecond)
+		return c.pause(5 * time.Second)
 	}
 	defer conn.Close()
 	there()
@@ -165,7 +165,7 @@ func (c *crowd) one(address, message string, there func()) bool {
 	for i := 0; ; i++ {
 		if message != "" {
 			if _, err := conn.Write([]byte{message[i%len(message)]}); err != nil {
-				return c.pause(100 * time.Millisecond)
+				return c.pause(5 * time.Second)
 			}
 		}
 		select {
@@ -173,7 +173,7 @@ func (c *crowd) one(address, message string, there func()) bool {
 			return false
 		case <-gone:
 			c.dropped.Add(1)
-			return c.pause(100 * time.Millisecond)
+			return c.pause(5 * time.Second)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Limits are how many connections may be open.
@@ -143,6 +144,25 @@ type Listener struct {
 	net.Listener
 	Gate *Gate
 	TLS  *tls.Config // nil: plain
+
+	ahead time.Time // when as many were accepted as may be by then
+}
+
+// A flood of connections waits in the kernel's backlog, where it costs no one
+// else's time.
+const (
+	acceptEach  = 200 * time.Microsecond // between two connections, on the average
+	acceptBurst = 1024                   // connections at once
+)
+
+// pace waits where connections come faster than they are accepted.
+func (l *Listener) pace() {
+	now := time.Now()
+	if floor := now.Add(-acceptBurst * acceptEach); l.ahead.Before(floor) {
+		l.ahead = floor
+	}
+	l.ahead = l.ahead.Add(acceptEach)
+	time.Sleep(l.ahead.Sub(now))
 }
 
 // Accept waits for a connection, a *Conn. The handshake of TLS is done by the
@@ -153,6 +173,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
+		l.pace()
 		s := l.Gate.admit(raw)
 		if s == nil {
 			raw.Close()
