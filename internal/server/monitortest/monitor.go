@@ -38,7 +38,6 @@ type Monitor struct {
 
 	mu    sync.Mutex
 	lines [][]byte
-	next  int // of lines, to be streamed
 	uids  map[uint64]uint32
 	kept  []int // our duplicates of the connections
 	prev  string
@@ -89,10 +88,7 @@ func (m *Monitor) talk(peer *wall.Peer) {
 	if err != nil {
 		return
 	}
-	m.mu.Lock()
-	m.next = int(from) - 1
-	m.mu.Unlock()
-	go peer.Write(m)
+	go peer.Write(&stream{m, int(from) - 1})
 	for {
 		r, err := peer.Receive()
 		if err != nil {
@@ -116,13 +112,19 @@ func (m *Monitor) answer(peer *wall.Peer, r *wall.Request) {
 	peer.Answer(r.ID, seq, outcome)
 }
 
+// stream is the journal on its way to one server.
+type stream struct {
+	m    *Monitor
+	next int // of m.lines
+}
+
 // Next streams the journal; see wall.Source.
-func (m *Monitor) Next(limit int) ([][]byte, uint64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	lines := m.lines[m.next:min(m.next+limit, len(m.lines))]
-	m.next += len(lines)
-	return lines, uint64(m.next + 1), nil
+func (s *stream) Next(limit int) ([][]byte, uint64, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	lines := s.m.lines[s.next:min(s.next+limit, len(s.m.lines))]
+	s.next += len(lines)
+	return lines, uint64(s.next + 1), nil
 }
 
 // Record appends to the journal.
