@@ -15,7 +15,7 @@ const (
 	StopRequested EventType = "stop"           // a live task is to be stopped
 	Ended         EventType = "ended"          // a task's one end
 	Denied        EventType = "denied"         // a request was refused for want of a rule
-	NonceUsed     EventType = "nonce"          // a signed request that changes something and has no other record
+	NonceUsed     EventType = "nonce"          // a signed request that changes something and has no other record, or a lease for those that change nothing
 	Cancelled     EventType = "cancelled"      // records that were never durable, and so never acknowledged
 	Retired       EventType = "retired"        // segments about to be deleted, by the head of the last
 	OutputRemoved EventType = "output_removed" // the output of ended tasks was deleted
@@ -93,8 +93,8 @@ type Idempotency struct {
 // Nonce is what makes a signed request good for once.
 type Nonce struct {
 	Secret string `json:"secret"` // which of a key's secrets, by a seal
-	Nonce  string `json:"nonce"`
-	Time   int64  `json:"ts"` // Unix seconds, as signed
+	Nonce  string `json:"nonce"`  // 32 hex digits; of a lease "reads" or "refused": what may be answered without a record
+	Time   int64  `json:"ts"`     // Unix seconds, as signed; of a lease: up to when
 }
 
 // PolicyFile is one file of the policy, whole.

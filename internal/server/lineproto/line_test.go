@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"deputy"
 	"deputy/internal/signature"
 	"deputy/test/rig"
@@ -318,4 +320,23 @@ func TestReloadOpensAndCloses(t *testing.T) {
 	close(ended)
 	asking.Wait()
 
+}
+
+// TestSocketOutlivesTheMonitor: the keeper holds the Unix socket: who connects
+// while no monitor lives waits, and is answered.
+func TestSocketOutlivesTheMonitor(t *testing.T) {
+	d, dial := begin(t)
+	for range 3 {
+		monitor := d.Part("--role monitor")
+		if err := unix.Kill(monitor, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if a := ask(t, dial["unix"], "module:SCAN_MODULE\naction:say\n\n"); !a.Success {
+				t.Errorf("%s", a.Msg)
+			}
+		}
+		rig.Eventually(t, 10*time.Second, "another monitor lives", func() bool { p := d.Part("--role monitor"); return p != 0 && p != monitor })
+	}
+	d.Verify()
 }
