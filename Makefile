@@ -1,7 +1,7 @@
 # make build    the programs, in bin/
 # make demo     starts deputy here, as you, shows what it does, leaves nothing
 # make test     all tests; as root also those that need root
-# make faults   a random load under random kills: SEED=7 CYCLES=500
+# make faults   a random load under random kills: SEED=7 CYCLES=500 CLIENTS=4
 # make bench    speed, beside what limits it
 # make lint     gofmt, vet, staticcheck, golangci-lint
 # make install  into DESTDIR and PREFIX (as root, for the installed service)
@@ -28,9 +28,10 @@ test: build
 
 SEED   ?= 1
 CYCLES ?= 100
+CLIENTS ?= 12
 SWEEPS ?= 1
 faults:
-	FAULTS_SEED=$(SEED) FAULTS_CYCLES=$(CYCLES) FAULTS_SWEEPS=$(SWEEPS) FAULTS_MODE=$(MODE) go test -count=1 -timeout 0 -v ./test/faults
+	FAULTS_SEED=$(SEED) FAULTS_CYCLES=$(CYCLES) FAULTS_CLIENTS=$(CLIENTS) FAULTS_SWEEPS=$(SWEEPS) FAULTS_MODE=$(MODE) go test -count=1 -timeout 0 -v ./test/faults
 
 bench: build
 	go run ./bench

@@ -22,7 +22,7 @@ import (
 // What make test runs. A long run is asked for by make faults.
 const (
 	shortSeed, shortCycles = 1, 10
-	clients                = 12
+	someClients            = 12
 	maxBreaches            = 5 // shown of each promise
 )
 
@@ -96,6 +96,8 @@ type trial struct {
 	r     *record
 	l     *load
 	i     *injector
+
+	clients int
 }
 
 func begin(t *testing.T, seed uint64) *trial {
@@ -105,13 +107,13 @@ func begin(t *testing.T, seed uint64) *trial {
 			t.Logf("the seed was %d; again: make faults SEED=%[1]d CYCLES=…", seed)
 		}
 	})
-	x := &trial{seed: seed, began: time.Now(), d: prepare(t), r: &record{}}
+	x := &trial{seed: seed, began: time.Now(), d: prepare(t), r: &record{}, clients: int(setting(t, "FAULTS_CLIENTS", someClients))}
 	x.d.Start()
 	x.l = &load{d: x.d, r: x.r, seed: seed, say: t.Errorf, leaves: filepath.Dir(x.d.Leaf(deputy.Task{}))}
 	x.i = &injector{
 		t: t, d: x.d, r: x.r, rng: rand.New(rand.NewPCG(seed, 1<<32)), all: hasArgument(x.d, "--installed"), counts: map[string]int{},
 	}
-	x.l.start(clients, callers())
+	x.l.start(x.clients, callers())
 	return x
 }
 
@@ -119,7 +121,7 @@ func begin(t *testing.T, seed uint64) *trial {
 func (x *trial) loaded(t *testing.T, what string) {
 	t.Helper()
 	from := x.l.accepted.Load()
-	rig.Eventually(t, back, what, func() bool { return x.l.accepted.Load() >= from+clients })
+	rig.Eventually(t, back, what, func() bool { return x.l.accepted.Load() >= from+int64(x.clients) })
 }
 
 // judge ends the load and holds deputy to its promises.
