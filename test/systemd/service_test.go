@@ -21,14 +21,14 @@ func TestService(t *testing.T) {
 	s.Run("chmod", "o-w", "/usr/sbin")
 	s.refused("install it with: deputy service install", "deputy", "service", "start")
 
-	s.says("wrote /etc/systemd/system/deputy.service", "deputy", "service", "install")
+	s.says("wrote /usr/local/lib/systemd/system/deputy.service", "deputy", "service", "install")
 	if text := s.Run("id", "--user", "--name", "deputy"); text != "deputy\n" {
 		t.Errorf("the server's user: %q", text)
 	}
-	if text, err := s.Try("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/deputy.service", "/etc/systemd/system/deputy.socket"); err != nil || text != "" {
+	if text, err := s.Try("systemd-analyze", "verify", "--man=no", "/usr/local/lib/systemd/system/deputy.service", "/usr/local/lib/systemd/system/deputy.socket"); err != nil || text != "" {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, text)
 	}
-	stopped := service.Status{Manager: "systemd", Installed: true, Enabled: true, File: "/etc/systemd/system/deputy.service", Detail: "inactive (dead)"}
+	stopped := service.Status{Manager: "systemd", Installed: true, Enabled: true, File: "/usr/local/lib/systemd/system/deputy.service", Detail: "inactive (dead)"}
 	s.status(3, stopped)
 
 	s.says("deputy status", "deputy", "service", "start")
@@ -59,7 +59,7 @@ func TestService(t *testing.T) {
 	}
 	s.Run("test", "-f", "/etc/deputy/modules.d/m.toml")
 	s.says("was not installed", "deputy", "service", "remove", "--purge")
-	if text, _ := s.Try("sh", "-c", "ls -d /etc/deputy /var/lib/deputy* /run/deputy /etc/systemd/system/*/deputy*; id deputy"); strings.Contains(text, "/deputy\n") || strings.Contains(text, "uid=") {
+	if text, _ := s.Try("sh", "-c", "ls -d /etc/deputy /var/lib/deputy* /run/deputy /etc/systemd/system/deputy* /etc/systemd/system/*/deputy* /usr/local/lib/systemd/system/deputy*; id deputy"); strings.Contains(text, "\n/") || strings.HasPrefix(text, "/") || strings.Contains(text, "uid=") {
 		t.Errorf("a purge leaves:\n%s", text)
 	}
 }
@@ -94,7 +94,7 @@ func TestAServiceThatCannotStart(t *testing.T) {
 	s := newSite(t)
 	s.Write("/etc/deputy/modules.d/m.toml", strings.Replace(module, "grace", "grade", 1), 0o644)
 	s.Run("deputy", "service", "install")
-	s.refused("m.toml:10", "deputy", "service", "start")
+	s.refused("m.toml:9", "deputy", "service", "start")
 	s.Write("/etc/deputy/modules.d/m.toml", module, 0o644)
 	s.until("ActiveState", "active")
 	s.healthy()
@@ -104,7 +104,7 @@ func TestAServiceThatCannotStart(t *testing.T) {
 		t.Errorf("a reload of a bad manifest succeeds: %s", text)
 	}
 	rig.Eventually(t, patience, "the mistake is in the service's log", func() bool {
-		return strings.Contains(s.Run("journalctl", "--unit=deputy", "--output=cat"), "m.toml:10")
+		return strings.Contains(s.Run("journalctl", "--unit=deputy", "--output=cat"), "m.toml:9")
 	})
 	w := s.begin("old-policy", 3)
 	s.Write("/etc/deputy/modules.d/m.toml", module+"[action.new]\ncommand = [\"/bin/true\"]\n", 0o644)
