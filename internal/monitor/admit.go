@@ -51,6 +51,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id), Rights: &rights})
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
+	case wall.Drain:
+		m.drainCall(peer, r, id)
 	}
 }
 
@@ -189,6 +191,10 @@ func (a *admission) start() {
 	}
 	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
 		a.m.refuse(a.peer, a.r, refusal)
+		return
+	}
+	if fresh > 0 && a.m.state.Drains {
+		a.m.refuse(a.peer, a.r, drains())
 		return
 	}
 	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record

@@ -285,9 +285,9 @@ func TestActions(t *testing.T) {
 	if a := r.do(root, "POST", "/v1/reload", ""); a.StatusCode != 200 || a.body != `{"digest":"n3w"}`+"\n" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	var health map[string]string
+	var health map[string]any
 	r.do(stranger, "GET", "/healthz", "").into(t, 200, &health)
-	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" {
+	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" || health["draining"] != false {
 		t.Errorf("%v", health)
 	}
 	// A body as long as the largest action's, and one byte more.
