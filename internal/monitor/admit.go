@@ -271,8 +271,12 @@ func (a *admission) same(item *policy.Item, t *Task) bool {
 	return t.Action == a.plan.Action.Name && canonical(t.Params) == canonical(item.Params)
 }
 
-// canonical gives equal values one text: encoding/json sorts the names.
+// canonical gives equal values one text: encoding/json sorts the names. A task
+// without values has nil after a replay: its record left them out.
 func canonical(params map[string]any) string {
+	if len(params) == 0 {
+		return "{}"
+	}
 	text, _ := json.Marshal(params) // values are plain JSON
 	return string(text)
 }
