@@ -292,7 +292,7 @@ func readDrain(asked *wall.Request, body []byte) error {
 	for name, value := range members {
 		on, ok := value.(bool)
 		if name != "on" || !ok {
-			return deputy.Refuse(deputy.BadParam, "cannot drain: the body takes \"on\" alone, true or false")
+			return deputy.Refuse(deputy.BadRequest, "cannot drain: the body takes \"on\" alone, true or false")
 		}
 		asked.On = on
 	}
