@@ -59,7 +59,7 @@ func selinux(context string) []Finding {
 	switch {
 	case context == "":
 		return unseen("SELinux is enforcing; the daemon's domain cannot be seen", "ps -eZ | grep deputyd")
-	case len(parts) > 2 && (parts[2] == "deputyd_t" || parts[2] == "deputy_t" || strings.HasPrefix(parts[2], "unconfined")):
+	case len(parts) > 2 && (parts[2] == "initrc_t" || strings.HasPrefix(parts[2], "unconfined")):
 		return ok("SELinux is enforcing, and deputyd runs as " + parts[2])
 	}
 	return []Finding{{Level: Weaker, What: "SELinux is enforcing, and deputyd runs as " + context,
