@@ -37,17 +37,14 @@ func (m *Monitor) plan(g *wall.Greeting) *confine.Plan {
 }
 
 // homes are the folders of files, and those that links lead to: a file that is
-// replaced there is another, and is read again. Those that are missing the next
-// reload may find.
+// replaced there is another, and is read again.
 func homes(files ...string) []string {
 	var folders []string
 	for _, file := range files {
 		if file == "" {
 			continue
 		}
-		if _, err := os.Stat(filepath.Dir(file)); err == nil {
-			folders = append(folders, filepath.Dir(file))
-		}
+		folders = append(folders, filepath.Dir(file))
 		if real, err := filepath.EvalSymlinks(file); err == nil {
 			folders = append(folders, filepath.Dir(real))
 		}

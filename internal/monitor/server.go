@@ -96,7 +96,7 @@ func (m *Monitor) serve(ctx context.Context) error {
 	select {
 	case err = <-talk: // it broke the protocol, or closed the stream
 		program.Kill()
-		if gone := <-dead; errors.Is(err, io.EOF) {
+		if gone := <-dead; errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
 			err = gone
 		}
 		return err

@@ -3,6 +3,7 @@
 package seccomp
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -139,8 +140,11 @@ func Available() bool {
 }
 
 // Seal ends this process should it ever execute a program, or ask for another
-// filter. The error is of one that nothing confines yet, or that cannot filter.
+// filter. One that nothing confines is not sealed either.
 func Seal() error {
+	if confined, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0); err != nil || confined == 0 {
+		return errors.New("cannot seal this process: it is not confined")
+	}
 	if arch == 0 {
 		return fmt.Errorf("cannot filter system calls: this is not known for %s", runtime.GOARCH)
 	}

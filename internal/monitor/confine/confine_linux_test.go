@@ -173,7 +173,7 @@ func TestPrisoner(t *testing.T) {
 		{"code later", "", killed, true},
 		{"memfd", "", killed, true},
 		{"keys", "", killed, true},
-		{"filter", "", killed, false}, // without no_new_privs only root may
+		{"filter", "", killed, false}, // one that is not confined does not seal itself
 	} {
 		if deed.plainly {
 			if got, said := c.try(false, deed.name, deed.arg); got != works {
