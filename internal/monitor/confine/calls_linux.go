@@ -45,10 +45,10 @@ func rules(pid int, listens bool) []seccomp.Rule {
 		}},
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_CLONE}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole &^ unix.CLONE_SETTLS, Value: thread}}},
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_TGKILL, unix.SYS_KILL}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole, Value: uint64(pid)}}},
-		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_PRLIMIT64}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole}}},                     // 0: itself
+		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_PRLIMIT64}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole}}},                              // 0: itself
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_PRCTL}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole, Value: unix.PR_SET_VMA}}},          // names of its memory
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_PRCTL}, Args: []seccomp.Arg{{Index: 0, Mask: seccomp.Whole, Value: unix.PR_GET_NO_NEW_PRIVS}}}, // am I confined?
-		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_EXECVE, unix.SYS_SECCOMP}},                                                            // to become the server, and to seal that
+		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_EXECVE, unix.SYS_SECCOMP}},                                                                     // to become the server, and to seal that
 		{Do: seccomp.Allow, Calls: older()},
 	}
 	if listens {
