@@ -69,12 +69,20 @@ func (i *injector) step() {
 	case n < 80 && i.all:
 		f.What, f.Monitor, f.Orphaned = "SIGTERM and a new start", true, true
 		i.restart()
-	case n < 86:
+	case n < 83:
 		f.What = "SIGSTOP of the server"
 		i.hold(server)
-	case n < 92:
+	case n < 86:
 		f.What = "SIGSTOP of the monitor"
 		i.hold(monitor)
+	case n < 92:
+		f.What = "SIGUSR2: an upgrade in place"
+		i.signal(i.pid(keeper), syscall.SIGUSR2)
+	case n < 96:
+		f.What, f.Monitor = "SIGUSR2, and SIGKILL of the monitor while it upgrades", true
+		i.signal(i.pid(keeper), syscall.SIGUSR2)
+		time.Sleep(time.Duration(i.rng.IntN(60)) * time.Millisecond)
+		i.killMonitor()
 	default:
 		f.What = "SIGHUP"
 		i.signal(i.d.Cmd.Process.Pid, syscall.SIGHUP)
