@@ -36,8 +36,8 @@ func healthy(t *testing.T) *Machine {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	m := &Machine{
-		Config: dir + "/etc", Modules: []string{dir + "/etc/modules.d"}, State: dir + "/var", History: dir + "/var/server",
-		Socket: dir + "/var/deputy.sock", Programs: dir + "/bin", Root: dir + "/root", UID: os.Geteuid(), Owner: os.Geteuid(),
+		Config: dir + "/etc", Modules: []string{dir + "/etc/modules.d"}, State: dir + "/var",
+		Socket: dir + "/var/deputy.sock", Programs: dir + "/bin", Root: dir + "/root", Owner: os.Geteuid(),
 		Now: now, Query: Query,
 		Ask: func(context.Context) (*client.Health, error) {
 			return &client.Health{Status: "ok", Version: deputy.Version, Proof: "cgroup"}, nil
