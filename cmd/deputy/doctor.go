@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,7 +102,12 @@ func (a *app) patient(ctx context.Context, h home) (*doctor.Machine, error) {
 	if a.socket == "" && a.getenv("DEPUTY_SOCKET") == "" && h.state != "" {
 		c = client.New(filepath.Join(h.state, "deputy.sock"))
 	}
-	health, down := c.Health(ctx)
+	limited, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	health, down := c.Health(limited)
+	if errors.Is(down, context.DeadlineExceeded) {
+		down = errServerDown
+	}
 	if health != nil { // what a daemon says is only where to look
 		h.config, h.state = cmp.Or(h.config, health.ConfigDir), cmp.Or(h.state, health.StateDir)
 	}

@@ -164,6 +164,7 @@ var broken = []struct {
 }{
 	{"nothing answers", "daemon", down},
 	{"another version answers", "daemon", healthOf(client.Health{Version: "0.0.1", Proof: "cgroup"})},
+	{"it says that it is weaker", "daemon", healthOf(client.Health{Version: deputy.Version, Proof: "cgroup", Weakness: "the server is not confined"})},
 	{"it drains", "daemon", healthOf(client.Health{Version: deputy.Version, Proof: "cgroup", Draining: true})},
 	{"a manifest that everybody can write", "policy", chmod("etc/modules.d/m.toml", 0o666)},
 	{"a manifest with a mistake", "policy", func(t *testing.T, m *Machine) {
