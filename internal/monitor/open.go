@@ -51,6 +51,7 @@ func (m *Monitor) open() error {
 	}
 	if m.host, err = process.Open(process.Options{
 		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
+		Kept: kept(m.link.Inherited()),
 	}); err != nil {
 		return err
 	}
@@ -84,17 +85,24 @@ func (m *Monitor) loadOptions() manifest.Options {
 	}
 }
 
+// heldLock is what the keeper calls the journal's lock. It holds it with us, so
+// that nobody comes between this monitor and the next.
+const heldLock = "lock"
+
 // openJournal takes the lock, replays the last segment into the state, and
 // records that this monitor began and by which policy.
 func (m *Monitor) openJournal() error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
-		Checkpoint: m.checkpoint,
-		Notify:     func() { m.post(m.synced) },
+		Checkpoint: m.checkpoint, Lock: m.link.Held()[heldLock],
+		Notify: func() { m.post(m.synced) },
 	})
 	if err != nil {
 		return err
 	}
 	m.journal = j
+	if err := m.link.Hold(heldLock, j.Lock()); err != nil {
+		return err
+	}
 	for _, cut := range found.Cuts {
 		m.log.Printf("journal: %s", cut)
 	}
@@ -227,6 +235,9 @@ func (m *Monitor) listenLine(path string) error {
 func (m *Monitor) socket(name, path string, kind int, mode uint32, gid int) (*os.File, error) {
 	if f := m.link.Held()[name]; f != nil {
 		return f, nil
+	}
+	if x := m.inheritedSocket(path, kind); x != nil {
+		return x.File, errors.Join(m.link.Hold(name, x.File), m.link.Drop(x.Held))
 	}
 	f, err := bindUnix(path, kind, mode, gid)
 	if err != nil {
