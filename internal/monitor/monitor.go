@@ -189,7 +189,7 @@ func (m *Monitor) obey(sig os.Signal) {
 		m.tellReloading()
 		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
 	case syscall.SIGUSR2:
-		m.upgrade(policy.Identity{}, func(string, uint64, *deputy.Error) {})
+		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
 	default:
 		m.tell("STOPPING=1")
 		m.leave()

@@ -46,7 +46,7 @@ func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, id policy.Identi
 		m.refuse(peer, r, refusal)
 		return
 	}
-	m.upgrade(id, func(to string, seq uint64, refusal *deputy.Error) {
+	m.upgrade(id, r.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
 		if refusal != nil {
 			m.refuse(peer, r, refusal)
 			return
@@ -57,7 +57,7 @@ func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, id policy.Identi
 
 // upgrade proves the new programs beside the loop, records the order and carries
 // it out. done is told the new version and the record, or why not.
-func (m *Monitor) upgrade(id policy.Identity, done func(to string, seq uint64, refusal *deputy.Error)) {
+func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to string, seq uint64, refusal *deputy.Error)) {
 	switch {
 	case m.upgrading:
 		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: an upgrade is under way"))
@@ -76,7 +76,7 @@ func (m *Monitor) upgrade(id policy.Identity, done func(to string, seq uint64, r
 				done("", 0, deputy.Refuse(deputy.BadParam, "cannot upgrade, the old programs go on: %v", err))
 				return
 			}
-			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Version: to}
+			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Nonce: nonce, Version: to}
 			m.record(e, func() {
 				m.log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
 				m.tell("STATUS=upgrading to version " + to)
