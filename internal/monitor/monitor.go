@@ -57,6 +57,7 @@ type Monitor struct {
 	set       *manifest.Policy
 	policy    *policy.Policy
 	journal   *journal.Journal
+	lock      *os.File // the journal's, of the monitor before us in this keeper's life; nil: there was none
 	host      *process.Host
 	capper    *output.Capper
 	reception *reception

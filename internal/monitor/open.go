@@ -46,7 +46,11 @@ func (m *Monitor) open() error {
 		return err
 	}
 	m.adopt(set)
+	m.lock = m.link.Held()[heldLock]
 	if err := m.openJournal(); err != nil {
+		return err
+	}
+	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
 		return err
 	}
 	if m.host, err = process.Open(process.Options{
@@ -93,16 +97,13 @@ const heldLock = "lock"
 // records that this monitor began and by which policy.
 func (m *Monitor) openJournal() error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
-		Checkpoint: m.checkpoint, Lock: m.link.Held()[heldLock],
+		Checkpoint: m.checkpoint, Lock: m.lock,
 		Notify: func() { m.post(m.synced) },
 	})
 	if err != nil {
 		return err
 	}
 	m.journal = j
-	if err := m.link.Hold(heldLock, j.Lock()); err != nil {
-		return err
-	}
 	for _, cut := range found.Cuts {
 		m.log.Printf("journal: %s", cut)
 	}

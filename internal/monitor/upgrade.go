@@ -108,7 +108,7 @@ func (m *Monitor) prove() (version string, err error) {
 	if err != nil {
 		return "", err
 	}
-	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--version"})
+	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--probe"})
 	if err != nil {
 		return "", err
 	}
