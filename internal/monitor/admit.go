@@ -51,6 +51,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id), Rights: &rights})
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
+	case wall.Upgrade:
+		m.upgradeCall(peer, r, id)
 	}
 }
 

@@ -46,11 +46,16 @@ func (m *Monitor) open() error {
 		return err
 	}
 	m.adopt(set)
+	m.lock = m.link.Held()[heldLock]
 	if err := m.openJournal(); err != nil {
+		return err
+	}
+	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
 		return err
 	}
 	if m.host, err = process.Open(process.Options{
 		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
+		Kept: kept(m.link.Inherited()),
 	}); err != nil {
 		return err
 	}
@@ -84,12 +89,16 @@ func (m *Monitor) loadOptions() manifest.Options {
 	}
 }
 
+// heldLock is what the keeper calls the journal's lock. It holds it with us, so
+// that nobody comes between this monitor and the next.
+const heldLock = "lock"
+
 // openJournal takes the lock, replays the last segment into the state, and
 // records that this monitor began and by which policy.
 func (m *Monitor) openJournal() error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
-		Checkpoint: m.checkpoint,
-		Notify:     func() { m.post(m.synced) },
+		Checkpoint: m.checkpoint, Lock: m.lock,
+		Notify: func() { m.post(m.synced) },
 	})
 	if err != nil {
 		return err
@@ -227,6 +236,9 @@ func (m *Monitor) listenLine(path string) error {
 func (m *Monitor) socket(name, path string, kind int, mode uint32, gid int) (*os.File, error) {
 	if f := m.link.Held()[name]; f != nil {
 		return f, nil
+	}
+	if x := m.inheritedSocket(path, kind); x != nil {
+		return x.File, errors.Join(m.link.Hold(name, x.File), m.link.Drop(x.Held))
 	}
 	f, err := bindUnix(path, kind, mode, gid)
 	if err != nil {

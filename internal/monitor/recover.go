@@ -30,6 +30,7 @@ func (m *Monitor) recover() {
 			m.recoverStarted(t, exists)
 		}
 	}
+	m.inherit()
 	for _, t := range queued {
 		if t.StopAs != "" {
 			t.Phase = Over
@@ -48,6 +49,7 @@ func (m *Monitor) recover() {
 func (m *Monitor) releaseEnded(leaf string) {
 	id, _, _ := strings.Cut(leaf, ".")
 	if _, err := os.Stat(m.o.Paths.task(id)); err == nil && m.state.Tasks[id] == nil {
+		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
 		m.run(func() { m.host.Release(leaf) })
 	}
 }
@@ -87,6 +89,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		m.unknown(t, err.Error())
 		return
 	}
+	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
 		t.BootNS = bootNow() // its birth was not recorded: its time runs from now on
 	}

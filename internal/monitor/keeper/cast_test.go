@@ -26,10 +26,15 @@ func TestMain(m *testing.M) {
 	if len(os.Args) < 3 || !strings.HasPrefix(os.Args[1], "@") {
 		os.Exit(m.Run())
 	}
+	if err := process.CleanSelf(); err != nil {
+		panic(err)
+	}
 	self, _ := os.Executable()
 	switch dir := os.Args[2]; os.Args[1] {
 	case "@keeper":
-		os.Exit(keeper.Run([]string{self, "@monitor", dir}, os.Stderr))
+		os.Exit(keeper.Run(keeper.Program{
+			Monitor: []string{self, "@monitor", dir}, Self: []string{self, "@keeper", dir}, Env: []string{process.Cleaned()},
+		}, os.Stderr))
 	case "@reaper":
 		os.Exit(process.ReaperMain(os.Args[2:]))
 	case "@monitor":
@@ -92,6 +97,9 @@ func play(dir string) {
 		select {
 		case sig := <-signals:
 			m.write(note{What: "signal", Name: unix.SignalName(sig.(unix.Signal))})
+			if sig == unix.SIGUSR2 && m.is("upgrade") {
+				m.upgrade()
+			}
 			if sig == unix.SIGTERM {
 				if err := m.host.Close(false); err != nil {
 					panic(err)
@@ -104,6 +112,17 @@ func play(dir string) {
 			os.Exit(3)
 		}
 	}
+}
+
+// upgrade executes keeper and monitor anew.
+func (m *monitor) upgrade() {
+	if err := m.link.Upgrade(); err != nil {
+		panic(err)
+	}
+	if err := m.host.Close(true); err != nil {
+		panic(err)
+	}
+	panic(m.link.Execute(os.Args, os.Environ()))
 }
 
 // instance is as unique as the test's directory: DIR is …/TestName123456/001.

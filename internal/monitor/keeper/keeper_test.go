@@ -80,9 +80,9 @@ func (s *stage) remove(file string) { _ = os.Remove(filepath.Join(s.dir, file)) 
 
 func (s *stage) until(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("not within 20 s: %s", what)
+			s.t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (s *stage) ends(code int) {
 	s.t.Helper()
 	select {
 	case <-s.over:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatal("the keeper does not end")
 	}
 	if got := s.cmd.ProcessState.ExitCode(); got != code {

@@ -285,6 +285,12 @@ func TestActions(t *testing.T) {
 	if a := r.do(root, "POST", "/v1/reload", ""); a.StatusCode != 200 || a.body != `{"digest":"n3w"}`+"\n" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
+	if a := r.do(root, "POST", "/v1/upgrade", ""); a.StatusCode != 202 || a.body != `{"from":"1","to":"2"}`+"\n" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if a := r.do(panel, "POST", "/v1/upgrade", ""); a.StatusCode != 403 {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
 	var health map[string]string
 	r.do(stranger, "GET", "/healthz", "").into(t, 200, &health)
 	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" {
