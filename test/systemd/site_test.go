@@ -36,6 +36,8 @@ command = ["/bin/sh", "-c", 'echo "$1" >>/work/starts; read -r line </work/"$1";
 params.name = { type = "string", pattern = "^[a-z0-9-]+$" }
 params.code = { type = "integer" }
 grace = "0s"
+[action.short]
+command = ["/bin/sh", "-c", "echo short >>/work/starts"]
 [action.environment]
 command = ["/usr/bin/env"]
 [action.forge]

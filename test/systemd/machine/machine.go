@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,8 +103,7 @@ func (m *Machine) findLeader() int {
 		status, _ := os.ReadFile("/proc/" + child + "/status")
 		for line := range strings.Lines(string(status)) {
 			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "NSpid:" && fields[2] == "1" {
-				var pid int
-				_, _ = fmt.Sscan(child, &pid) // the kernel writes numbers there
+				pid, _ := strconv.Atoi(child) // the kernel writes numbers there
 				return pid
 			}
 		}
@@ -142,6 +142,26 @@ func (m *Machine) Console() string {
 // Path is a file of the machine as this computer reaches it.
 func (m *Machine) Path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", m.leader), name)
+}
+
+// PID is how this computer numbers a process of the machine; 0: there is none.
+func (m *Machine) PID(inside string) int {
+	namespace, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.leader))
+	files, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range files {
+		status, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(status)) {
+			fields := strings.Fields(line)
+			if len(fields) != 3 || fields[0] != "NSpid:" || fields[2] != inside {
+				continue
+			}
+			if its, _ := os.Readlink(filepath.Join(filepath.Dir(file), "ns/pid")); its == namespace {
+				pid, _ := strconv.Atoi(fields[1]) // the kernel writes numbers there
+				return pid
+			}
+		}
+	}
+	return 0
 }
 
 // Command makes a command that runs in the machine, as root and outside any unit.
