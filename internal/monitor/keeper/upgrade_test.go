@@ -103,6 +103,7 @@ func TestUpgradeThatDies(t *testing.T) {
 // by its new image.
 func TestUpgradeCarriesExits(t *testing.T) {
 	s := raise(t, []string{"five.1 " + waits + "exit 5"}, "amnesia", "forgetful")
+	s.note(1, "started", "five.1")
 	_ = unix.Kill(s.note(1, "ready", "").Monitor, unix.SIGKILL) // now the task is the keeper's
 	s.note(2, "ready", "")
 	s.put("go", "")
