@@ -55,7 +55,8 @@ type note struct {
 
 // monitor is a small one. It journals what happens, and obeys files in its
 // directory: "absent" holds it up before it is ready, "fail" ends it before,
-// "crash" after; "forgetful" never says done; "tasks" is what to start first.
+// "crash" after; "tell" is told to the service manager; with "upgrade" SIGUSR2
+// makes it execute itself anew; "forgetful" never says done; "tasks" is what to start first.
 type monitor struct {
 	dir  string
 	host *process.Host
@@ -141,6 +142,7 @@ func (m *monitor) begin() {
 	}
 	m.listen()
 	m.adopt()
+	m.manager()
 	if err := m.link.Ready(); err != nil {
 		panic(err)
 	}
@@ -157,6 +159,30 @@ func (m *monitor) begin() {
 			panic(err)
 		}
 		m.write(note{What: "started", Name: leaf, Attempt: a})
+	}
+}
+
+// manager notes what the service manager passed on, and tells it.
+func (m *monitor) manager() {
+	for _, x := range m.link.Inherited() {
+		text := make([]byte, 100)
+		n, _ := x.File.ReadAt(text, 0)
+		m.write(note{What: "inherited", Name: x.Name + " " + string(text[:n])})
+		if strings.HasPrefix(x.Name, "drop") {
+			if err := m.link.Drop(x.Held); err != nil {
+				panic(err)
+			}
+		}
+	}
+	for _, each := range os.Environ() {
+		if strings.HasPrefix(each, "LISTEN_") || strings.HasPrefix(each, "DEPUTY_") {
+			m.write(note{What: "environment", Name: each})
+		}
+	}
+	if f, err := os.Open(m.dir + "/tell"); err == nil {
+		if err := m.link.Notify("READY=1\nSTATUS=of the play", f); err != nil {
+			panic(err)
+		}
 	}
 }
 

@@ -22,6 +22,9 @@ type stage struct {
 	dir  string
 	cmd  *exec.Cmd
 	over chan struct{}
+
+	extra []*os.File // passed to the keeper as a service manager passes them
+	names string     // of these, with colons between
 }
 
 // raise starts a keeper whose monitor starts the tasks, "LEAF SCRIPT" each.
@@ -55,8 +58,11 @@ func (s *stage) start() {
 		s.t.Fatal(err)
 	}
 	defer said.Close()
-	s.cmd, s.over = exec.Command(self, "@keeper", s.dir), make(chan struct{})
+	s.cmd, s.over = exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, self, "@keeper", s.dir), make(chan struct{})
 	s.cmd.Stderr = said
+	if s.cmd.ExtraFiles = s.extra; s.extra != nil {
+		s.cmd.Env = append(os.Environ(), fmt.Sprint("LISTEN_FDS=", len(s.extra)), "LISTEN_FDNAMES="+s.names)
+	}
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
