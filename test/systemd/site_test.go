@@ -242,12 +242,8 @@ func (w work) open() {
 	rig.Eventually(w.s.t, patience, w.name+" has gone", func() bool { return !w.alive() })
 }
 
-// alive asks the machine, not deputy.
-func (w work) alive() bool {
-	w.s.t.Helper()
-	text, _ := w.s.Try("pgrep", "--full", "--runstates", "R,S,D,T", "--", "sh "+w.name+" "+fmt.Sprint(w.code)+"$")
-	return strings.TrimSpace(text) != ""
-}
+// alive asks the kernel, not deputy.
+func (w work) alive() bool { return len(rig.Living(w.id)) > 0 }
 
 // runs holds deputy to it that it still runs.
 func (w work) runs() {
