@@ -2,7 +2,6 @@ package process
 
 import (
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,8 +41,7 @@ func (h *Host) FindFirst(leaf string) (Attempt, bool) {
 // well; then the first one may be gone, and this be what it left behind.
 func (h *Host) oldest(leaf string) (Attempt, bool) {
 	var first stat
-	candidates := append(children(h.options.KeeperPID), children(os.Getpid())...)
-	for _, pid := range append(candidates, pidsIn(h.tree.leaf(leaf))...) {
+	for _, pid := range append(children(h.options.KeeperPID), pidsIn(h.tree.leaf(leaf))...) {
 		path, err := cgroupOf(fmt.Sprint(pid))
 		if err != nil || !h.tree.holds(leaf, path) {
 			continue
@@ -53,6 +51,5 @@ func (h *Host) oldest(leaf string) (Attempt, bool) {
 			first = s
 		}
 	}
-	inherited := first.ppid == h.options.KeeperPID || first.ppid == os.Getpid()
-	return Attempt{Leaf: leaf, PID: first.pid, BootNS: first.startNS}, first.pid != 0 && inherited
+	return Attempt{Leaf: leaf, PID: first.pid, BootNS: first.startNS}, first.pid != 0 && first.ppid == h.options.KeeperPID
 }

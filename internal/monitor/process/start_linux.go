@@ -164,7 +164,7 @@ func (h *Host) Adopt(old Attempt) error {
 		return h.adoptReaped(a)
 	}
 	a.pidfd = h.findAgain(old)
-	a.child = a.pidfd >= 0 && isChild(old)
+	a.child = a.pidfd >= 0 && h.isChild(old)
 	if err := h.watchAttempt(a); err != nil {
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
@@ -209,9 +209,9 @@ func (h *Host) findAgain(a Attempt) int {
 
 // isChild says whether an attempt's first process is a child of ours. Its number
 // is then no other's until we reap it.
-func isChild(a Attempt) bool {
+func (h *Host) isChild(a Attempt) bool {
 	s, err := readStat(a.PID)
-	return err == nil && s.ppid == os.Getpid() && bornAt(a)
+	return err == nil && s.ppid == os.Getpid() && s.ppid != h.options.KeeperPID && bornAt(a)
 }
 
 func bornAt(a Attempt) bool {
