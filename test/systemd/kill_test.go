@@ -29,8 +29,8 @@ func TestPartsAreKilled(t *testing.T) {
 		{"monitor", func() []string { return []string{s.monitor()} }, false},
 		{"keeper", func() []string { return []string{s.keeper()} }, true},
 		{"monitor-and-server", func() []string { return []string{s.monitor(), s.server()} }, false},
-		{"keeper-and-monitor", func() []string { return []string{s.keeper(), s.monitor()} }, true},
-		{"all", func() []string { return []string{s.keeper(), s.monitor(), s.server()} }, true},
+		{"keeper-and-monitor", func() []string { return []string{s.monitor(), s.keeper()} }, true},
+		{"all", func() []string { return []string{s.server(), s.monitor(), s.keeper()} }, true},
 	} {
 		stays, ends := s.begin(test.name+"-stays", 21), s.begin(test.name+"-ends", 22)
 		if test.away {
@@ -38,7 +38,7 @@ func TestPartsAreKilled(t *testing.T) {
 		}
 		parts := test.parts()
 		began := time.Now()
-		s.signal("KILL", parts...)
+		s.kill(parts...) // the keeper last: its death wakes a stopped monitor
 		ends.open()
 		if state := s.property("ActiveState"); test.away && state != "activating" {
 			t.Errorf("%s: the service was %s when the task had ended, so that shows nothing", test.name, state)

@@ -174,6 +174,13 @@ func (s *site) signal(name string, pids ...string) {
 	s.Run(append([]string{"/bin/kill", "-" + name, "--"}, pids...)...)
 }
 
+// kill kills them all before any of them can see that another is gone.
+func (s *site) kill(pids ...string) {
+	s.t.Helper()
+	s.signal("STOP", pids...)
+	s.signal("KILL", pids...)
+}
+
 // healthy waits until deputy answers.
 func (s *site) healthy() *client.Health {
 	s.t.Helper()

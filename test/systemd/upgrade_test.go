@@ -42,7 +42,7 @@ func TestUpgrade(t *testing.T) {
 	if n := s.property("NRestarts"); n != "0" {
 		t.Errorf("systemd has started the service %s times again", n)
 	}
-	s.signal("KILL", s.keeper(), s.monitor())
+	s.kill(s.monitor(), s.keeper())
 	late.open()
 	s.healthy()
 	late.exact()
