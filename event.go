@@ -18,8 +18,10 @@ const (
 	NonceUsed      EventType = "nonce"          // a signed request that changes something and has no other record, or a lease for those that change nothing
 	Cancelled      EventType = "cancelled"      // records that were never durable, and so never acknowledged
 	Retired        EventType = "retired"        // segments about to be deleted, by the head of the last
-	UpgradeOrdered EventType = "upgrade"        // the new programs were proved, and are about to be executed
 	OutputRemoved  EventType = "output_removed" // the output of ended tasks was deleted
+	DrainOn        EventType = "drain_on"       // nothing new is taken from now on
+	DrainOff       EventType = "drain_off"      // requests are taken again
+	UpgradeOrdered EventType = "upgrade"        // the new programs were proved, and are about to be executed
 )
 
 // Event is one record of the journal: one line of JSON. The journal sets Seq,
@@ -33,7 +35,7 @@ type Event struct {
 
 	Format int `json:"format,omitempty"` // Checkpoint: version of the records that follow
 
-	// Who: Accepted, StopRequested, Denied, and PolicyLoaded and UpgradeOrdered when asked for.
+	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff, UpgradeOrdered when asked for.
 	Caller  Caller `json:"caller,omitempty"`
 	EndUser string `json:"end_user,omitempty"`
 
@@ -55,7 +57,7 @@ type Event struct {
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
 	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
 	State   State    `json:"state,omitempty"`   // Ended; StopRequested: the state that it will end in
-	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled
+	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled, DrainOff
 	Exit    *Exit    `json:"exit,omitempty"`    // Ended
 	Receipt *Receipt `json:"receipt,omitempty"` // Ended after a stop
 	Left    int      `json:"leftover,omitempty"`

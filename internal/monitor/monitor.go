@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/manifest"
@@ -38,8 +39,9 @@ type Options struct {
 	Up       bool        // `deputy up`: everything as one user, and nothing is left at the end
 	NoCgroup bool        // as if there were no cgroup v2
 	Reaper   []string    // argv of the subreaper, where there is no cgroup v2
-	Probe    []string    // argv by which a new deputyd shows that it could take over
+	Confiner []string    // argv of what confines the server, and becomes it
 	Log      *log.Logger // one line for each decision
+	Probe    []string    // argv by which a new deputyd shows that it could take over
 	Manager  ServiceManager
 	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
@@ -70,6 +72,7 @@ type Monitor struct {
 
 	peer            *wall.Peer    // nil: no server lives
 	greeted         wall.Greeting // what the server that lives, or is being started, was told
+	planned         *confine.Plan // what that server may; nil: it is not confined
 	renew           chan struct{} // holds one when it has to be told something else
 	notify          *os.File      // where tasks tell their progress; the server reads it
 	listener        *os.File

@@ -104,11 +104,11 @@ func (m *Monitor) handOver() {
 // this configuration and this journal, and to talk to one another.
 func (m *Monitor) prove() (version string, err error) {
 	daemon := append([]string{}, m.o.Probe...)
-	said, err := proof("deputyd", append(daemon, "--journal-format", strconv.Itoa(journal.Format)))
+	said, err := proof("deputyd", append(daemon, "--journal-format", strconv.Itoa(journal.Format)), nil)
 	if err != nil {
 		return "", err
 	}
-	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--probe"})
+	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--probe"}, m.serverCredential())
 	if err != nil {
 		return "", err
 	}
@@ -125,8 +125,8 @@ type proved struct{ version, wall string }
 // Proof is the line by which a program that can start says so.
 func Proof() string { return fmt.Sprintf("deputyd %s, wall %d", deputy.Version, wall.Version) }
 
-func proof(name string, argv []string) (proved, error) {
-	out, err := answerOf(argv)
+func proof(name string, argv []string, as *syscall.Credential) (proved, error) {
+	out, err := answerOf(argv, as)
 	if err != nil {
 		return proved{}, fmt.Errorf("%s cannot start: %w", argv[0], err)
 	}
@@ -138,15 +138,15 @@ func proof(name string, argv []string) (proved, error) {
 	return proved{version, wall}, nil
 }
 
-// answerOf runs a program to its end and gives what it wrote.
-func answerOf(argv []string) (string, error) {
+// answerOf runs a program to its end, as a user or as ours, and gives what it wrote.
+func answerOf(argv []string, as *syscall.Credential) (string, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
 	defer r.Close()
 	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"},
-		Files: []*os.File{nil, w, w}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		Files: []*os.File{nil, w, w}, Sys: &syscall.SysProcAttr{Setsid: true, Credential: as}})
 	w.Close()
 	if err != nil {
 		return "", errors.Unwrap(err)

@@ -65,6 +65,29 @@ func (x *exchange) reload() error {
 	return x.answer(http.StatusOK, map[string]string{"digest": outcome.Digest})
 }
 
+// drain has the monitor take nothing new, or take requests again.
+func (x *exchange) drain() error {
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	object, err := x.object()
+	if err != nil {
+		return err
+	}
+	on := true
+	for name, value := range object {
+		ok := false
+		if on, ok = value.(bool); name != "on" || !ok {
+			return badRequest("cannot drain: the body takes \"on\" alone, true or false")
+		}
+	}
+	outcome, err := x.ask(wall.Request{Kind: wall.Drain, On: on})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, outcome.Drain)
+}
+
 // upgrade has the programs that now stand at their paths take over. Once it is
 // answered it is under way: the end of this server is part of it.
 func (x *exchange) upgrade() error {
@@ -83,7 +106,8 @@ func (x *exchange) health() error {
 	g := x.api.Greeting
 	return x.answer(http.StatusOK, health{
 		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
-		Started: g.Started, StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
+		Started: g.Started,
 	})
 }
 
@@ -95,5 +119,6 @@ type health struct {
 	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
 	StateDir  string `json:"state_dir"`
 	ConfigDir string `json:"config_dir"`
-	Policy    string `json:"policy"` // digest of the one in force
+	Policy    string `json:"policy"`   // digest of the one in force
+	Draining  bool   `json:"draining"` // nothing new is taken
 }

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package keeper
 
@@ -32,6 +32,10 @@ type Exit struct {
 	seq    uint64
 }
 
+// inheritedName is what a descriptor that we were started with is held as, with
+// its place and the name that the service manager gave it.
+const inheritedName = "inherited "
+
 // Inherited is a descriptor that the service manager gave to the keeper.
 type Inherited struct {
 	Name string // that the manager gave it
@@ -50,8 +54,8 @@ func Connect(fd int, exits func(Exit)) (*Link, error) {
 	}
 	buf := make([]byte, maxFrame)
 	for {
-		f, err := receive(fd, buf)
-		if err != nil {
+		f, ok := receive(fd, buf)
+		if !ok {
 			return nil, errors.New("cannot reach the keeper: it has ended")
 		}
 		if f.text == "end" {
@@ -78,8 +82,8 @@ func (l *Link) take(name string, f *os.File) {
 func (l *Link) receive(buf []byte) {
 	defer close(l.lost)
 	for {
-		f, err := receive(l.socket, buf)
-		if err != nil {
+		f, ok := receive(l.socket, buf)
+		if !ok {
 			return
 		}
 		if reason, ok := strings.CutPrefix(f.text, "executed "); ok {

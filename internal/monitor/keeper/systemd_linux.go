@@ -1,5 +1,3 @@
-//go:build linux
-
 package keeper
 
 import (
@@ -10,10 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// inheritedName is what a descriptor that we were started with is held as, with
-// its place and the name that the service manager gave it.
-const inheritedName = "inherited "
 
 // inherit holds the descriptors that the service manager passes to the process
 // that it starts: listening sockets, and what was in its store (sd_listen_fds(3)).

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 // Package keeper keeps the monitor alive. The keeper reads no configuration and
 // parses nothing but the frames of its own monitor. It is child subreaper, so
@@ -14,8 +14,8 @@
 //	monitor → keeper   ready             tell me who ended, and pass signals on
 //	keeper → monitor   exit SEQ PID STATUS LF text of /proc/PID/cgroup
 //	monitor → keeper   done SEQ          that exit is durable, or not of interest
-//	monitor → keeper   notify TEXT [+ fd]  for the service manager; see systemd.go
-//	monitor → keeper   upgrade           execute your new program; I shall execute mine. See execute.go
+//	monitor → keeper   notify TEXT [+ fd]  for the service manager; see systemd_linux.go
+//	monitor → keeper   upgrade           execute your new program; I shall execute mine. See execute_unix.go
 //	keeper → monitor   executed REASON   done; or why the old program goes on
 //
 // An exit that is not done is told again to the next monitor.
@@ -72,7 +72,7 @@ type keeper struct {
 // returned. What it has to say goes to stderr.
 func Run(p Program, stderr io.Writer) int {
 	runtime.LockOSThread() // the monitor's death signal is sent at the end of the thread that started it
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := becomeSubreaper(); err != nil {
 		fmt.Fprintln(stderr, "deputyd: cannot become subreaper:", err)
 		return 1
 	}

@@ -1,11 +1,10 @@
-//go:build linux
+//go:build unix
 
 package keeper
 
 import (
 	"fmt"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,31 +36,4 @@ func (k *keeper) reap() (code int, over bool) {
 		}
 	}
 	return 0, false
-}
-
-// childInfo is siginfo_t as waitid(2) fills it; the union behind the first
-// three members is aligned as a pointer.
-type childInfo struct {
-	signo, errno, code int32
-	_                  [unsafe.Sizeof(uintptr(0)) / 8]int32
-	pid                int32
-	_                  [108]byte
-}
-
-// endedChild gives the PID of some child that has ended, and leaves it a
-// zombie; 0 if there is none.
-func endedChild() int {
-	var info childInfo
-	err := unix.Waitid(unix.P_ALL, 0, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	if err != nil {
-		return 0
-	}
-	return int(info.pid)
-}
-
-func describe(status unix.WaitStatus) string {
-	if status.Signaled() {
-		return unix.SignalName(status.Signal())
-	}
-	return fmt.Sprintf("exit code %d", status.ExitStatus())
 }

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package keeper
 
@@ -72,7 +72,7 @@ func (k *keeper) carry() (fd int, err error) {
 	for seq, text := range k.untold {
 		fmt.Fprintf(&b, "untold %d %q\n", seq, text)
 	}
-	if fd, err = unix.MemfdCreate("keeper", unix.MFD_CLOEXEC); err != nil {
+	if fd, err = carrier(); err != nil {
 		return -1, err
 	}
 	if n, err := unix.Pwrite(fd, []byte(b.String()), 0); err != nil || n != b.Len() {

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 package keeper
 
@@ -17,17 +17,15 @@ const (
 	longLife   = 10 * time.Second // after such a life a monitor is restarted at once again
 )
 
-// start starts a monitor in a process group of its own: a Ctrl-C at the
-// terminal reaches it once, through us. Our death wakes one that is stopped, so
-// that it ends, too.
+// start starts a monitor.
 func (k *keeper) start() error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	pair, err := socketpair()
 	if err != nil {
 		return err
 	}
 	defer unix.Close(pair[1])
 	pid, err := syscall.ForkExec(k.program.Monitor[0], k.program.Monitor, &syscall.ProcAttr{Env: os.Environ(),
-		Files: []uintptr{0, 1, 2, uintptr(pair[1])}, Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT}})
+		Files: []uintptr{0, 1, 2, uintptr(pair[1])}, Sys: monitorAttributes()})
 	if err != nil {
 		unix.Close(pair[0])
 		return err
