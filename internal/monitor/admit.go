@@ -53,6 +53,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.reloadCall(peer, r, id)
 	case wall.Drain:
 		m.drainCall(peer, r, id)
+	case wall.Upgrade:
+		m.upgradeCall(peer, r, id)
 	}
 }
 

@@ -126,6 +126,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	}
 	m.log.Printf("task=%s %s/%s %s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason))
 	leaf, secrets, keep := t.Leaf, t.Run.Secret, t.Run.KeepMS
+	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.task(t.ID)
 	m.run(func() {
 		if leaf != "" {

@@ -71,6 +71,7 @@ func (m *Monitor) synced() {
 func (m *Monitor) journalFailed(err error) {
 	m.failed = err
 	m.log.Printf("cannot write the journal: %v; nothing new is accepted, running tasks go on", err)
+	m.tell("STATUS=cannot write the journal: " + err.Error())
 	for _, p := range m.pending {
 		if p.event.Type == deputy.Accepted {
 			m.state.cancel(p.event)
@@ -96,6 +97,7 @@ func (m *Monitor) resumeJournal() {
 		return
 	}
 	m.log.Printf("the journal is written again")
+	m.tellServing()
 	m.failed = nil
 	late := m.unrecorded
 	m.unrecorded = nil

@@ -26,14 +26,17 @@ const (
 // errRenewed says that a server ended because it was to.
 var errRenewed = errors.New("other front doors are to be opened")
 
+// errRetired says that a server ended because another monitor is to start the next.
+var errRetired = errors.New("the monitor makes way for its successor")
+
 // keepServer starts the server, and starts it again when it dies, until ctx
-// ends. It runs beside the loop.
+// ends or the server is retired. It runs beside the loop.
 func (m *Monitor) keepServer(ctx context.Context) {
 	pause := serverPauseMin
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := m.serve(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errRetired) {
 			return
 		}
 		if time.Since(began) > serverWellFor {
@@ -46,6 +49,8 @@ func (m *Monitor) keepServer(ctx context.Context) {
 		m.log.Printf("the server is gone (%v); it is started again in %v, tasks go on", err, pause)
 		select {
 		case <-ctx.Done():
+		case <-m.retire:
+			return
 		case <-time.After(pause):
 		}
 		pause = min(pause*2, serverPauseMax)
@@ -87,6 +92,10 @@ func (m *Monitor) serve(ctx context.Context) error {
 		m.reception.retire()
 		await(program, dead)
 		err = errRenewed
+	case <-m.retire:
+		m.reception.retire()
+		await(program, dead)
+		err = errRetired
 	case <-ctx.Done():
 		endServer(program, stream)
 		err = await(program, dead)
@@ -164,6 +173,7 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeti
 		peer.Draining(m.state.Drains) // it may have changed since the greeting
 	})
 	if err = m.reception.open(door); err == nil {
+		m.post(m.tellServing)
 		err = m.hear(peer)
 	}
 	m.reception.shut()
@@ -198,6 +208,7 @@ func (m *Monitor) greeting() wall.Greeting {
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
 		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Started: m.since.String(),
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

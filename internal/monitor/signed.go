@@ -225,6 +225,8 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		return asked, readStop(asked, r.Body)
 	case len(parts) == 1 && parts[0] == "reload":
 		asked.Kind = wall.Reload
+	case len(parts) == 1 && parts[0] == "upgrade":
+		asked.Kind = wall.Upgrade
 		return asked, nil
 	case len(parts) == 1 && parts[0] == "drain":
 		asked.Kind = wall.Drain

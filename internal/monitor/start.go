@@ -48,6 +48,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 		m.startTask(t)
 	case watch:
 		m.setDeadline(t)
+		m.keepPidfd(t, false)
 	case signal:
 		m.setDeadline(t)
 		m.signalTask(t)

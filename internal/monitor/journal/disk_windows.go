@@ -21,7 +21,8 @@ const lockAt = 1 << 30
 
 // lockDir takes the exclusive lock of dir, which the kernel gives up with the
 // file, however this process ends. The file holds the PID for messages only.
-func lockDir(dir string) (*os.File, error) {
+// A lock goes with the handle here, so one of another Journal is not taken over.
+func lockDir(dir string, _ *os.File) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -56,6 +56,11 @@ type Options struct {
 	// record being appended brings: that one follows it.
 	Checkpoint func() *deputy.Event
 
+	// Lock is the lock file of another Journal of the same folder, which this one
+	// goes on to hold instead of taking it; nil: none. One of another folder, that
+	// has been moved away since, is passed over.
+	Lock *os.File
+
 	// Notify is called after every change of Durable or Err, by the goroutine
 	// that writes: it must not block, nor call Flush or Close.
 	Notify func()
@@ -127,7 +132,7 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 			return nil, nil, err
 		}
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(dir, o.Lock)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -143,6 +148,9 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 	go j.write()
 	return j, r, nil
 }
+
+// Lock is the locked file. Whoever holds a copy of its descriptor holds the lock.
+func (j *Journal) Lock() *os.File { return j.lock }
 
 // Durable is the number of the last record that is on disk, with all before it.
 func (j *Journal) Durable() uint64 {

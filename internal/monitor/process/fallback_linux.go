@@ -139,6 +139,7 @@ func (h *Host) adoptReaped(a *attempt) error {
 			a.pidfd = -1
 		}
 	}
+	a.child = a.pidfd >= 0 && h.isChild(a.Attempt)
 	if err := h.watchAttempt(a); err != nil {
 		unix.Close(a.pidfd)
 		h.unreserve(a.Leaf)

@@ -126,8 +126,10 @@ func (h *Host) watchAttempt(a *attempt) error {
 }
 
 // Adopt watches an attempt of a monitor before us again, in the same boot.
-// Its Exited is exact where ForeignExit or the kernel tells; where the first
-// process is gone and nobody told within statusGrace it is unknown. A PID of 0
+// Its Exited is exact where it is our child, being one of the program that was
+// executed in our process before us, or ForeignExit or the kernel tells; where
+// the first process is gone and nobody told within statusGrace it is unknown. A
+// pidfd that was kept is believed for the attempt that it is named after. A PID of 0
 // stands for an attempt of which only the leaf is known. Adopt before the
 // keeper is told that the monitor is ready, so that what it reaps finds its
 // attempt here.
@@ -141,6 +143,7 @@ func (h *Host) Adopt(old Attempt) error {
 		return h.adoptReaped(a)
 	}
 	a.pidfd = h.findAgain(old)
+	a.child = a.pidfd >= 0 && h.isChild(old)
 	if err := h.watchAttempt(a); err != nil {
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
@@ -148,7 +151,7 @@ func (h *Host) Adopt(old Attempt) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old.PID > 0 {
+	if old.PID > 0 && !a.child {
 		h.foreign[old.PID] = a
 	}
 	if a.pidfd < 0 {
@@ -164,6 +167,13 @@ func (h *Host) findAgain(a Attempt) int {
 	if a.PID <= 0 {
 		return -1
 	}
+	if kept := h.options.Kept[a.Leaf]; kept != nil {
+		if pid, err := pidOf(int(kept.Fd())); err == nil && (pid == a.PID || pid == -1) {
+			if fd, err := unix.FcntlInt(kept.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+				return fd
+			}
+		}
+	}
 	pidfd, err := unix.PidfdOpen(a.PID, 0)
 	if err != nil {
 		return -1
@@ -174,6 +184,13 @@ func (h *Host) findAgain(a Attempt) int {
 		return -1
 	}
 	return pidfd
+}
+
+// isChild says whether an attempt's first process is a child of ours. Its number
+// is then no other's until we reap it.
+func (h *Host) isChild(a Attempt) bool {
+	s, err := readStat(a.PID)
+	return err == nil && s.ppid == os.Getpid() && s.ppid != h.options.KeeperPID && bornAt(a)
 }
 
 func bornAt(a Attempt) bool {
