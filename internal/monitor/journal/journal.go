@@ -17,6 +17,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ type Options struct {
 	// record being appended brings: that one follows it.
 	Checkpoint func() *deputy.Event
 
-	// Notify is called after every change of Durable or Err, by the goroutine
+	// Notify is called after every change of Durable, Err or Short, by the goroutine
 	// that writes: it must not block, nor call Flush or Close.
 	Notify func()
 }
@@ -81,11 +82,12 @@ type Journal struct {
 	live *os.File // the file of the last of segments; nil: none, or it failed
 
 	mu       sync.Mutex
-	wake     sync.Cond // for the writer: pending or closing changed
+	wake     sync.Cond // for the writer: pending, asked or closing changed
 	settled  sync.Cond // for Flush: durable or err changed
 	pending  []batch   // appended, not yet taken by the writer
 	spare    []byte    // the buffer that the writer gave back
 	hold     bool      // the writer waits until more is appended: it must be one batch
+	asked    int64     // a reserve of so many bytes is to be made; 0: it need not
 	closing  bool
 	appended uint64 // last record in pending or taken
 	durable  uint64 // last record known to be on disk
@@ -93,6 +95,8 @@ type Journal struct {
 	err      error
 	segments []Segment // oldest first; only what is durable
 	tail     tail
+	reserved int64         // bytes of the reserve
+	short    error         // why it is smaller than it should be
 	stopped  chan struct{} // closed when the writer has ended
 }
 
@@ -158,6 +162,17 @@ func (j *Journal) Err() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.err
+}
+
+// Head names the last record that is on disk; zero: there is none.
+func (j *Journal) Head() Head {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.durable == 0 {
+		return Head{}
+	}
+	last := &j.segments[len(j.segments)-1]
+	return Head{Seq: j.durable, Hash: hex.EncodeToString(j.head[:]), Time: deputy.Time{Time: last.Time}}
 }
 
 // Segments lists what is durable, oldest first; the last one is live.

@@ -89,6 +89,19 @@ func (s *scan) torn() (*Cut, error) {
 	return cut, nil
 }
 
+// cutTo cuts a file, but leaves it its blocks: it may have been the reserve, on
+// a disk that is still full.
+func cutTo(f *os.File, size int64) error {
+	held, err := blocks(f)
+	if err == nil {
+		err = f.Truncate(size)
+	}
+	if held > size {
+		_ = fallocate(f, held) // without them it is a segment like any other
+	}
+	return err
+}
+
 // take makes a verified segment the one to append to.
 func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 	f, err := os.OpenFile(last.File, os.O_WRONLY|os.O_APPEND, 0)
@@ -96,7 +109,7 @@ func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 		return err
 	}
 	if cut != nil {
-		err = f.Truncate(s.whole)
+		err = cutTo(f, s.whole)
 	}
 	if err = errors.Join(err, f.Sync(), syncDir(j.dir)); err != nil {
 		f.Close()
