@@ -78,7 +78,11 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 		return
 	}
 	record, hidden := m.denials.note(id.Caller, time.Now())
-	if !record || m.failed != nil {
+	if !record {
+		return
+	}
+	if m.unwritable() != nil {
+		m.denials.hide(id.Caller, hidden+1)
 		return
 	}
 	what := r.Module + "/" + r.Action
@@ -95,9 +99,11 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 // recordHidden records by number the denials that were too many to be recorded
 // one by one, once their hour is over.
 func (m *Monitor) recordHidden() {
-	for caller, count := range m.denials.over(time.Now()) {
-		m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
-			Reason: "more denials like those recorded before"}, nil, nil)
+	if m.unwritable() == nil {
+		for caller, count := range m.denials.over(time.Now()) {
+			m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
+				Reason: "more denials like those recorded before"}, nil, nil)
+		}
 	}
 	m.timers.after(denialsSpan/6, m.recordHidden)
 }

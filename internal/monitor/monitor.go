@@ -80,6 +80,7 @@ type Monitor struct {
 	denials         denials
 	names           names
 	storage         storage
+	reserve         reserve
 	boot            string // this boot's id
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
@@ -223,9 +224,15 @@ func (m *Monitor) end() {
 }
 
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && len(m.state.Tasks) == 0 {
-		m.end()
+	if !m.leaving {
+		return
 	}
+	for _, t := range m.state.Tasks {
+		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
+			return
+		}
+	}
+	m.end()
 }
 
 func (m *Monitor) close() error {

@@ -39,8 +39,10 @@ func (m *Monitor) recover() {
 		m.beginQueued(t)
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
-	// out must outlive us. A journal that fails is told of by synced.
-	_ = m.journal.Flush()
+	// out must outlive us, on a full disk too.
+	if m.journal.Flush() != nil {
+		m.synced()
+	}
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before

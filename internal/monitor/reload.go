@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"reflect"
 
 	"deputy"
@@ -18,6 +19,10 @@ func (m *Monitor) reloadCall(peer *wall.Peer, r *wall.Request, id policy.Identit
 		return
 	}
 	m.reload(func(set *manifest.Policy, seq uint64, err error) {
+		if refusal := (*deputy.Error)(nil); errors.As(err, &refusal) {
+			m.refuse(peer, r, refusal)
+			return
+		}
 		if err != nil {
 			m.refuse(peer, r, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
 			return
@@ -38,6 +43,9 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 		m.post(func() {
 			for _, w := range warnings {
 				m.log.Printf("warning: %s", w)
+			}
+			if refusal := m.refuseUnwritable("reload"); err == nil && refusal != nil {
+				err = refusal
 			}
 			if err != nil {
 				m.log.Printf("cannot reload, the old policy stays in force:\n%v", err)

@@ -28,6 +28,7 @@ type State struct {
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
+	bytes  int64                 // what Tasks and Keys need of the journal's reserve
 }
 
 // Task is a live task.
