@@ -30,6 +30,10 @@ func (m *Monitor) recover() {
 			m.recoverStarted(t, exists)
 		}
 	}
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us, on a full disk too.
+	_ = m.journal.Flush()
+	m.synced()
 	for _, t := range queued {
 		if t.StopAs != "" {
 			t.Phase = Over
@@ -37,11 +41,6 @@ func (m *Monitor) recover() {
 			continue
 		}
 		m.beginQueued(t)
-	}
-	// The keeper reaps from now on, and knows no leaf by its task: what was found
-	// out must outlive us, on a full disk too.
-	if m.journal.Flush() != nil {
-		m.synced()
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	serverPauseMax = 5 * time.Second
 	serverWellFor  = time.Second     // a server that lived so long starts again at once
 	serverLastFor  = 2 * time.Second // how long it may take to end, once it is to
+	recentBytes    = 64 << 20        // of the journal that a server reads which has no disk for its history
 )
 
 // errRenewed says that a server ended because it was to.
@@ -215,13 +216,26 @@ func (m *Monitor) hear(peer *wall.Peer) error {
 	}
 }
 
+// recently gives the first record of the oldest segment of those that are within
+// recentBytes, or of the newest.
+func (m *Monitor) recently() (first uint64) {
+	var sum int64
+	for _, s := range slices.Backward(m.journal.Segments()) {
+		if sum += s.Bytes; first != 0 && sum > recentBytes {
+			break
+		}
+		first = s.First
+	}
+	return first
+}
+
 func (m *Monitor) greeting() wall.Greeting {
 	p := m.o.Paths
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Policy: m.set.Digest, Last: m.journal.Durable(), Recent: m.recently(), Connections: m.set.Config.Default.Connections,
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

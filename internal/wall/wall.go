@@ -137,6 +137,7 @@ type Greeting struct {
 	Certificate string   `json:"certificate"` // [tls], absolute paths
 	TLSKey      string   `json:"tls_key"`
 	ClientCA    string   `json:"client_ca"`
+	Recent      uint64   `json:"recent"`       // first record of a segment not long before Last
 	CgroupTasks string   `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
 }
 

@@ -83,11 +83,12 @@ type Journal struct {
 
 	mu       sync.Mutex
 	wake     sync.Cond // for the writer: pending, asked or closing changed
-	settled  sync.Cond // for Flush: durable or err changed
+	settled  sync.Cond // for Flush: durable, making or err changed
 	pending  []batch   // appended, not yet taken by the writer
 	spare    []byte    // the buffer that the writer gave back
 	hold     bool      // the writer waits until more is appended: it must be one batch
 	asked    int64     // a reserve of so many bytes is to be made; 0: it need not
+	making   bool      // one is being made
 	closing  bool
 	appended uint64 // last record in pending or taken
 	durable  uint64 // last record known to be on disk
@@ -182,11 +183,12 @@ func (j *Journal) Segments() []Segment {
 	return slices.Clone(j.segments)
 }
 
-// Flush waits until everything appended before it is durable.
+// Flush waits until everything appended before it is durable, and until the
+// reserve that was asked for is made, or known to be short.
 func (j *Journal) Flush() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for target := j.appended; j.err == nil && j.durable < target; {
+	for target := j.appended; j.err == nil && (j.durable < target || j.asked > 0 || j.making); {
 		j.settled.Wait()
 	}
 	return j.err

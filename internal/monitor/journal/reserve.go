@@ -59,7 +59,8 @@ func (j *Journal) makeReserve(size int64) {
 		err = fmt.Errorf("cannot keep the journal's reserve of %d KiB: %w", size>>10, err)
 	}
 	j.mu.Lock()
-	j.reserved, j.short = held, err
+	j.reserved, j.short, j.making = held, err, false
+	j.settled.Broadcast()
 	j.mu.Unlock()
 	j.options.Notify()
 }

@@ -40,7 +40,7 @@ func (j *Journal) await() (batches []batch, reserve int64, more bool) {
 	if !j.hold {
 		batches, j.pending = j.pending, nil
 	}
-	reserve, j.asked = j.asked, 0
+	reserve, j.asked, j.making = j.asked, 0, j.asked > 0
 	return batches, reserve, len(batches) > 0 || !j.closing
 }
 

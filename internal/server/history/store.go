@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/rand"
 	"database/sql"
 	_ "embed"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -25,6 +28,7 @@ func migrations() []string { return []string{schema} }
 
 // store is the database. Its write and collect belong to the writer goroutine.
 type store struct {
+	memory bool    // it is on no disk
 	writer *sql.DB // one connection
 	reader *sql.DB // few connections that cannot write
 	byID   *sql.Stmt
@@ -46,7 +50,9 @@ type known struct {
 }
 
 // openOrReplace opens the database at path, or makes an empty one in the place
-// of one that cannot be used. The folder itself must be there and writable.
+// of one that cannot be used. The folder itself must be there and writable. On a
+// full disk, where SQLite can open nothing (it needs some room beside a database
+// to read it), what is there is left alone, and the empty one is in memory.
 func openOrReplace(path string) (*store, *known, error) {
 	s, k, err := openStore(path)
 	if err == nil {
@@ -55,12 +61,31 @@ func openOrReplace(path string) (*store, *known, error) {
 	if _, lost := os.Stat(filepath.Dir(path)); lost != nil {
 		return nil, nil, lost
 	}
+	if !isCorrupt(err) && !roomFor(path) {
+		return openStore(memoryPrefix + rand.Text())
+	}
 	removeDatabase(path)
 	s, k, again := openStore(path)
 	if again != nil {
 		return nil, nil, again
 	}
 	return s, k, nil
+}
+
+// memoryPrefix stands before the name of a database in memory, where all
+// connections of this process find it by its name.
+const memoryPrefix = "memory:"
+
+// leastRoom is what must be free on a disk for a database to be opened and
+// written for a while, in bytes.
+const leastRoom = 4 << 20
+
+func roomFor(path string) bool {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(path), &fs); err != nil {
+		return true // that is not what is wrong
+	}
+	return int64(fs.Bavail)*fs.Bsize >= leastRoom && (fs.Files == 0 || fs.Ffree > 16)
 }
 
 func removeDatabase(path string) {
@@ -83,7 +108,7 @@ func openStore(path string) (*store, *known, error) {
 		w.Close()
 		return nil, nil, err
 	}
-	s := &store{writer: w, reader: r}
+	s := &store{writer: w, reader: r, memory: strings.HasPrefix(path, memoryPrefix)}
 	s.deflate, _ = flate.NewWriter(&s.packed, flate.BestSpeed) // fails for an unknown level only
 	if err = s.prepare(); err == nil {
 		var k *known
@@ -98,6 +123,9 @@ func openStore(path string) (*store, *known, error) {
 // connect opens a pool. A commit is not synced (the journal has it), so after a
 // loss of power the newest may be missing, but never the order broken.
 func connect(path, options string, conns int) (*sql.DB, error) {
+	if name, memory := strings.CutPrefix(path, memoryPrefix); memory {
+		path, options = "/"+name, "vfs=memdb&"+options
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
