@@ -258,7 +258,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		want   string // with FILE, DIR, SEQ and NEXT
 	}{
 		{"edit", func(d []byte) []byte { return bytes.Replace(d, []byte("alice"), []byte("mally"), 1) },
-			"FILE, record 2 (seq SEQ): its hash is not the one that record NEXT names: one of the two was changed; see all damage with: deputy audit verify DIR; then restore FILE from a copy, or begin a new journal with: mv DIR DIR.damaged"},
+			"FILE, record 2 (seq SEQ): its hash is not the one that record NEXT names: one of the two was changed; see all damage with: deputy audit verify --journal DIR; then restore FILE from a copy, or begin a new journal with: mv DIR DIR.damaged"},
 		{"not JSON in the middle", func(d []byte) []byte { return bytes.Replace(d, []byte(`","rule`), []byte(`""rule`), 1) },
 			"FILE, record 2 (seq 0): this is not a whole record; see all"},
 		{"newer format", func(d []byte) []byte { return bytes.Replace(d, []byte(`"format":1`), []byte(`"format":2`), 1) },

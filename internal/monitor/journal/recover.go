@@ -47,7 +47,7 @@ func (j *Journal) recover() (*Recovered, error) {
 		}
 		cut, err := s.torn()
 		if err != nil {
-			return nil, fmt.Errorf("%w; see all damage with: deputy audit verify %s; then restore %s from a copy, or begin a new journal with: mv %s %s.damaged",
+			return nil, fmt.Errorf("%w; see all damage with: deputy audit verify --journal %s; then restore %s from a copy, or begin a new journal with: mv %s %s.damaged",
 				err, j.dir, last.File, j.dir, j.dir)
 		}
 		if cut != nil && cut.Bytes > 0 {
