@@ -142,6 +142,9 @@ func paths(program string, o options) monitor.Paths {
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)
 	}
+	if !o.up {
+		p.Syslog = "/dev/log"
+	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
 		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
 	}

@@ -81,6 +81,7 @@ type Monitor struct {
 	names           names
 	storage         storage
 	reserve         reserve
+	heads           heads
 	boot            string // this boot's id
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception

@@ -80,6 +80,7 @@ func (m *Monitor) synced() {
 		m.journalFailed(err)
 	}
 	m.lookAtReserve()
+	m.sendNewHead()
 	m.leaveIfIdle()
 }
 

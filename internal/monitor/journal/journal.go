@@ -165,6 +165,17 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
+// Live is the number of the record that the live segment begins with; 0: there
+// is none.
+func (j *Journal) Live() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segments) == 0 {
+		return 0
+	}
+	return j.segments[len(j.segments)-1].First
+}
+
 // Head names the last record that is on disk; zero: there is none.
 func (j *Journal) Head() Head {
 	j.mu.Lock()
