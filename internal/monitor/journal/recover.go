@@ -94,7 +94,7 @@ func (s *scan) torn() (*Cut, error) {
 func cutTo(f *os.File, size int64) error {
 	held, err := blocks(f)
 	if err == nil {
-		err = f.Truncate(size)
+		err = truncate(f, size)
 	}
 	if held > size {
 		_ = fallocate(f, held) // without them it is a segment like any other

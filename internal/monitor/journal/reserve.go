@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // The reserve is room for what must be recorded when the disk is full. It is an
@@ -18,11 +15,6 @@ import (
 const reserveName = "reserve"
 
 var errReserveUsed = errors.New("the disk is full, and the journal lives on its reserve")
-
-// NoRoom says whether an error means that the disk, or a quota, is full.
-func NoRoom(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
 
 // Reserve asks for a reserve of so many bytes; Notify follows when it is made,
 // or could not be. It may be called again to try again, or for another size.
@@ -101,26 +93,4 @@ func (j *Journal) useReserve(name string) (*os.File, error) {
 	j.reserved, j.short = 0, errReserveUsed
 	j.mu.Unlock()
 	return os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
-}
-
-// blocks is what a file takes on the disk, in bytes.
-func blocks(f *os.File) (int64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return 0, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
-	}
-	return st.Blocks * 512, nil
-}
-
-// fallocate gives a file blocks for its first size bytes without making it longer.
-func fallocate(f *os.File, size int64) error {
-	for {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, size)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
-		}
-	}
 }

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -79,14 +78,6 @@ const memoryPrefix = "memory:"
 // leastRoom is what must be free on a disk for a database to be opened and
 // written for a while, in bytes.
 const leastRoom = 4 << 20
-
-func roomFor(path string) bool {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(path), &fs); err != nil {
-		return true // that is not what is wrong
-	}
-	return int64(fs.Bavail)*fs.Bsize >= leastRoom && (fs.Files == 0 || fs.Ffree > 16)
-}
 
 func removeDatabase(path string) {
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
