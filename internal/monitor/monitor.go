@@ -76,6 +76,7 @@ type Monitor struct {
 	keys            keys                // as the key files were at the last load
 	recent          nonces              // of all signed requests of this monitor, reads too
 	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	floor           int64               // the same, of all secrets
 	leases          map[lease]uint64    // the record of each lease of this one
 	forgot          int64               // when nonces were last forgotten, Unix seconds
 	unauthenticated int                 // requests refused for their signature: counted, not recorded

@@ -182,7 +182,7 @@ func (m *Monitor) resume() bool {
 	for _, p := range late {
 		m.append(p)
 	}
-	m.beginWaiting()
+	m.goOn()
 	return true
 }
 

@@ -77,7 +77,7 @@ func (m *Monitor) lookAtReserve() {
 		m.reserve.retry = m.timers.after(retryReserve, m.retryReserve)
 	case short == nil && before != nil:
 		m.log.Printf("there is room again for the journal and its reserve: requests are accepted")
-		m.beginWaiting()
+		m.goOn()
 	}
 }
 
@@ -88,9 +88,12 @@ func (m *Monitor) retryReserve() {
 	}
 }
 
-// beginWaiting starts the queued tasks that were held back while nothing could
-// be recorded.
-func (m *Monitor) beginWaiting() {
+// goOn does what was held back while nothing new could be recorded.
+func (m *Monitor) goOn() {
+	if m.unwritable() != nil {
+		return
+	}
+	m.leaseMissed()
 	for _, t := range m.state.Tasks {
 		m.beginQueued(t)
 	}

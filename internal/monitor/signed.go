@@ -32,7 +32,7 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 	}
 	asked.ID, asked.Nonce = r.ID, r.Nonce
 	id.EndUser = asked.EndUser
-	if asked.Nonce != nil && asked.Nonce.Time <= m.floors[leaseOf(asked)] {
+	if asked.Nonce != nil && asked.Nonce.Time <= max(m.floor, m.floors[leaseOf(asked)]) {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: it was signed before deputy was started, or within %d s of it; sign the request anew in a moment", leaseTime))
 		return
@@ -76,6 +76,19 @@ func (m *Monitor) lease(r *wall.Request) uint64 {
 		m.leases[l] = m.lastSeq()
 	}
 	return m.leases[l]
+}
+
+// leaseMissed makes the leases for what was answered while none was recorded.
+func (m *Monitor) leaseMissed() {
+	for secret := range m.recent {
+		for _, kind := range []string{leaseReads, leaseRefused} {
+			l, newest := lease{secret, kind}, m.recent.newest(secret)
+			if newest > m.state.Nonces.leased(l) {
+				m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: secret, Nonce: kind, Time: newest}}, nil, nil)
+				m.leases[l] = m.lastSeq()
+			}
+		}
+	}
 }
 
 // endLeases shortens them to what was answered indeed, for a next monitor that

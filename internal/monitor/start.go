@@ -65,7 +65,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 
 // beginQueued starts a task that has waited, if its lock is free now and the
 // policy in force still allows it. The intent is durable before the start. While
-// nothing new is recorded it waits on: see beginWaiting.
+// nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
 	if t.Phase != Queued || t.intended || m.leaving || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return

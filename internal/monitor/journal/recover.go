@@ -16,6 +16,7 @@ type Recovered struct {
 	Records int
 	Head    Head  // the last record
 	Cuts    []Cut // what a crash had left unfinished, and Open removed
+	Reserve bool  // there is one: the journal was not living on it, nor without
 
 	segments []Segment // the last one, or none
 }
@@ -38,7 +39,7 @@ func (j *Journal) recover() (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(Recovered)
+	r := &Recovered{Reserve: hasReserve(j.dir)}
 	for len(list) > 0 {
 		last := &list[len(list)-1]
 		s := newScan(list[len(list)-1:])

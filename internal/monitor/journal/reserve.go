@@ -83,6 +83,16 @@ func makeReserve(dir string, size int64) (held int64, err error) {
 	return held, nil
 }
 
+func hasReserve(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, reserveName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	held, err := blocks(f)
+	return err == nil && held > 0
+}
+
 // useReserve makes the reserve the file of a segment, in the place of anything
 // that an earlier attempt has left by that name.
 func (j *Journal) useReserve(name string) (*os.File, error) {
