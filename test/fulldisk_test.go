@@ -49,6 +49,7 @@ type hog struct {
 	quit chan struct{}
 	all  sync.WaitGroup
 	once sync.Once
+	back sync.Once
 }
 
 func newHog(t *testing.T, dir string) *hog {
@@ -80,11 +81,18 @@ func newHog(t *testing.T, dir string) *hog {
 	return h
 }
 
-// stop gives everything back.
-func (h *hog) stop() {
+// rest ends the taking, and keeps what was taken.
+func (h *hog) rest() {
 	h.once.Do(func() {
 		close(h.quit)
 		h.all.Wait()
+	})
+}
+
+// stop gives everything back.
+func (h *hog) stop() {
+	h.rest()
+	h.back.Do(func() {
 		if err := errors.Join(h.file.Truncate(0), h.file.Close()); err != nil {
 			h.t.Error(err)
 		}
@@ -229,4 +237,32 @@ func TestADiskIsFilledUnderRunningTasks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A full disk makes room of what it may: the output of tasks that have ended,
+// once it has had its time.
+func TestAFullDiskIsRelievedOfOldOutput(t *testing.T) {
+	rig.NeedRoot(t)
+	d := prepare(t, "user = \"root\"\n"+limitModule, rig.Files{"deputy.toml": fullConfig}, "--installed")
+	stateOn(t, d, "ext4")
+	d.Start()
+	c := d.Self()
+	old, young := c.Ended(c.Started("m/write", `{"bytes":6000000}`).ID), c.Ended(c.Started("m/write", `{"bytes":3000000}`).ID)
+	past := time.Now().Add(-time.Hour)
+	for _, name := range []string{"stdout", "stderr"} {
+		if err := os.Chtimes(filepath.Join(d.State, "tasks", old.ID, name), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newHog(t, d.State)
+	h.rest() // what is freed now is not taken again
+	refusing(t, c, "m/quick")
+	rig.Eventually(t, 60*time.Second, "it accepts again", func() bool { return c.Call("m/quick", "").Status == 202 })
+	if removed := d.Events(deputy.OutputRemoved); len(removed) != 1 || len(removed[0].IDs) != 1 || removed[0].IDs[0] != old.ID {
+		t.Errorf("removed: %+v, want %s alone", removed, old.ID)
+	}
+	if out := c.Stdout(young.ID); len(out) != 3000000 {
+		t.Errorf("the young output has %d bytes", len(out))
+	}
+	d.Verify()
 }
