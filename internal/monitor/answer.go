@@ -81,15 +81,15 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 	if !record {
 		return
 	}
-	if m.unwritable() != nil {
-		m.denials.hide(id.Caller, hidden+1)
-		return
-	}
 	what := r.Module + "/" + r.Action
 	if r.Kind == wall.Stop {
 		what = "stop of task " + r.Task
 	}
 	m.log.Printf("%s %s denied: %s", callerLabel(id), what, refusal.Detail)
+	if m.unwritable() != nil {
+		m.denials.hide(id.Caller, hidden+1)
+		return
+	}
 	m.record(&deputy.Event{
 		Type: deputy.Denied, Caller: id.Caller, EndUser: id.EndUser, Module: r.Module, Action: r.Action, Task: r.Task,
 		Code: refusal.Code, Reason: refusal.Detail, Count: hidden,

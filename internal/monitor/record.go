@@ -116,6 +116,9 @@ func (m *Monitor) takeBack() (lost []pending) {
 			lost = append(lost, p)
 			continue
 		}
+		if p.event.Key != nil { // of a call that stops tasks: not an answer yet
+			m.state.forget(scopeOf(p.event.Caller, p.event.EndUser, p.event.Key.Key))
+		}
 		if t := m.state.Tasks[p.event.Task]; t != nil {
 			t.ending = false
 		}
