@@ -92,7 +92,7 @@ func (m *Monitor) journalFailed(err error) {
 	lost := m.takeBack()
 	if journal.NoRoom(err) && m.resume() {
 		for _, p := range lost { // cancelled for good
-			p.tell(comeBackWritten("accept", err))
+			p.tell(notDurable("accept", diskFull))
 		}
 		return
 	}

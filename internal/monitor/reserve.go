@@ -99,17 +99,21 @@ func (m *Monitor) goOn() {
 	}
 }
 
-// refuseUnwritable refuses what would have to be recorded, and cannot.
+// refuseUnwritable refuses what would have to be recorded, and cannot; nil: it can.
 func (m *Monitor) refuseUnwritable(what string) *deputy.Error {
-	why := m.unwritable()
-	if why == nil {
-		return nil
+	switch {
+	case m.failed != nil:
+		return notDurable(what, m.failed.Error())
+	case m.reserve.short != nil:
+		return notDurable(what, diskFull)
 	}
-	return comeBackWritten(what, why)
+	return nil
 }
 
-func comeBackWritten(what string, why error) *deputy.Error {
-	e := deputy.Refuse(deputy.NotDurable, "cannot %s: it cannot be recorded: %v; nothing was started, ask again later", what, why)
+const diskFull = "the disk is full"
+
+func notDurable(what, why string) *deputy.Error {
+	e := deputy.Refuse(deputy.NotDurable, "cannot %s: it cannot be recorded, for %s; nothing was started, ask again later", what, why)
 	e.RetryAfter = int(retryReserve / time.Second)
 	return e
 }
