@@ -79,6 +79,11 @@ func (m *Monitor) renewServer() {
 	if reflect.DeepEqual(now, m.greeted) && reflect.DeepEqual(m.plan(&now), m.planned) {
 		return
 	}
+	m.replaceServer()
+}
+
+// replaceServer has the server end in good order, and another started.
+func (m *Monitor) replaceServer() {
 	select {
 	case m.renew <- struct{}{}:
 	default: // it is about to be

@@ -26,6 +26,7 @@ type reserve struct {
 	short   error // why it is not whole; nil: it is
 	without bool  // the file system can keep none, which was said
 	retry   *timer
+	server  bool // the server that lives was started meanwhile: its history may be in memory
 }
 
 // fitReserve has the reserve follow the state.
@@ -78,6 +79,9 @@ func (m *Monitor) lookAtReserve() {
 	case short == nil && before != nil:
 		m.log.Printf("there is room again for the journal and its reserve: requests are accepted")
 		m.goOn()
+		if m.reserve.server {
+			m.replaceServer()
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 // errRenewed says that a server ended because it was to.
-var errRenewed = errors.New("other front doors are to be opened")
+var errRenewed = errors.New("what it was told when it began has changed")
 
 // keepServer starts the server, and starts it again when it dies, until ctx
 // ends. It runs beside the loop.
@@ -152,6 +152,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
+		m.reserve.server = m.reserve.short != nil
 		select {
 		case <-m.renew: // it is told all of it now
 		default:

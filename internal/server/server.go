@@ -35,8 +35,9 @@ type Sockets struct {
 // come: those that the monitor has not answered are told so.
 const lastAnswers = 250 * time.Millisecond
 
-// lookForRoom is how often a full disk is looked at.
-const lookForRoom = 2 * time.Second
+// lookForRoom is how often a full disk is looked at. Where the journal is on the
+// same disk the monitor is faster, and loses no connection.
+const lookForRoom = 10 * time.Second
 
 // Run serves until ctx ends, which is no error, or until it cannot go on: the
 // monitor is gone, for the most part.
