@@ -1,12 +1,6 @@
 package monitor
 
-import (
-	"fmt"
-	"os"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
+import "time"
 
 // Heads of the journal go to the system's log when a segment begins, and each
 // hour: where that log is sent on to another machine, root of this one can no
@@ -42,19 +36,4 @@ func (m *Monitor) sendHead() {
 		m.log.Printf("warning: cannot send the journal's head to the system's log: %v; keep it elsewhere with: deputy audit export --head", err)
 	}
 	m.heads.silent = err != nil
-}
-
-// toSyslog sends one message as syslog(3) does, and never waits: a log that is
-// stuck must not hold up the loop.
-func toSyslog(path, text string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	message := fmt.Sprintf("<%d>%s deputyd[%d]: %s", authNotice, time.Now().Format(time.Stamp), os.Getpid(), text)
-	if err := unix.Sendto(fd, []byte(message), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: path}); err != nil {
-		return &os.PathError{Op: "send to", Path: path, Err: err}
-	}
-	return nil
 }

@@ -18,18 +18,6 @@ type Paths struct {
 	Syslog     string   // the system's log, a datagram socket; empty: none is told of
 }
 
-// InstalledPaths are those of a root install.
-func InstalledPaths() Paths {
-	return Paths{
-		Config:  "/etc/deputy",
-		Modules: []string{"/usr/lib/deputy/modules.d", "/etc/deputy/modules.d"},
-		State:   "/var/lib/deputy",
-		History: "/var/lib/deputy-server",
-		Socket:  "/run/deputy/deputy.sock",
-		Notify:  "/run/deputy/notify",
-	}
-}
-
 // PathsUnder is the same tree under two directories.
 func PathsUnder(config, state string) Paths {
 	return Paths{
@@ -37,7 +25,7 @@ func PathsUnder(config, state string) Paths {
 		Modules: []string{filepath.Join(config, "modules.d")},
 		State:   state,
 		History: filepath.Join(state, "server"),
-		Socket:  filepath.Join(state, "deputy.sock"),
+		Socket:  socketUnder(state),
 		Notify:  filepath.Join(state, "notify"),
 	}
 }

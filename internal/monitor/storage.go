@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"deputy"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/manifest"
@@ -67,10 +65,7 @@ func sizeOf(dir string) int64 {
 	var sum int64
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
-		var st unix.Stat_t
-		if unix.Lstat(filepath.Join(dir, entry.Name()), &st) == nil {
-			sum += st.Blocks * 512
-		}
+		sum += allocated(filepath.Join(dir, entry.Name()))
 	}
 	return sum + 4096 // the directory itself
 }
@@ -155,11 +150,11 @@ func (k *keeperOfSpace) ask() (view, bool) {
 type space struct{ total, free, ours int64 }
 
 func (k *keeperOfSpace) measure() space {
-	var fs unix.Statfs_t
-	if unix.Statfs(k.tasks, &fs) != nil {
+	total, free, err := fileSystem(k.tasks)
+	if err != nil {
 		return space{}
 	}
-	return space{total: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, ours: k.m.storage.used.Load() + k.m.journal.Bytes()}
+	return space{total: total, free: free, ours: k.m.storage.used.Load() + k.m.journal.Bytes()}
 }
 
 func (s space) of(a manifest.Amount) int64 {
