@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"deputy"
@@ -170,6 +171,9 @@ func paths(program string, o options) monitor.Paths {
 	}
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)
+	}
+	if !o.up && runtime.GOOS == "linux" {
+		p.Syslog = "/dev/log"
 	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
 		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)

@@ -80,6 +80,7 @@ type Monitor struct {
 	keys            keys                // as the key files were at the last load
 	recent          nonces              // of all signed requests of this monitor, reads too
 	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	floor           int64               // the same, of all secrets
 	leases          map[lease]uint64    // the record of each lease of this one
 	forgot          int64               // when nonces were last forgotten, Unix seconds
 	unauthenticated int                 // requests refused for their signature: counted, not recorded
@@ -93,6 +94,8 @@ type Monitor struct {
 	stored    map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	fromStore map[string]string // of those the ones that it gave back at our start, and as what the keeper holds them
 	taken     map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
+	reserve   reserve
+	heads     heads
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
@@ -264,9 +267,15 @@ func (m *Monitor) end() {
 }
 
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && len(m.state.Tasks) == 0 {
-		m.end()
+	if !m.leaving {
+		return
 	}
+	for _, t := range m.state.Tasks {
+		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
+			return
+		}
+	}
+	m.end()
 }
 
 func (m *Monitor) close() error {

@@ -106,6 +106,9 @@ func (m *Monitor) openJournal() error {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
 	m.floors = m.state.Nonces.leases()
+	if found.File != "" && !found.Reserve { // the monitor before may have answered without a lease
+		m.floor = m.o.Now().Unix()
+	}
 	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	if m.state.Drains && m.first() {

@@ -34,6 +34,10 @@ func (m *Monitor) recover() {
 			m.recoverStarted(t, exists)
 		}
 	}
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us, on a full disk too.
+	_ = m.journal.Flush()
+	m.synced()
 	m.inherit()
 	for _, t := range queued {
 		if t.StopAs != "" {
@@ -43,9 +47,6 @@ func (m *Monitor) recover() {
 		}
 		m.beginQueued(t)
 	}
-	// The keeper reaps from now on, and knows no leaf by its task: what was found
-	// out must outlive us. A journal that fails is told of by synced.
-	_ = m.journal.Flush()
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before

@@ -21,10 +21,11 @@ const (
 	serverPauseMax = 5 * time.Second
 	serverWellFor  = time.Second     // a server that lived so long starts again at once
 	serverLastFor  = 2 * time.Second // how long it may take to end, once it is to
+	recentBytes    = 64 << 20        // of the journal that a server reads which has no disk for its history
 )
 
 // errRenewed says that a server ended because it was to.
-var errRenewed = errors.New("other front doors are to be opened")
+var errRenewed = errors.New("what it was told when it began has changed")
 
 // errRetired says that a server ended because another monitor is to start the next.
 var errRetired = errors.New("the monitor makes way for its successor")
@@ -132,6 +133,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
+		m.reserve.server = m.reserve.short != nil
 		select {
 		case <-m.renew: // it is told all of it now
 		default:
@@ -201,13 +203,26 @@ func (m *Monitor) hear(peer *wall.Peer) error {
 	}
 }
 
+// recently gives the first record of the oldest segment of those that are within
+// recentBytes, or of the newest.
+func (m *Monitor) recently() (first uint64) {
+	var sum int64
+	for _, s := range slices.Backward(m.journal.Segments()) {
+		if sum += s.Bytes; first != 0 && sum > recentBytes {
+			break
+		}
+		first = s.First
+	}
+	return first
+}
+
 func (m *Monitor) greeting() wall.Greeting {
 	p := m.o.Paths
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Recent: m.recently(), Connections: m.set.Config.Default.Connections,
 		Started: m.since.String(),
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
