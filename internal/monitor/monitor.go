@@ -183,6 +183,9 @@ func (m *Monitor) loop(signals <-chan os.Signal) error {
 		case sig := <-signals:
 			m.obey(sig)
 		case <-m.link.Lost():
+			if m.o.Up && m.upgrading { // it was told to end while it executed itself
+				return nil
+			}
 			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
 		case <-m.done:
 			return nil

@@ -144,20 +144,31 @@ func (h *Host) Adopt(old Attempt) error {
 	}
 	a.pidfd = h.findAgain(old)
 	a.child = a.pidfd >= 0 && h.isChild(old)
+	gone := a.pidfd < 0 // from the watch on the poller may end it at any moment
+	h.tellOf(a, old.PID > 0 && !a.child)
 	if err := h.watchAttempt(a); err != nil {
+		h.tellOf(a, false)
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
 		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old.PID > 0 && !a.child {
-		h.foreign[old.PID] = a
-	}
-	if a.pidfd < 0 {
+	if gone {
 		h.post(func(p *poller) { p.await(a, statusGrace) })
 	}
 	return nil
+}
+
+// tellOf says whether ForeignExit is to tell of an attempt.
+func (h *Host) tellOf(a *attempt, foreign bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if foreign {
+		h.foreign[a.PID] = a
+	} else if h.foreign[a.PID] == a {
+		delete(h.foreign, a.PID)
+	}
 }
 
 // findAgain gives a pidfd of an attempt's first process, dead or alive, or -1.
