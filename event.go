@@ -8,6 +8,7 @@ type EventType string
 const (
 	Checkpoint    EventType = "checkpoint"     // first in each segment: all live state
 	MonitorStart  EventType = "monitor_start"  // a monitor took up this journal
+	MonitorEnd    EventType = "monitor_end"    // it ended in good order: what no record says to be started was not
 	PolicyLoaded  EventType = "policy"         // the full text of the policy now in force
 	Accepted      EventType = "accepted"       // a request was accepted whole
 	StartIntended EventType = "start_intended" // a queued task is about to be started
@@ -52,7 +53,7 @@ type Event struct {
 	PID     int      `json:"pid,omitempty"`     // Started
 	Leaf    string   `json:"leaf,omitempty"`    // Started: the attempt's cgroup, or its subreaper's name
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
-	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
+	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns: at the start in Started, when it was accepted in Accepted
 	State   State    `json:"state,omitempty"`   // Ended; StopRequested: the state that it will end in
 	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled
 	Exit    *Exit    `json:"exit,omitempty"`    // Ended

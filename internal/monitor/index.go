@@ -29,7 +29,9 @@ type keyUse struct {
 	Digest string        `json:"digest"`
 	Tasks  []string      `json:"tasks"`
 	Seq    uint64        `json:"seq"`
-	Time   time.Time     `json:"time"`
+	Time   deputy.Time   `json:"time"`
+
+	Accepted moment `json:"accepted"` // Time on the boot clock
 }
 
 // use is what a caller costs now.
@@ -132,7 +134,7 @@ func (s *State) lock(module, value string) lockUse {
 func (s *State) remember(e *deputy.Event, tasks []string) {
 	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
 	s.forget(scope)
-	s.Keys[scope] = &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time}
+	s.Keys[scope] = &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time, Accepted: moment{s.Boot, e.BootNS}}
 	s.charge(e.Caller, 0, 1)
 }
 
@@ -144,9 +146,9 @@ func (s *State) forget(scope keyScope) {
 }
 
 // expireKeys forgets what is older than a day.
-func (s *State) expireKeys(now time.Time) {
+func (s *State) expireKeys(age func(moment, deputy.Time) time.Duration) {
 	for scope, k := range s.Keys {
-		if now.Sub(k.Time) > keyLife {
+		if age(k.Accepted, k.Time) > keyLife {
 			s.forget(scope)
 		}
 	}

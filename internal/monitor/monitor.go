@@ -86,7 +86,9 @@ type Monitor struct {
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
+	births  int           // under way
 	leaving bool          // `deputy up` was told to end: nothing new is taken
+	ending  bool          // the installed service was: nothing new is taken, and nothing begins
 	done    chan struct{} // closed: the loop may end
 	over    chan struct{} // closed: it has
 }
@@ -198,7 +200,12 @@ func (m *Monitor) worker() {
 // grace period for anybody.
 func (m *Monitor) leave() {
 	if !m.o.Up {
-		m.end()
+		if m.ending { // asked again it waits for nothing
+			m.end()
+			return
+		}
+		m.ending = true
+		m.endIfQuiet()
 		return
 	}
 	var grace *int64
@@ -210,6 +217,17 @@ func (m *Monitor) leave() {
 		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
 	m.leaveIfIdle()
+}
+
+// endIfQuiet ends an installed monitor that was told to, as soon as nothing is
+// being born. The journal says so: whatever was not started by then is started
+// by the next monitor, even if the machine is restarted in between.
+func (m *Monitor) endIfQuiet() {
+	if !m.ending || m.births > 0 {
+		return
+	}
+	m.record(&deputy.Event{Type: deputy.MonitorEnd}, nil, nil)
+	m.end()
 }
 
 // end lets the loop end.

@@ -65,8 +65,9 @@ func newReception(limit func() int) (*reception, error) {
 	r := &reception{
 		epoll: epoll, wake: wake, limit: limit, listeners: map[int]bool{},
 		byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perUID: map[uint32]int{},
-		// Numbers of an earlier monitor are not used again either: the clock is ahead of them.
-		last: uint64(time.Now().UnixNano()),
+		// Numbers of an earlier monitor are not used again either: the boot clock is
+		// ahead of them, and no server lives longer than it runs.
+		last: uint64(bootNow()),
 	}
 	return r, unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wake)})
 }

@@ -106,7 +106,7 @@ func (m *Monitor) resumeJournal() {
 
 // checkpoint is what a new segment of the journal begins with.
 func (m *Monitor) checkpoint() *deputy.Event {
-	m.state.expireKeys(time.Now())
+	m.state.expireKeys(m.age)
 	e := &deputy.Event{Type: deputy.Checkpoint}
 	if m.set != nil {
 		e.Policy, e.Files = m.set.Digest, m.set.Files

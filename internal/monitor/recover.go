@@ -37,6 +37,7 @@ func (m *Monitor) recover() {
 			continue
 		}
 		m.beginQueued(t)
+		m.await(t)
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us. A journal that fails is told of by synced.
@@ -62,16 +63,19 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	case t.Boot != "" && t.Boot != m.boot:
 		m.unknown(t, "the machine was restarted while it ran")
 		return
-	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot:
+	case t.Leaf == "" && t.IntentBoot != m.boot:
+		m.unknown(t, "the machine was restarted when it may just have been started")
+		return
+	case t.Leaf == "" && !exists[leaf] && t.Phase == Over:
+		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
+		return
+	case t.Leaf == "" && !exists[leaf]:
 		// A leaf is made before the birth and removed after the end is durable:
 		// where there is none, nothing was ever born.
 		if t.StopAs != "" {
 			t.Phase = Stopping
 		}
 		m.startIntended(t)
-		return
-	case t.Leaf == "" && !exists[leaf]:
-		m.unknown(t, "the machine was restarted when it may just have been started")
 		return
 	}
 	dir := m.o.Paths.task(t.ID)

@@ -15,8 +15,9 @@ import (
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
-	intended bool // the intent to start it is in the journal's hands
-	ending   bool // its Ended is
+	intended bool   // the intent to start it is in the journal's hands
+	ending   bool   // its Ended is
+	expiry   *timer // of the time to be started in
 	deadline *timer
 	grace    *timer
 	killed   *timer // looks for survivors of the kill
@@ -63,7 +64,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 // beginQueued starts a task that has waited, if its lock is free now and the
 // policy in force still allows it. The intent is durable before the start.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.ending || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {
@@ -72,6 +73,7 @@ func (m *Monitor) beginQueued(t *Task) {
 		m.finishTask(t)
 		return
 	}
+	m.timers.cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
 	m.record(e, func() { m.startIntended(t) }, nil)
@@ -87,9 +89,13 @@ func (m *Monitor) startIntended(t *Task) {
 	}
 }
 
-// stillAllowed asks the policy in force about a task that was accepted under
-// an earlier one; "" if it may start.
+// stillAllowed says why a task may not be started any more: it is too late, or
+// the policy in force is not the one that it was accepted under and forbids it;
+// "" if it may.
 func (m *Monitor) stillAllowed(t *Task) string {
+	if why := m.late(t); why != "" {
+		return why
+	}
 	if t.Policy == m.set.Digest {
 		return ""
 	}
@@ -121,6 +127,9 @@ func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
 // startTask has a worker start a task whose intent is durable. The worker gets
 // all it needs by value: the task itself belongs to the loop.
 func (m *Monitor) startTask(t *Task) {
+	if m.ending {
+		return // the next monitor starts it: see MonitorEnd
+	}
 	var action *manifest.Action
 	if module := m.set.Modules[t.Module]; module != nil {
 		action = module.Actions[t.Action]
@@ -138,9 +147,14 @@ func (m *Monitor) startTask(t *Task) {
 		},
 		serverGID: m.serverGID,
 	}
+	m.births++
 	m.run(func() {
 		attempt, err := b.start()
-		m.post(func() { m.started(t, attempt, err) })
+		m.post(func() {
+			m.births--
+			m.started(t, attempt, err)
+			m.endIfQuiet()
+		})
 	})
 }
 

@@ -57,6 +57,8 @@ type Task struct {
 	Created deputy.Time  `json:"created"`
 	Started *deputy.Time `json:"started,omitempty"`
 
+	Accepted moment `json:"accepted"` // when, on the boot clock
+
 	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
 	StopWhy string       `json:"stop_why,omitempty"`
 
@@ -69,7 +71,8 @@ type Run struct {
 	UID       uint32   `json:"uid"`  // of the caller, with GIDs: to ask the policy anew before a queued task starts
 	GIDs      []uint32 `json:"gids"` //
 	Manifest  string   `json:"manifest"`
-	TimeoutMS int64    `json:"timeout_ms,omitempty"` // 0: none
+	TimeoutMS int64    `json:"timeout_ms,omitempty"`      // 0: none
+	WithinMS  int64    `json:"start_within_ms,omitempty"` // from its acceptance to its start; 0: however late
 	GraceMS   int64    `json:"grace_ms"`
 	Signal    int      `json:"signal"`
 	Success   []int    `json:"success"`
@@ -89,6 +92,8 @@ func (s *State) Apply(e *deputy.Event) error {
 		return s.restore(e.Checkpoint)
 	case deputy.MonitorStart:
 		s.Boot = e.Boot
+	case deputy.MonitorEnd:
+		s.unborn()
 	case deputy.Accepted:
 		return s.accept(e)
 	case deputy.StartIntended:
@@ -109,6 +114,16 @@ func (s *State) Apply(e *deputy.Event) error {
 	return nil
 }
 
+// unborn takes back the intent to start a task where nothing came of it: a
+// monitor that ended in good order had no birth under way.
+func (s *State) unborn() {
+	for _, t := range s.Tasks {
+		if t.Phase == Starting && t.Leaf == "" {
+			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
+		}
+	}
+}
+
 func (s *State) accept(e *deputy.Event) error {
 	var ids []string
 	for i := range e.Tasks {
@@ -122,7 +137,7 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		t := &Task{
 			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
-			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time,
+			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time, Accepted: moment{s.Boot, e.BootNS},
 		}
 		if err := json.Unmarshal(r.Run, &t.Run); err != nil {
 			return fmt.Errorf("cannot read how task %s runs: %w", r.ID, err)
