@@ -76,7 +76,7 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if m.leaving || m.ending {
+	if m.leaving || m.ending.Load() {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started"))
 		return
 	}

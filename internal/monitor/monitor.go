@@ -88,7 +88,7 @@ type Monitor struct {
 
 	births  int           // under way
 	leaving bool          // `deputy up` was told to end: nothing new is taken
-	ending  bool          // the installed service was: nothing new is taken, and nothing begins
+	ending  atomic.Bool   // the installed service was: nothing new is taken, and nothing begins
 	done    chan struct{} // closed: the loop may end
 	over    chan struct{} // closed: it has
 }
@@ -200,11 +200,11 @@ func (m *Monitor) worker() {
 // grace period for anybody.
 func (m *Monitor) leave() {
 	if !m.o.Up {
-		if m.ending { // asked again it waits for nothing
+		if m.ending.Load() { // asked again it waits for nothing
 			m.end()
 			return
 		}
-		m.ending = true
+		m.ending.Store(true)
 		m.endIfQuiet()
 		return
 	}
@@ -223,7 +223,7 @@ func (m *Monitor) leave() {
 // being born. The journal says so: whatever was not started by then is started
 // by the next monitor, even if the machine is restarted in between.
 func (m *Monitor) endIfQuiet() {
-	if !m.ending || m.births > 0 {
+	if !m.ending.Load() || m.births > 0 {
 		return
 	}
 	m.record(&deputy.Event{Type: deputy.MonitorEnd}, nil, nil)

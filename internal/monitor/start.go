@@ -64,7 +64,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 // beginQueued starts a task that has waited, if its lock is free now and the
 // policy in force still allows it. The intent is durable before the start.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || m.ending || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {
@@ -127,9 +127,6 @@ func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
 // startTask has a worker start a task whose intent is durable. The worker gets
 // all it needs by value: the task itself belongs to the loop.
 func (m *Monitor) startTask(t *Task) {
-	if m.ending {
-		return // the next monitor starts it: see MonitorEnd
-	}
 	var action *manifest.Action
 	if module := m.set.Modules[t.Module]; module != nil {
 		action = module.Actions[t.Action]
@@ -149,6 +146,10 @@ func (m *Monitor) startTask(t *Task) {
 	}
 	m.births++
 	m.run(func() {
+		if m.ending.Load() { // the next monitor starts it: see MonitorEnd
+			m.post(func() { m.births--; m.endIfQuiet() })
+			return
+		}
 		attempt, err := b.start()
 		m.post(func() {
 			m.births--

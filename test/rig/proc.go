@@ -95,13 +95,7 @@ func (d *Deputy) sweep() {
 		return
 	}
 	for _, leaf := range d.Leaves() {
-		os.WriteFile(filepath.Join(leaf, "cgroup.kill"), []byte("1"), 0)
-		for range 1000 {
-			if os.Remove(leaf) == nil {
-				break
-			}
-			pause()
-		}
+		end(leaf)
 	}
 	if strings.HasPrefix(d.place, "/deputy-") {
 		for _, dir := range []string{"tasks", "daemon", ""} {
