@@ -17,7 +17,7 @@ func (m *Monitor) heard(e process.Event) {
 	m.post(func() {
 		id, _, _ := strings.Cut(e.Leaf, ".")
 		t := m.state.Tasks[id]
-		if t == nil || t.Leaf != "" && t.Leaf != e.Leaf {
+		if t == nil || t.Lost || t.Leaf != "" && t.Leaf != e.Leaf {
 			return
 		}
 		if t.Phase == Starting || t.Phase == Stopping && t.Leaf == "" {

@@ -81,6 +81,7 @@ type Monitor struct {
 	names           names
 	storage         storage
 	boot            string // this boot's id
+	restored        bool   // the journal was found to be a restored copy
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,7 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/output"
+	"deputy/internal/signature"
 )
 
 // open readies all that a monitor needs, in the order in which each needs the
@@ -102,9 +104,26 @@ func (m *Monitor) openJournal() error {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
 	m.floors = m.state.Nonces.leases()
-	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
+	if err := m.placeJournal(found.File == ""); err != nil {
+		return err
+	}
+	m.record(&deputy.Event{
+		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: bootNow(), PID: os.Getpid(), Restored: m.restored,
+	}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	return nil
+}
+
+// placeJournal finds out whether the journal is a restored copy.
+func (m *Monitor) placeJournal(fresh bool) error {
+	if fresh {
+		return writePlace(m.o.Paths.place())
+	}
+	why, err := checkPlace(m.o.Paths.place())
+	if m.restored = why != ""; m.restored {
+		m.log.Printf("the journal was restored from a back-up (%s): what was live in it is unknown, and signatures are good from %v after this on", why, signature.Window*time.Second)
+	}
+	return err
 }
 
 // makeDirectories makes what may be missing, each with its owner and mode.

@@ -20,11 +20,18 @@ func (m *Monitor) recover() {
 	exists := make(map[string]bool, len(leaves))
 	for _, leaf := range leaves {
 		exists[leaf] = true
-		m.releaseEnded(leaf)
+		if !m.restored {
+			m.releaseEnded(leaf)
+		}
+	}
+	if m.restored {
+		m.endStrays(leaves)
 	}
 	var queued []*Task
 	for _, t := range m.state.Tasks {
-		if t.Phase == Queued {
+		if t.Lost {
+			m.unknown(t, "the journal was restored from a back-up, which does not know what became of it")
+		} else if t.Phase == Queued {
 			queued = append(queued, t)
 		} else {
 			m.recoverStarted(t, exists)
@@ -41,7 +48,11 @@ func (m *Monitor) recover() {
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us. A journal that fails is told of by synced.
-	_ = m.journal.Flush()
+	if m.journal.Flush() == nil && m.restored {
+		if err := writePlace(m.o.Paths.place()); err != nil {
+			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
+		}
+	}
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/signature"
 )
 
 // keyLife is how long an Idempotency-Key gives the same tasks.
@@ -26,6 +27,7 @@ type State struct {
 	Keys   map[keyScope]*keyUse  `json:"keys"`
 	Nonces nonces                `json:"nonces"` // of signed requests that changed something
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
+	Known  moment                `json:"known"`  // of what was signed from then on every nonce is known
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
 }
@@ -59,6 +61,8 @@ type Task struct {
 
 	Accepted moment `json:"accepted"` // when, on the boot clock
 
+	Lost bool `json:"lost,omitempty"` // it was live in a journal that was restored
+
 	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
 	StopWhy string       `json:"stop_why,omitempty"`
 
@@ -91,7 +95,7 @@ func (s *State) Apply(e *deputy.Event) error {
 	case deputy.Checkpoint:
 		return s.restore(e.Checkpoint)
 	case deputy.MonitorStart:
-		s.Boot = e.Boot
+		s.begin(e)
 	case deputy.MonitorEnd:
 		s.unborn()
 	case deputy.Accepted:
@@ -112,6 +116,23 @@ func (s *State) Apply(e *deputy.Event) error {
 		s.remove(e.Task)
 	}
 	return nil
+}
+
+// begin notes that a monitor took up the journal: a new one, one that it has
+// known so far, or a restored one.
+func (s *State) begin(e *deputy.Event) {
+	fresh := s.Boot == ""
+	s.Boot = e.Boot
+	switch {
+	case e.Restored:
+		// A signer's clock may be ahead, and what it signed was used before.
+		s.Known = moment{e.Boot, e.BootNS + int64(signature.Window*time.Second)}
+		for _, t := range s.Tasks {
+			t.Lost = true
+		}
+	case fresh:
+		s.Known = moment{e.Boot, e.BootNS}
+	}
 }
 
 // unborn takes back the intent to start a task where nothing came of it: a

@@ -91,13 +91,13 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		Greeting: p.greeting, Ready: ready, Log: p.log,
 	})
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
-	feed.reached(p.history.Applied())
+	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
 	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
 	local := httpapi.NewListener(sorter{door, line}, p.log)
 	ended := make(chan error, 3)
-	go func() { ended <- p.client.Run(p.history.Next(), feed) }()
+	go func() { ended <- p.client.Run(p.history.From(), feed) }()
 	go func() { ended <- unlessClosed(web.Serve(local)) }()
 	go func() { ended <- notify.run() }()
 	listening, unlisten := context.WithCancel(ctx)

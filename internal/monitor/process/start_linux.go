@@ -102,7 +102,7 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
 		runtime.KeepAlive(s) // attr holds only the numbers of its files
 		if err == nil {
-			mark(fd, a.Attempt)
+			h.mark(fd, a.Attempt)
 		}
 		unix.Close(fd)
 	}
