@@ -68,6 +68,9 @@ func (b *birth) start() (process.Attempt, error) {
 		Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir,
 		Credential: b.credential(), Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	})
+	if err != nil && scarce(err) {
+		_, _, _ = b.m.capper.Finish(dir) // it may be tried again
+	}
 	return attempt, err
 }
 

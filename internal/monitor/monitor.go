@@ -83,7 +83,9 @@ type Monitor struct {
 	boot            string // this boot's id
 	restored        bool   // the journal was found to be a restored copy
 
+	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
+	operators            atomic.Pointer[map[uint32]bool]  // users who are operators, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
@@ -186,7 +188,7 @@ func (m *Monitor) run(do func()) {
 	select {
 	case m.work <- do:
 	default:
-		go do() // the loop never waits for the workers, who wait for it
+		go func() { m.work <- do }() // the loop never waits for the workers, who wait for it
 	}
 }
 

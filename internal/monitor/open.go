@@ -28,6 +28,9 @@ func (m *Monitor) open() error {
 		return fmt.Errorf("cannot tell which boot this is: %w", err)
 	}
 	m.boot = strings.TrimSpace(string(boot))
+	if m.capacity, err = findCapacity(); err != nil {
+		return err
+	}
 	set, warnings, err := manifest.Load(m.loadOptions())
 	if err != nil {
 		if len(m.link.Held()) == 0 { // not a restart: nothing depends on us yet
@@ -71,6 +74,11 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), Seal: m.seal})
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.rules.Store(&set.Config.Storage)
+	operators := map[uint32]bool{uint32(os.Geteuid()): true}
+	for uid, settings := range set.Config.Users {
+		operators[uid] = operators[uid] || settings.Operator
+	}
+	m.operators.Store(&operators)
 	var warnings []string
 	m.keys, warnings = loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
 	for _, w := range warnings {
@@ -180,7 +188,8 @@ func (m *Monitor) openSockets() error {
 	if m.notify, err = m.socket("notify", m.o.Paths.Notify, unix.SOCK_DGRAM, 0o666, -1); err != nil {
 		return err
 	}
-	if m.reception, err = newReception(func() int { return int(m.connections.Load()) }); err != nil {
+	share := share{capacity: m.capacity, each: func() int { return int(m.connections.Load()) }, operator: func(uid uint32) bool { return (*m.operators.Load())[uid] }}
+	if m.reception, err = newReception(share); err != nil {
 		return err
 	}
 	if err := m.reception.listen(int(m.listener.Fd()), false); err != nil {

@@ -30,7 +30,7 @@ const (
 type reception struct {
 	epoll int
 	wake  int // eventfd: something for run to look at
-	limit func() int
+	share share
 
 	mu        sync.Mutex   // guards what follows
 	listeners map[int]bool // listening sockets; true: 'Key: Value' is spoken there
@@ -51,9 +51,8 @@ type connection struct {
 	gone   time.Time // when the peer closed
 }
 
-// newReception makes one that listens nowhere yet. limit gives how many
-// connections one user may have.
-func newReception(limit func() int) (*reception, error) {
+// newReception makes one that listens nowhere yet.
+func newReception(s share) (*reception, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
@@ -63,7 +62,7 @@ func newReception(limit func() int) (*reception, error) {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
 	}
 	r := &reception{
-		epoll: epoll, wake: wake, limit: limit, listeners: map[int]bool{},
+		epoll: epoll, wake: wake, share: s, listeners: map[int]bool{},
 		byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perUID: map[uint32]int{},
 		// Numbers of an earlier monitor are not used again either: the boot clock is
 		// ahead of them, and no server lives longer than it runs.
@@ -283,8 +282,8 @@ func (r *reception) receive(fd int, line bool) bool {
 		return false
 	}
 	r.mu.Lock()
-	limit, open := r.limit(), r.perUID[peer.Uid]
-	if r.door == nil || open >= 2*limit { // the first limit is told so by the server, the second is not
+	over, full, refused := r.share.of(peer.Uid, r.perUID[peer.Uid], len(r.byFD))
+	if r.door == nil || refused {
 		r.mu.Unlock()
 		return false
 	}
@@ -301,7 +300,7 @@ func (r *reception) receive(fd int, line bool) bool {
 	door := r.door
 	r.mu.Unlock()
 
-	if err := door.Send(wall.Connection{Number: c.number, UID: c.uid, Over: open >= limit, Line: line}, fd); err != nil {
+	if err := door.Send(wall.Connection{Number: c.number, UID: c.uid, Over: over, Full: full, Line: line}, fd); err != nil {
 		r.hangup(fd) // the server is going; the peer is told by the close
 	}
 	return true

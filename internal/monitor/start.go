@@ -31,6 +31,8 @@ type live struct {
 	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early    []process.Event // news that came before the birth was reported
 	failure  string          // why its process could not be started
+	tried    int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
+	pause    time.Duration   // until the next try
 	waiters  []func(seq uint64, survives *deputy.Receipt)
 	sent     bool // the stop signal was sent, or is about to be
 	graceMS  int64
@@ -161,6 +163,12 @@ func (m *Monitor) startTask(t *Task) {
 
 // started goes on after a birth, or its failure.
 func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
+	if err != nil && scarce(err) {
+		if m.retryBirth(t) {
+			return
+		}
+		err = shortage(err)
+	}
 	if err != nil {
 		t.failure = "cannot start: " + strings.TrimPrefix(err.Error(), "cannot start: ")
 		switch {

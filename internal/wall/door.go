@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +16,7 @@ type Connection struct {
 	Number uint64 // never used again
 	UID    uint32 // as SO_PEERCRED said when it was accepted
 	Over   bool   // the caller has too many connections: answer 429 and close it
+	Full   bool   // all callers together have too many: answer 503 and close it
 	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
 }
 
@@ -24,6 +26,7 @@ const (
 	doorMessage = 8 + 4 + 1
 	flagOver    = 1
 	flagLine    = 2
+	flagFull    = 4
 )
 
 // Door is one end of the socket that connections go through.
@@ -57,6 +60,9 @@ func (d *Door) Send(c Connection, fd int) error {
 	if c.Over {
 		m[12] |= flagOver
 	}
+	if c.Full {
+		m[12] |= flagFull
+	}
 	if c.Line {
 		m[12] |= flagLine
 	}
@@ -72,19 +78,25 @@ func (d *Door) Send(c Connection, fd int) error {
 	return err
 }
 
-// Receive waits for a connection; io.EOF when the monitor is gone.
+// fullPause is the time between two tries to take a descriptor for which there
+// is no room.
+const fullPause = 50 * time.Millisecond
+
+// Receive waits for a connection; io.EOF when the monitor is gone. A descriptor
+// for which the receiver has no room is lost with its message (MSG_CTRUNC,
+// unix(7)): so a message is looked at first, which gives the descriptor, too,
+// and taken off only then. Without room the connections wait in the door.
 func (d *Door) Receive() (Connection, *os.File, error) {
 	var m [doorMessage + 1]byte
 	control := make([]byte, unix.CmsgSpace(4))
-	var n, controlLen int
-	var err error
-	waitErr := d.raw.Read(func(door uintptr) bool {
-		n, controlLen, _, _, err = unix.Recvmsg(int(door), m[:], control, unix.MSG_CMSG_CLOEXEC)
-		return err != unix.EAGAIN
-	})
+	n, controlLen, flags, err := d.receive(m[:], control, unix.MSG_PEEK|unix.MSG_CMSG_CLOEXEC)
+	for ; err == nil && n > 0 && controlLen == 0 && flags&unix.MSG_CTRUNC != 0; time.Sleep(fullPause) {
+		n, controlLen, flags, err = d.receive(m[:], control, unix.MSG_PEEK|unix.MSG_CMSG_CLOEXEC)
+	}
+	if err == nil && n > 0 {
+		_, _, _, err = d.receive(m[:], nil, 0)
+	}
 	switch {
-	case waitErr != nil:
-		return Connection{}, nil, waitErr
 	case err != nil:
 		return Connection{}, nil, err
 	case n == 0:
@@ -100,8 +112,20 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 		Number: binary.LittleEndian.Uint64(m[0:]),
 		UID:    binary.LittleEndian.Uint32(m[8:]),
 		Over:   m[12]&flagOver != 0,
+		Full:   m[12]&flagFull != 0,
 		Line:   m[12]&flagLine != 0,
 	}, os.NewFile(uintptr(fd), "connection"), nil
+}
+
+func (d *Door) receive(m, control []byte, flags int) (n, controlLen, got int, err error) {
+	waitErr := d.raw.Read(func(door uintptr) bool {
+		n, controlLen, got, _, err = unix.Recvmsg(int(door), m, control, flags)
+		return err != unix.EAGAIN
+	})
+	if waitErr != nil {
+		err = waitErr
+	}
+	return n, controlLen, got, err
 }
 
 func oneDescriptor(control []byte) (int, error) {

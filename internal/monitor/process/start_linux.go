@@ -45,7 +45,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	started := a.Attempt
 	if err := h.watchAttempt(a); err != nil {
 		h.abandon(a)
-		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, errors.New(err.Error())} // no errno to try again for: it was born
 	}
 	return started, nil
 }
