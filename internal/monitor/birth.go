@@ -68,8 +68,10 @@ func (b *birth) start() (process.Attempt, error) {
 		Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir,
 		Credential: b.credential(), Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	})
-	if err != nil && scarce(err) {
-		_, _, _ = b.m.capper.Finish(dir) // it may be tried again
+	if err != nil && scarce(err) { // it may be tried again, from the beginning
+		_, _, _ = b.m.capper.Finish(dir)
+		os.Remove(filepath.Join(dir, output.Stdout))
+		os.Remove(filepath.Join(dir, output.Stderr))
 	}
 	return attempt, err
 }
