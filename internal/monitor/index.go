@@ -61,7 +61,7 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot, s.Known, s.Nonces = read.Boot, read.Known, read.Nonces
+	s.Boot, s.Known, s.Nonces, s.Drains = read.Boot, read.Known, read.Nonces, read.Drains
 	for scope, k := range read.Keys {
 		s.Keys[scope] = k
 		s.charge(k.Caller, 0, 1)

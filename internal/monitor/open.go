@@ -33,7 +33,7 @@ func (m *Monitor) open() error {
 	}
 	set, warnings, err := manifest.Load(m.loadOptions())
 	if err != nil {
-		if len(m.link.Held()) == 0 { // not a restart: nothing depends on us yet
+		if m.first() { // nothing depends on us yet
 			return err
 		}
 		// Tasks of an earlier monitor must be watched; nothing new is allowed.
@@ -119,6 +119,9 @@ func (m *Monitor) openJournal() error {
 		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: bootNow(), PID: os.Getpid(), Restored: m.restored,
 	}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
+	if m.state.Drains && m.first() {
+		m.record(&deputy.Event{Type: deputy.DrainOff, Reason: "deputy was started anew"}, nil, nil)
+	}
 	return nil
 }
 
@@ -133,6 +136,10 @@ func (m *Monitor) placeJournal(fresh bool) error {
 	}
 	return err
 }
+
+// first says whether this is its keeper's first monitor: the service was
+// started, and has not merely lost its monitor.
+func (m *Monitor) first() bool { return len(m.link.Held()) == 0 }
 
 // makeDirectories makes what may be missing, each with its owner and mode.
 func (m *Monitor) makeDirectories(set *manifest.Policy) error {

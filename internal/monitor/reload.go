@@ -67,7 +67,7 @@ func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, u
 // than there are to be: what it is told of them, it is told once.
 func (m *Monitor) renewServer() {
 	now := m.greeting()
-	now.Policy, now.Last = m.greeted.Policy, m.greeted.Last
+	now.Policy, now.Draining, now.Last = m.greeted.Policy, m.greeted.Draining, m.greeted.Last
 	if reflect.DeepEqual(now, m.greeted) {
 		return
 	}

@@ -186,7 +186,11 @@ func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
 	defer reader.Close()
 	writing := make(chan error, 1)
 	go func() { writing <- peer.Write(reader) }()
-	m.post(func() { m.peer = peer; peer.Advanced() })
+	m.post(func() {
+		m.peer = peer
+		peer.Advanced()
+		peer.Draining(m.state.Drains) // it may have changed since the greeting
+	})
 	if err = m.reception.open(door); err == nil {
 		err = m.hear(peer)
 	}
@@ -221,7 +225,7 @@ func (m *Monitor) greeting() wall.Greeting {
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

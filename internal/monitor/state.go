@@ -28,6 +28,7 @@ type State struct {
 	Nonces nonces                `json:"nonces"` // of signed requests that changed something
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
 	Known  moment                `json:"known"`  // of what was signed from then on every nonce is known
+	Drains bool                  `json:"draining,omitempty"`
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
 }
@@ -114,6 +115,8 @@ func (s *State) Apply(e *deputy.Event) error {
 		}
 	case deputy.Ended:
 		s.remove(e.Task)
+	case deputy.DrainOn, deputy.DrainOff:
+		s.Drains = e.Type == deputy.DrainOn
 	}
 	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"deputy/internal/server/httpapi"
 	"deputy/internal/server/lineproto"
 	"deputy/internal/server/tcp"
@@ -22,11 +20,7 @@ import (
 // may have, those of the Unix sockets, with the files that are read for them,
 // take up to half: see the monitor's capacity.
 func limits() tcp.Limits {
-	all := 1024
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
-		all = int(min(uint64(all), max(limit.Cur/8, 8)))
-	}
+	all := int(min(1024, max(openFiles()/8, 8)))
 	return tcp.Limits{All: all, Host: all / 2}
 }
 

@@ -149,7 +149,7 @@ func pick[T any](list ...T) T { return list[rand.IntN(len(list))] }
 
 func request(own uint64) wall.Request {
 	return wall.Request{
-		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload),
+		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload, wall.Drain),
 		Connection: pick(own, own, own+1, own-1, own+uint64(rand.IntN(1000)), 0, 1, ^uint64(0), rand.Uint64()),
 		Module:     pick("m", "m", "M", "", "m/../m", "uid:0", strings.Repeat("m", 1000)),
 		Action:     pick("forbidden", "forbidden", "ok", "Forbidden", "*", "m/forbidden"),
@@ -159,6 +159,7 @@ func request(own uint64) wall.Request {
 		Task:       pick("", "m", "01890000-0000-7000-8000-000000000000", strings.Repeat("../", 100)),
 		GraceMS:    pick(int64(-1), 0, 1<<62, -1<<63),
 		Force:      rand.IntN(2) == 0,
+		On:         rand.IntN(2) == 0,
 		Params: deputy.Params{
 			pick("text", "text", "Text", "argv", "user", ""): pick[any]("fine", "-rf", "a\nb", "\x00", deputy.Number("1"), deputy.Text("-x"), nil,
 				[]any{"a", "b"}, map[string]any{"a": "b"}, strings.Repeat("x", 5000), true, "{text}", "$(id)", "; id"),
