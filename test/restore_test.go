@@ -146,7 +146,7 @@ func TestBackUpAndRestore(t *testing.T) {
 			t.Errorf("%d processes of %s live", len(living), task.ID)
 		}
 	}
-	if log := d.Log(); !strings.Contains(log, "the journal was restored from a back-up") || !strings.Contains(log, "of task "+unknown.ID+" were ended") {
+	if log := d.Log(); !strings.Contains(log, "the journal was restored from a back-up, or begun anew (there is no ") || !strings.Contains(log, "of task "+unknown.ID+" were ended") {
 		t.Errorf("it said:\n%s", log)
 	}
 	if a := c.Do("GET", "/v1/tasks/"+unknown.ID, ""); a.Status != 404 {
@@ -181,6 +181,31 @@ func TestBackUpAndRestore(t *testing.T) {
 		t.Errorf("the journal says of its monitors: %+v", begins)
 	}
 	c.Stop(stays.ID, `{"grace":"0s"}`)
+}
+
+// Who begins a new journal, in the place of a damaged one, leaves nothing that
+// runs and that nobody knows.
+func TestANewJournalInThePlaceOfAnother(t *testing.T) {
+	rig.NeedRoot(t)
+	d := begin(t, restoreModule, rig.Files{"deputy.toml": installed}, "--installed")
+	c := d.Self()
+	task := c.Started("m/stay", "")
+	ready(t, c, task.ID)
+	d.Stop()
+	journal := filepath.Join(d.State, "journal")
+	if err := os.Rename(journal, journal+".damaged"); err != nil {
+		t.Fatal(err)
+	}
+	d.Start()
+	if living := rig.Living(task.ID); len(living) > 0 {
+		t.Errorf("%d processes live that no record knows; it said:\n%s", len(living), d.Log())
+	}
+	c = d.Self()
+	if a := c.Do("GET", "/v1/tasks/"+task.ID, ""); a.Status != 404 {
+		t.Errorf("the task: %d %s", a.Status, a.Body)
+	}
+	c.Ended(c.Started("m/say", "").ID)
+	d.Verify()
 }
 
 // A signature from before the journal began is refused, within the window of

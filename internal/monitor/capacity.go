@@ -28,9 +28,9 @@ func capacityOf(limit uint64) capacity {
 }
 
 // ordinary is how many connections there may be until only operators are served.
-// As many again as stand between the two are told so.
 func (c capacity) ordinary() int { return c.connections * 3 / 4 }
 
+// told is how many there may be until whoever else comes is not even told so.
 func (c capacity) told() int { return c.connections * 7 / 8 }
 
 // findCapacity asks for the limit as it is now: the Go runtime has raised the

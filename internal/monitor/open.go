@@ -47,11 +47,12 @@ func (m *Monitor) open() error {
 	if err := m.makeDirectories(set); err != nil {
 		return err
 	}
+	_, unused := os.Stat(p.installationKey())
 	if m.seal, err = openSeal(p.installationKey()); err != nil {
 		return err
 	}
 	m.adopt(set)
-	if err := m.openJournal(); err != nil {
+	if err := m.openJournal(unused != nil); err != nil {
 		return err
 	}
 	if m.host, err = process.Open(process.Options{
@@ -95,8 +96,9 @@ func (m *Monitor) loadOptions() manifest.Options {
 }
 
 // openJournal takes the lock, replays the last segment into the state, and
-// records that this monitor began and by which policy.
-func (m *Monitor) openJournal() error {
+// records that this monitor began and by which policy. unused says that no
+// monitor was here before.
+func (m *Monitor) openJournal(unused bool) error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
 		Checkpoint: m.checkpoint,
 		Notify:     func() { m.post(m.synced) },
@@ -112,7 +114,7 @@ func (m *Monitor) openJournal() error {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
 	m.floors = m.state.Nonces.leases()
-	if err := m.placeJournal(found.File == ""); err != nil {
+	if err := m.placeJournal(found.File == "", unused); err != nil {
 		return err
 	}
 	m.record(&deputy.Event{
@@ -125,14 +127,18 @@ func (m *Monitor) openJournal() error {
 	return nil
 }
 
-// placeJournal finds out whether the journal is a restored copy.
-func (m *Monitor) placeJournal(fresh bool) error {
-	if fresh {
+// placeJournal finds out whether the journal is a restored copy. One that is new
+// where there was one before knows no more than that.
+func (m *Monitor) placeJournal(fresh, unused bool) error {
+	why, err := "it is new, and the installation is not", error(nil)
+	switch {
+	case fresh && unused:
 		return writePlace(m.o.Paths.place())
+	case !fresh:
+		why, err = checkPlace(m.o.Paths.place())
 	}
-	why, err := checkPlace(m.o.Paths.place())
 	if m.restored = why != ""; m.restored {
-		m.log.Printf("the journal was restored from a back-up (%s): what was live in it is unknown, and signatures are good from %v after this on", why, signature.Window*time.Second)
+		m.log.Printf("the journal was restored from a back-up, or begun anew (%s): what was live in it is unknown, and signatures are good from %v after this on", why, signature.Window*time.Second)
 	}
 	return err
 }

@@ -114,13 +114,16 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 }
 
 // recoverBirth records the birth of a task that an earlier monitor did not live
-// to record.
+// to record. Where its first process is not found the record has no PID: that it
+// was born must be known all the same.
 func (m *Monitor) recoverBirth(t *Task, leaf string) {
-	if a, found := m.host.FindFirst(leaf); found {
-		m.record(&deputy.Event{
-			Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
-		}, nil, nil)
+	a, found := m.host.FindFirst(leaf)
+	if !found {
+		a = process.Attempt{BootNS: bootNow()} // its time runs from now on
 	}
+	m.record(&deputy.Event{
+		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
+	}, nil, nil)
 }
 
 // unknown ends a task of which too little is known.
