@@ -60,7 +60,7 @@ func (m *Monitor) open() error {
 	}); err != nil {
 		return err
 	}
-	if w := m.host.Weakness(); w != "" {
+	if w := m.weakness(); w != "" {
 		m.log.Printf("%s", w)
 	}
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {

@@ -1,18 +1,23 @@
 // Command hostile is a deputy-server that has been taken over: the monitor
 // starts it in the place of the real one, and it tries whatever the wall lets
 // it send. What it does stands in a file beside it, FILE.mode; what came of it
-// it writes to FILE.report.
+// it writes to FILE.report. Where it may not even read that it is confined, and
+// tries a call that its filter forbids; named unsealed, it comes without the
+// seal of a real one.
 package main
 
 import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/seccomp"
 	"deputy/internal/wall"
 )
 
@@ -35,6 +41,9 @@ func main() {
 	self, err := os.Executable()
 	check(err)
 	mode, err := os.ReadFile(self + ".mode")
+	if errors.Is(err, fs.ErrPermission) {
+		confined(filepath.Base(self) != "unsealed")
+	}
 	check(err)
 	words := strings.Fields(string(mode))
 	report := Report{Answers: map[string]int{}, PeerUID: -1}
@@ -62,6 +71,21 @@ func main() {
 	check(os.WriteFile(self+".new", text, 0o644))
 	check(os.Rename(self+".new", self+".report"))
 	select {}
+}
+
+func confined(sealed bool) {
+	if sealed {
+		check(seccomp.Seal())
+	}
+	stream := os.NewFile(3, "stream")
+	greet(stream)
+	_, err := io.ReadFull(stream, make([]byte, 5)) // the greeting: we are proved, or about to be killed
+	check(err)
+	door, err := wall.NewDoor(os.NewFile(4, "door"))
+	check(err)
+	_, _, err = door.Receive() // a caller is let in
+	check(err)
+	check(unix.Connect(3, &unix.SockaddrUnix{Name: "/run/another"}))
 }
 
 func check(err error) {

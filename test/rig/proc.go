@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"deputy"
 )
 
@@ -37,6 +39,15 @@ func State(pid int) string {
 	_, rest, _ := strings.Cut(string(text), ") ")
 	state, _, _ := strings.Cut(rest, " ")
 	return state
+}
+
+// HasEnded says whether a child of the test has ended. One that executes
+// another program from a thread of its own is a zombie for a moment, too, and
+// has not.
+func HasEnded(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0
 }
 
 // Cgroup is the path of a process's v2 cgroup, "" without.

@@ -46,6 +46,7 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile", "./test/cast")
 	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are shipped, also where the tests run with cgo
 	if out, err := cmd.CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
 		return "", fmt.Errorf("cannot build the programs: %w\n%s", err, out)
@@ -192,7 +193,7 @@ func (d *Deputy) Answering(ctx context.Context) {
 			d.place = strings.TrimSuffix(Cgroup(d.Cmd.Process.Pid), "/daemon")
 			return
 		}
-		if State(d.Cmd.Process.Pid) == "Z" {
+		if HasEnded(d.Cmd.Process.Pid) {
 			d.t.Fatalf("deputy has ended; it said:\n%s", d.Log())
 		}
 		select {
