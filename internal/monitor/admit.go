@@ -321,7 +321,7 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 			switch t := m.state.Tasks[e.Tasks[i].ID]; {
 			case t == nil || e.Tasks[i].Joined:
 			case e.Tasks[i].Queued:
-				m.await(t)
+				m.expireQueued(t)
 			default:
 				m.startIntended(t)
 			}

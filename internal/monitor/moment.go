@@ -36,8 +36,8 @@ func (m *Monitor) left(t *Task) time.Duration { return t.Run.within() - m.age(t.
 
 func (r *Run) within() time.Duration { return time.Duration(r.WithinMS) * time.Millisecond }
 
-// await lets a queued task end when its time to be started is over.
-func (m *Monitor) await(t *Task) {
+// expireQueued lets a queued task end when its time to be started is over.
+func (m *Monitor) expireQueued(t *Task) {
 	if t.Run.WithinMS == 0 || t.Phase != Queued {
 		return
 	}

@@ -44,7 +44,7 @@ func (m *Monitor) recover() {
 			continue
 		}
 		m.beginQueued(t)
-		m.await(t)
+		m.expireQueued(t)
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us. A journal that fails is told of by synced.
