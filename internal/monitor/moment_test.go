@@ -121,8 +121,8 @@ func TestRestoredStateIsLost(t *testing.T) {
 	}
 }
 
-// A monitor that ended in good order has nothing half started: that goes back
-// to where it waited, what runs goes on, and what has ended is not touched.
+// A monitor that ended in good order has nothing half started. The next one may
+// start it, in the same boot by the same intent.
 func TestOrderlyEnd(t *testing.T) {
 	m, _ := newClocked(t)
 	for _, id := range []string{"unborn", "born"} {
@@ -130,12 +130,25 @@ func TestOrderlyEnd(t *testing.T) {
 	}
 	apply(t, m, &deputy.Event{Type: deputy.Started, Task: "born", Attempt: 1, PID: 7, Leaf: "born.1", Boot: "this"})
 	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
-	if u := m.state.Tasks["unborn"]; u.Phase != Queued || u.Attempt != 0 || u.IntentBoot != "" {
-		t.Errorf("what was not born: %s, attempt %d, intent in boot %q", u.Phase, u.Attempt, u.IntentBoot)
+	unborn := func(when, id string, want bool) {
+		t.Helper()
+		if got := m.state.Tasks[id].Unborn; got != want {
+			t.Errorf("%s, %s: it is known not to be born: %v", when, id, got)
+		}
 	}
-	if b := m.state.Tasks["born"]; b.Phase != Starting || b.Attempt != 1 || b.Leaf != "born.1" {
-		t.Errorf("what runs: %s, attempt %d", b.Phase, b.Attempt)
-	}
+	unborn("at the end", "unborn", true)
+	unborn("at the end", "born", false)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other"})
+	apply(t, m, m.checkpoint())
+	unborn("in another boot", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
+	unborn("in a third", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.StartIntended, Task: "unborn", Attempt: 1})
+	unborn("intended anew", "unborn", false)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
+	unborn("at another end", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
+	unborn("under a monitor that may start it", "unborn", false)
 }
 
 func TestCapacity(t *testing.T) {

@@ -31,13 +31,16 @@ func (m *Monitor) recover() {
 	for _, t := range m.state.Tasks {
 		if t.Lost {
 			m.unknown(t, "the journal was restored from a back-up, which does not know what became of it")
-		} else if t.Phase == Queued {
+		} else if t.Phase == Queued || t.Unborn {
 			queued = append(queued, t)
 		} else {
 			m.recoverStarted(t, exists)
 		}
 	}
 	for _, t := range queued {
+		if t.Unborn { // it was intended in another boot: it is intended anew
+			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
+		}
 		if t.StopAs != "" {
 			t.Phase = Over
 			m.finishTask(t)
@@ -93,7 +96,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
-	if t.PID == 0 {
+	if t.Leaf == "" {
 		m.recoverBirth(t, leaf)
 	}
 	t.Leaf, t.Phase = leaf, Running

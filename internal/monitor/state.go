@@ -62,7 +62,8 @@ type Task struct {
 
 	Accepted moment `json:"accepted"` // when, on the boot clock
 
-	Lost bool `json:"lost,omitempty"` // it was live in a journal that was restored
+	Unborn bool `json:"unborn,omitempty"` // its start was intended, and nothing came of it
+	Lost   bool `json:"lost,omitempty"`   // it was live in a journal that was restored
 
 	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
 	StopWhy string       `json:"stop_why,omitempty"`
@@ -103,7 +104,7 @@ func (s *State) Apply(e *deputy.Event) error {
 		return s.accept(e)
 	case deputy.StartIntended:
 		if t := s.Tasks[e.Task]; t != nil {
-			t.Phase, t.Attempt, t.IntentBoot = Starting, e.Attempt, s.Boot
+			t.Phase, t.Attempt, t.IntentBoot, t.Unborn = Starting, e.Attempt, s.Boot, false
 		}
 	case deputy.Started:
 		if t := s.Tasks[e.Task]; t != nil {
@@ -126,6 +127,9 @@ func (s *State) Apply(e *deputy.Event) error {
 func (s *State) begin(e *deputy.Event) {
 	fresh := s.Boot == ""
 	s.Boot = e.Boot
+	for _, t := range s.Tasks {
+		t.Unborn = t.Unborn && t.IntentBoot != e.Boot
+	}
 	switch {
 	case e.Restored:
 		// A signer's clock may be ahead, and what it signed was used before.
@@ -138,13 +142,12 @@ func (s *State) begin(e *deputy.Event) {
 	}
 }
 
-// unborn takes back the intent to start a task where nothing came of it: a
-// monitor that ended in good order had no birth under way.
+// unborn notes that nothing came of the intents to start that have no record of
+// a start: a monitor that ended in good order had no birth under way. That holds
+// until a monitor begins in the same boot, which may start them by these intents.
 func (s *State) unborn() {
 	for _, t := range s.Tasks {
-		if t.Phase == Starting && t.Leaf == "" {
-			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
-		}
+		t.Unborn = t.Phase == Starting && t.Leaf == ""
 	}
 }
 

@@ -437,7 +437,7 @@ func checkpointOf(t *testing.T, o *oracle, live []string) json.RawMessage {
 			from["end_user"] = *task.EndUser
 		}
 		if task.Attempt > 0 {
-			from["pid"] = 77
+			from["leaf"] = id + ".1"
 		}
 		if task.State == deputy.Stopping {
 			from["stop_as"] = "stopped"
