@@ -1,12 +1,6 @@
 package monitor
 
-import (
-	"fmt"
-
-	"golang.org/x/sys/unix"
-
-	"deputy"
-)
+import "deputy"
 
 // capacity shares out the descriptors that the kernel lets one process have
 // (RLIMIT_NOFILE, setrlimit(2)), so that none of what needs them takes those of
@@ -32,16 +26,6 @@ func (c capacity) ordinary() int { return c.connections * 3 / 4 }
 
 // told is how many there may be until whoever else comes is not even told so.
 func (c capacity) told() int { return c.connections * 7 / 8 }
-
-// findCapacity asks for the limit as it is now: the Go runtime has raised the
-// soft one to the hard one.
-func findCapacity() (capacity, error) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return capacity{}, fmt.Errorf("cannot find the limit of open files: %w", err)
-	}
-	return capacityOf(limit.Cur), nil
-}
 
 // crowded refuses new tasks where no descriptor would be left to watch them by.
 func (m *Monitor) crowded(fresh int) *deputy.Error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/policy"
 	"deputy/internal/signature"
 )
 
@@ -32,8 +33,8 @@ func apply(t *testing.T, m *Monitor, e *deputy.Event) {
 	}
 }
 
-// accept has a queued task accepted ago, with an idempotency key.
-func accept(t *testing.T, m *Monitor, c *clock, ago, within time.Duration) *Task {
+// acceptAgo has a queued task accepted ago, with an idempotency key.
+func acceptAgo(t *testing.T, m *Monitor, c *clock, ago, within time.Duration) *Task {
 	t.Helper()
 	run, _ := json.Marshal(Run{WithinMS: within.Milliseconds()})
 	apply(t, m, &deputy.Event{
@@ -66,7 +67,7 @@ func TestClockJumps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, c := newClocked(t)
-			task := accept(t, m, c, test.ago, 2*time.Hour)
+			task := acceptAgo(t, m, c, test.ago, 2*time.Hour)
 			if test.boot != "this" {
 				m.boot = test.boot
 				apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: bootNow()})
@@ -109,7 +110,7 @@ func TestKnownNonces(t *testing.T) {
 // is accepted later is not.
 func TestRestoredStateIsLost(t *testing.T) {
 	m, c := newClocked(t)
-	accept(t, m, c, time.Minute, time.Hour)
+	acceptAgo(t, m, c, time.Minute, time.Hour)
 	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow(), Restored: true})
 	apply(t, m, m.checkpoint())
 	apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: "u", Queued: true, Run: json.RawMessage("{}")}}})
@@ -162,7 +163,7 @@ func TestCapacity(t *testing.T) {
 }
 
 func TestShare(t *testing.T) {
-	s := share{capacity: capacity{connections: 64}, each: func() int { return 4 }, operator: func(uid uint32) bool { return uid == 0 }}
+	s := share{capacity: capacity{connections: 64}, each: func() int { return 4 }, operator: func(who policy.Identity) bool { return who.UID == 0 }}
 	for _, test := range []struct {
 		uid                 uint32
 		open, all           int
@@ -177,7 +178,7 @@ func TestShare(t *testing.T) {
 		{0, 4, 60, true, false, false},
 		{0, 0, 64, false, false, true},
 	} {
-		if over, full, refused := s.of(test.uid, test.open, test.all); over != test.over || full != test.full || refused != test.refused {
+		if over, full, refused := s.of(policy.Identity{UID: test.uid}, test.open, test.all); over != test.over || full != test.full || refused != test.refused {
 			t.Errorf("uid %d with %d of %d: over %v, full %v, refused %v", test.uid, test.open, test.all, over, full, refused)
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // place is what a small file in the journal's folder says of itself: which file
@@ -57,17 +55,4 @@ func writePlace(path string) error {
 		return fmt.Errorf("cannot note where the journal is: %w", err)
 	}
 	return nil
-}
-
-func placeOf(path string) (place, error) {
-	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
-	if err != nil {
-		return place{}, &os.PathError{Op: "statx", Path: path, Err: err}
-	}
-	p := place{Inode: st.Ino}
-	if st.Mask&unix.STATX_BTIME != 0 {
-		p.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
-	}
-	return p, nil
 }

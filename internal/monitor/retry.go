@@ -3,9 +3,8 @@ package monitor
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A birth that failed because the machine, or the task's user, has no process,
@@ -19,7 +18,7 @@ const (
 
 // scarce says whether a birth failed for want of what may come back.
 func scarce(err error) bool {
-	for _, errno := range []error{unix.EAGAIN, unix.ENOMEM, unix.EMFILE, unix.ENFILE} {
+	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(err, errno) {
 			return true
 		}
