@@ -16,8 +16,8 @@ type reception struct {
 	closed chan struct{}
 }
 
-func newReception(limit func() int) (*reception, error) {
-	return &reception{connections: newConnections(limit), closed: make(chan struct{})}, nil
+func newReception(s share) (*reception, error) {
+	return &reception{connections: newConnections(s), closed: make(chan struct{})}, nil
 }
 
 func (r *reception) listen(string) error {
