@@ -84,8 +84,8 @@ func parse(args []string) (options, error) {
 		return o, errors.New("cannot start: --up needs --config and --state; deputy up fills them in")
 	case !o.up && (o.config == "") != (o.state == ""):
 		return o, errors.New("cannot start: give --config and --state both, or neither")
-	case !o.up && os.Geteuid() != 0:
-		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
+	case !o.up && !privileged():
+		return o, errors.New("cannot start: the installed service must run as " + privilegedUser + "; as an ordinary user use: deputy up")
 	}
 	return o, nil
 }
@@ -140,7 +140,7 @@ func runMonitor(program string, args []string, o options) int {
 		return 1
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, monitor.UpgradeSignal)
 	err = m.Run(link, signals)
 	if errors.Is(err, monitor.ErrUpgrade) {
 		err = link.Execute(append([]string{program}, args...), os.Environ())
@@ -172,7 +172,7 @@ func paths(program string, o options) monitor.Paths {
 		p.Socket = absolute(o.socket)
 	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
-		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)
 	}
 	return p
 }

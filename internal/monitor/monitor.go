@@ -195,7 +195,7 @@ func (m *Monitor) obey(sig os.Signal) {
 	case syscall.SIGHUP:
 		m.tellReloading()
 		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
-	case syscall.SIGUSR2:
+	case UpgradeSignal:
 		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
 	default:
 		m.tell("STOPPING=1")
@@ -276,10 +276,6 @@ func (m *Monitor) close() error {
 	if !m.o.Up {
 		return m.host.Close(true)
 	}
-	os.Remove(m.set.Config.Listen.Unix.Path)
-	for path := range m.lines {
-		os.Remove(path)
-	}
-	os.Remove(m.o.Paths.Notify)
+	m.removeSockets()
 	return m.host.Close(false)
 }
