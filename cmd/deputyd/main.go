@@ -141,7 +141,7 @@ func runMonitor(program string, args []string, o options) int {
 		return 1
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, monitor.UpgradeSignal)
 	err = m.Run(link, signals)
 	if errors.Is(err, monitor.ErrUpgrade) {
 		err = link.Execute(append([]string{program}, args...), os.Environ())

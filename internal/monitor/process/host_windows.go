@@ -57,3 +57,6 @@ func CleanSelf() error { return nil }
 
 // ReaperMain is for Linux.
 func ReaperMain([]string) int { return 2 }
+
+// Cleaned is of no use here: no program executes another in its own process.
+func Cleaned() string { return "DEPUTY_CLEAN=" }
