@@ -5,14 +5,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/internal/seccomp"
@@ -50,18 +47,4 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	// that cannot be had the monitor knows, which looks at us.
 	_ = seccomp.Seal()
 	return server.Run(ctx, sockets, log)
-}
-
-// inherited takes the sockets that the monitor has left open.
-func inherited() (server.Sockets, error) {
-	var files [3]*os.File
-	for i, name := range []string{"wall", "door", "notify"} {
-		fd := i + 3
-		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-			return server.Sockets{}, errors.New("cannot start alone: deputy-server is started by deputyd, with sockets as descriptors 3, 4 and 5; for a deputy of your own run: deputy up")
-		}
-		unix.CloseOnExec(fd)
-		files[i] = os.NewFile(uintptr(fd), name)
-	}
-	return server.Sockets{Stream: files[0], Door: files[1], Notify: files[2]}, nil
 }

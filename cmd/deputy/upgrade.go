@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"deputy"
+	"deputy/client"
 )
 
 func newUpgrade(a *app) *cobra.Command {
@@ -41,6 +45,10 @@ func upgradeVerb(ctx context.Context, a *app, timeout time.Duration) error {
 		return err
 	}
 	from, to, err := c.Upgrade(ctx)
+	var refused *client.Error
+	if errors.As(err, &refused) && refused.Refusal != nil && refused.Refusal.Code == deputy.BadParam {
+		return errors.New(refused.Refusal.Detail) // no parameter is wrong, but a program
+	}
 	if err != nil {
 		return err
 	}

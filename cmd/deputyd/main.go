@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"deputy"
@@ -84,8 +85,8 @@ func parse(args []string) (options, error) {
 		return o, errors.New("cannot start: --up needs --config and --state; deputy up fills them in")
 	case !o.up && (o.config == "") != (o.state == ""):
 		return o, errors.New("cannot start: give --config and --state both, or neither")
-	case !o.up && os.Geteuid() != 0:
-		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
+	case !o.up && !privileged():
+		return o, errors.New("cannot start: the installed service must run as " + privilegedUser + "; as an ordinary user use: deputy up")
 	}
 	return o, nil
 }
@@ -171,8 +172,11 @@ func paths(program string, o options) monitor.Paths {
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)
 	}
+	if !o.up && runtime.GOOS == "linux" {
+		p.Syslog = "/dev/log"
+	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
-		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)
 	}
 	return p
 }

@@ -130,6 +130,7 @@ func (m *Monitor) inherit() {
 		id, _, _ := strings.Cut(x.Name, ".")
 		if t := m.state.Tasks[id]; t != nil && t.Leaf == x.Name && t.Phase != Over {
 			m.fromStore[x.Name], m.stored[x.Name] = x.Held, true
+			x.File.Close() // whoever adopted the task has a copy
 			continue
 		}
 		if path := listensAt(x.File, unix.SOCK_STREAM); path != "" {

@@ -80,6 +80,7 @@ type Monitor struct {
 	keys            keys                // as the key files were at the last load
 	recent          nonces              // of all signed requests of this monitor, reads too
 	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	floor           int64               // the same, of all secrets
 	leases          map[lease]uint64    // the record of each lease of this one
 	forgot          int64               // when nonces were last forgotten, Unix seconds
 	unauthenticated int                 // requests refused for their signature: counted, not recorded
@@ -93,12 +94,19 @@ type Monitor struct {
 	stored    map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	fromStore map[string]string // of those the ones that it gave back at our start, and as what the keeper holds them
 	taken     map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
+	reserve   reserve
+	heads     heads
+	restored  bool // the journal was found to be a restored copy
 
+	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
+	operators            atomic.Pointer[map[uint32]bool]  // users who are operators, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
+	births      int           // under way
 	leaving     bool          // told to end: nothing new is taken
+	ending      atomic.Bool   // the installed service was: nothing begins, either
 	upgrading   bool          // ordered, or being proved
 	handingOver bool          // the monitor is to be executed anew once the loop has ended
 	retire      chan struct{} // closed: the server is to end, and none to follow
@@ -180,6 +188,9 @@ func (m *Monitor) loop(signals <-chan os.Signal) error {
 		case sig := <-signals:
 			m.obey(sig)
 		case <-m.link.Lost():
+			if m.o.Up && m.upgrading { // it was told to end while it executed itself
+				return nil
+			}
 			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
 		case <-m.done:
 			return nil
@@ -224,7 +235,7 @@ func (m *Monitor) run(do func()) {
 	select {
 	case m.work <- do:
 	default:
-		go do() // the loop never waits for the workers, who wait for it
+		go func() { m.work <- do }() // the loop never waits for the workers, who wait for it
 	}
 }
 
@@ -244,13 +255,29 @@ func (m *Monitor) leave() {
 	}
 	m.leaving = true
 	if !m.o.Up {
-		m.end()
+		if m.ending.Load() { // asked again it waits for nothing
+			m.end()
+			return
+		}
+		m.ending.Store(true)
+		m.endIfQuiet()
 		return
 	}
 	for _, t := range m.state.Tasks {
 		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
 	m.leaveIfIdle()
+}
+
+// endIfQuiet ends an installed monitor that was told to, as soon as nothing is
+// being born. The journal says so: whatever was not started by then is started
+// by the next monitor, even if the machine is restarted in between.
+func (m *Monitor) endIfQuiet() {
+	if !m.ending.Load() || m.births > 0 {
+		return
+	}
+	m.record(&deputy.Event{Type: deputy.MonitorEnd}, nil, nil)
+	m.end()
 }
 
 // end lets the loop end.
@@ -264,19 +291,21 @@ func (m *Monitor) end() {
 }
 
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && len(m.state.Tasks) == 0 {
-		m.end()
+	if !m.leaving {
+		return
 	}
+	for _, t := range m.state.Tasks {
+		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
+			return
+		}
+	}
+	m.end()
 }
 
 func (m *Monitor) close() error {
 	if !m.o.Up {
 		return m.host.Close(true)
 	}
-	os.Remove(m.set.Config.Listen.Unix.Path)
-	for path := range m.lines {
-		os.Remove(path)
-	}
-	os.Remove(m.o.Paths.Notify)
+	m.removeSockets()
 	return m.host.Close(false)
 }

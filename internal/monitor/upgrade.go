@@ -130,7 +130,9 @@ func proof(name string, argv []string, as *syscall.Credential) (proved, error) {
 	if err != nil {
 		return proved{}, fmt.Errorf("%s cannot start: %w", argv[0], err)
 	}
-	said, wall, found := strings.Cut(strings.TrimSpace(out), ", wall ")
+	out = strings.TrimSpace(out)
+	out = out[strings.LastIndex(out, "\n")+1:] // before it there may be warnings
+	said, wall, found := strings.Cut(out, ", wall ")
 	version, named := strings.CutPrefix(said, name+" ")
 	if !found || !named {
 		return proved{}, fmt.Errorf("%s is no %s that can be upgraded to: it says %.200q", argv[0], name, out)

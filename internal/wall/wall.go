@@ -146,6 +146,7 @@ type Greeting struct {
 	TLSKey      string   `json:"tls_key"`
 	ClientCA    string   `json:"client_ca"`
 	Started     string   `json:"started"`      // when the monitor began, as JSON shows times
+	Recent      uint64   `json:"recent"`       // first record of a segment not long before Last
 	CgroupTasks string   `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
 }
 

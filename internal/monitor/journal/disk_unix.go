@@ -69,3 +69,8 @@ func syncDir(dir string) error {
 }
 
 func truncate(f *os.File, size int64) error { return f.Truncate(size) }
+
+// NoRoom says whether an error means that the disk, or a quota, is full.
+func NoRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}

@@ -55,3 +55,8 @@ func syncDir(string) error { return nil }
 
 // truncate cuts f, which was opened for appending and so cannot do it itself.
 func truncate(f *os.File, size int64) error { return os.Truncate(f.Name(), size) }
+
+// NoRoom says whether an error means that the disk, or a quota, is full.
+func NoRoom(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}

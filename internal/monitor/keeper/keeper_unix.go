@@ -64,7 +64,7 @@ type keeper struct {
 
 	frames  chan frame // what the monitor sends; closed at its end
 	restart <-chan time.Time
-	mute    bool // that the service manager cannot be told was said
+	mute    bool // the service manager could not be told of late, and that was said
 }
 
 // Run keeps a monitor alive until one exits in good order (0), or the first

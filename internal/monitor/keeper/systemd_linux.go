@@ -31,7 +31,8 @@ func (k *keeper) inherit() {
 
 // relay passes a datagram of the monitor on to the service manager, which
 // listens to its own child alone, unread and with its descriptor (sd_notify(3)).
-// A manager that does not read is waited for, for a second.
+// A manager that does not read is waited for, for a second and once: there are
+// others who wait for us.
 func (k *keeper) relay(text string, fd int) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
@@ -45,7 +46,11 @@ func (k *keeper) relay(text string, fd int) {
 		if fd >= 0 {
 			rights = unix.UnixRights(fd)
 		}
-		err = unix.Sendmsg(socket, []byte(text), rights, &unix.SockaddrUnix{Name: path}, unix.MSG_NOSIGNAL) // a leading '@' is an abstract name's
+		flags := unix.MSG_NOSIGNAL
+		if k.mute {
+			flags |= unix.MSG_DONTWAIT
+		}
+		err = unix.Sendmsg(socket, []byte(text), rights, &unix.SockaddrUnix{Name: path}, flags) // a leading '@' is an abstract name's
 	}
 	if err != nil && !k.mute {
 		fmt.Fprintf(k.stderr, "deputyd: cannot tell the service manager at %s how we are: %v\n", path, err)

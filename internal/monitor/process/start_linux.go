@@ -45,7 +45,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	started := a.Attempt
 	if err := h.watchAttempt(a); err != nil {
 		h.abandon(a)
-		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, errors.New(err.Error())} // no errno to try again for: it was born
 	}
 	return started, nil
 }
@@ -102,7 +102,7 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
 		runtime.KeepAlive(s) // attr holds only the numbers of its files
 		if err == nil {
-			mark(fd, a.Attempt)
+			h.mark(fd, a.Attempt)
 		}
 		unix.Close(fd)
 	}
@@ -110,27 +110,6 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		_ = h.remove(s.Leaf)
 	}
 	return err
-}
-
-// attributes are those of a first process: descriptors 0, 1 and 2 alone, a
-// session of its own, the declared environment, directory and user. Signals,
-// umask and limits are right because CleanSelf made ours so.
-func attributes(s Spec, null *os.File) *syscall.ProcAttr {
-	files := make([]uintptr, 3)
-	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
-		if f == nil {
-			f = null
-		}
-		files[i] = f.Fd()
-	}
-	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if attr.Dir == "" {
-		attr.Dir = "/"
-	}
-	if c := s.Credential; c != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
-	}
-	return attr
 }
 
 func (h *Host) watchAttempt(a *attempt) error {
@@ -165,20 +144,31 @@ func (h *Host) Adopt(old Attempt) error {
 	}
 	a.pidfd = h.findAgain(old)
 	a.child = a.pidfd >= 0 && h.isChild(old)
+	gone := a.pidfd < 0 // from the watch on the poller may end it at any moment
+	h.tellOf(a, old.PID > 0 && !a.child)
 	if err := h.watchAttempt(a); err != nil {
+		h.tellOf(a, false)
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
 		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old.PID > 0 && !a.child {
-		h.foreign[old.PID] = a
-	}
-	if a.pidfd < 0 {
+	if gone {
 		h.post(func(p *poller) { p.await(a, statusGrace) })
 	}
 	return nil
+}
+
+// tellOf says whether ForeignExit is to tell of an attempt.
+func (h *Host) tellOf(a *attempt, foreign bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if foreign {
+		h.foreign[a.PID] = a
+	} else if h.foreign[a.PID] == a {
+		delete(h.foreign, a.PID)
+	}
 }
 
 // findAgain gives a pidfd of an attempt's first process, dead or alive, or -1.
@@ -218,16 +208,6 @@ func bornAt(a Attempt) bool {
 	s, err := readStat(a.PID)
 	return err == nil && s.startNS > a.BootNS-ticksNS && s.startNS <= a.BootNS+int64(startSlack)
 }
-
-// startError says why a program could not be started; kind is for errors.Is.
-type startError struct {
-	program string
-	kind    error
-	cause   error
-}
-
-func (e *startError) Error() string   { return fmt.Sprintf("cannot start %s: %v", e.program, e.cause) }
-func (e *startError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // whyNot sorts the errno of a failed start, which may stem from the fork, the
 // change of directory or user, or the exec.
