@@ -122,7 +122,7 @@ func runMonitor(program string, o options) int {
 	logger.SetPrefix("deputyd: ")
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
-		Reaper: []string{program, "--role", "reaper"}, Confiner: confiner(), Log: logger,
+		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"}, Log: logger,
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {

@@ -25,8 +25,8 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
 }
 
-// startServer starts deputy-server, and gives our ends of the stream and of the
-// door.
+// startServer starts deputy-server, confined unless the plan is nil, and gives
+// our ends of the stream and of the door.
 func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pair(unix.SOCK_STREAM)
 	if err != nil {
@@ -49,9 +49,8 @@ func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *
 	return nil, nil, nil, err
 }
 
-// execServer starts the program as its own user, confined unless the plan is
-// nil, with three descriptors beside the standard ones: the stream, the door,
-// and where tasks tell progress.
+// execServer starts the program as its own user with three descriptors beside
+// the standard ones: the stream, the door, and where tasks tell progress.
 func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // startServer starts deputy-server, and gives our ends of the stream and of the
 // door.
-func (m *Monitor) startServer(*confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
+func (m *Monitor) startServer(_ *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	return nil, nil, nil, errors.New("cannot start the server: not on Windows yet")
 }
 
