@@ -78,6 +78,7 @@ func TestOutputs(t *testing.T) {
 		{"explain-denied", "explain --as uid:33 scan start ids=1", setting{}},
 		{"explain-json", "explain scan start --json", setting{}},
 		{"reload", "reload", setting{}},
+		{"upgrade-refused", "upgrade", setting{}},
 		{"status", "status", setting{}},
 		{"status-json", "status --json", setting{}},
 		{"events", "events --from 1 -n 4", setting{}},
@@ -97,6 +98,7 @@ func TestOutputs(t *testing.T) {
 				"GET /v1/actions/scan/start":  {200, startInfo},
 				"POST /v1/reload":             {200, `{"digest":"abc123"}`},
 				"POST /v1/drain":              {200, `{"draining":false,"live":2}`},
+				"POST /v1/upgrade":            {422, `{"code":"bad_param","detail":"cannot upgrade, the old programs go on: /usr/sbin/deputyd cannot start: exec format error"}`},
 				"POST /v1/explain/scan/start": {200, explained},
 				"GET /v1/events":              {200, stream},
 			}

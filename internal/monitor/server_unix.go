@@ -64,17 +64,24 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
 	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
-	switch {
-	case plan != nil:
+	if plan != nil {
 		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
-	case m.root() && m.serverUID != 0:
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
+	} else {
+		attr.Sys.Credential = m.serverCredential()
 	}
 	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
 	return p, nil
+}
+
+// serverCredential is whom the server runs as; nil: as we do.
+func (m *Monitor) serverCredential() *syscall.Credential {
+	if !m.root() || m.serverUID == 0 {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
 }
 
 // endServer asks a server to end in good order.
