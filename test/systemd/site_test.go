@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package systemd_test has deputy as a service of a real systemd, which is PID 1
 // of a machine that the test boots: what is promised across starts, stops, kills
 // and upgrades of the service holds there.
