@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/monitor/confine"
 	"deputy/internal/wall"
 )
 
@@ -71,7 +72,11 @@ func (m *Monitor) serve(ctx context.Context) error {
 		return err
 	}
 	defer door.Close()
-	program, err := m.startServer(theirStream, theirDoor)
+	greeting, plan, err := m.prepareServer()
+	if err != nil {
+		return err
+	}
+	program, err := m.startServer(theirStream, theirDoor, plan)
 	if err != nil {
 		return err
 	}
@@ -80,12 +85,18 @@ func (m *Monitor) serve(ctx context.Context) error {
 	dead := make(chan error, 1)
 	go func() { dead <- exitOf(program) }()
 	talk := make(chan error, 1)
-	go func() { talk <- m.talk(stream, door) }()
+	prove := func() error {
+		if plan == nil {
+			return nil
+		}
+		return confine.Prove(program.Pid, *plan)
+	}
+	go func() { talk <- m.talk(stream, door, greeting, prove) }()
 
 	select {
 	case err = <-talk: // it broke the protocol, or closed the stream
 		program.Kill()
-		if gone := <-dead; errors.Is(err, io.EOF) {
+		if gone := <-dead; errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
 			err = gone
 		}
 		return err
@@ -119,7 +130,7 @@ func exitOf(p *os.Process) error {
 	if err != nil {
 		return err
 	}
-	return errors.New(state.String())
+	return deathOf(state)
 }
 
 // pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
@@ -132,9 +143,31 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
 }
 
-// startServer starts deputy-server as its own user with three descriptors
-// beside the standard ones: the stream, the door, and where tasks tell progress.
-func (m *Monitor) startServer(stream, door *os.File) (*os.Process, error) {
+// prepareServer says what the next server is told, and what it may.
+func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) {
+	ready := make(chan struct{})
+	m.post(func() {
+		defer close(ready)
+		g = m.greeting()
+		p = m.plan(&g)
+		m.greeted, m.planned = g, p
+		select {
+		case <-m.renew: // it is told all of it now
+		default:
+		}
+	})
+	select {
+	case <-ready:
+		return g, p, nil
+	case <-m.over: // nobody makes one any more
+		return wall.Greeting{}, nil, errors.New("the monitor ends")
+	}
+}
+
+// startServer starts deputy-server as its own user, confined unless the plan is
+// nil, with three descriptors beside the standard ones: the stream, the door,
+// and where tasks tell progress.
+func (m *Monitor) startServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -146,38 +179,31 @@ func (m *Monitor) startServer(stream, door *os.File) (*os.Process, error) {
 		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
-	if m.root() && m.serverUID != 0 {
+	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
+	switch {
+	case plan != nil:
+		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
+	case m.root() && m.serverUID != 0:
 		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
 	}
-	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
+	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
 	return p, nil
 }
 
-// talk greets the server, then takes its requests until it is gone or breaks
-// the protocol.
-func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
+// talk greets the server, has it proved that it is confined, then takes its
+// requests until it is gone or breaks the protocol.
+func (m *Monitor) talk(stream *os.File, door *wall.Door, g wall.Greeting, prove func() error) error {
 	peer := wall.NewPeer(stream)
-	greeting := make(chan wall.Greeting, 1)
-	m.post(func() {
-		m.greeted = m.greeting()
-		select {
-		case <-m.renew: // it is told all of it now
-		default:
-		}
-		greeting <- m.greeted
-	})
-	var from uint64
-	var err error
-	select {
-	case g := <-greeting:
-		if from, err = peer.Greet(g); err != nil {
-			return err
-		}
-	case <-m.over: // nobody makes one any more
-		return errors.New("the monitor ends")
+	g.Last = m.journal.Durable()
+	from, err := peer.Greet(g)
+	if err == nil {
+		err = prove()
+	}
+	if err != nil {
+		return err
 	}
 	reader, err := m.journal.ReadFrom(from)
 	if err != nil {
@@ -186,7 +212,14 @@ func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
 	defer reader.Close()
 	writing := make(chan error, 1)
 	go func() { writing <- peer.Write(reader) }()
-	m.post(func() { m.peer = peer; peer.Advanced() })
+	m.post(func() {
+		m.peer = peer
+		if g.Policy != m.set.Digest { // loaded since the greeting was made
+			peer.Policy(m.set.Digest)
+		}
+		peer.Advanced()
+		peer.Draining(m.state.Drains) // it may have changed since the greeting
+	})
 	if err = m.reception.open(door); err == nil {
 		err = m.hear(peer)
 	}
@@ -220,8 +253,8 @@ func (m *Monitor) greeting() wall.Greeting {
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
-		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS
