@@ -5,18 +5,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"deputy"
 	"deputy/internal/seccomp"
 	"deputy/internal/server"
+	"deputy/internal/wall"
 )
 
 func main() {
@@ -30,8 +28,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
-	if len(args) == 1 && args[0] == "--version" {
+	switch {
+	case len(args) == 1 && args[0] == "--version":
 		fmt.Println("deputy-server " + deputy.Version)
+		return nil
+	case len(args) == 1 && args[0] == "--probe": // what a monitor asks before an upgrade
+		fmt.Printf("deputy-server %s, wall %d\n", deputy.Version, wall.Version)
 		return nil
 	}
 	if len(args) > 0 {
@@ -45,18 +47,4 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	// that cannot be had the monitor knows, which looks at us.
 	_ = seccomp.Seal()
 	return server.Run(ctx, sockets, log)
-}
-
-// inherited takes the sockets that the monitor has left open.
-func inherited() (server.Sockets, error) {
-	var files [3]*os.File
-	for i, name := range []string{"wall", "door", "notify"} {
-		fd := i + 3
-		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-			return server.Sockets{}, errors.New("cannot start alone: deputy-server is started by deputyd, with sockets as descriptors 3, 4 and 5; for a deputy of your own run: deputy up")
-		}
-		unix.CloseOnExec(fd)
-		files[i] = os.NewFile(uintptr(fd), name)
-	}
-	return server.Sockets{Stream: files[0], Door: files[1], Notify: files[2]}, nil
 }

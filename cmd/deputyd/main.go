@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"deputy"
@@ -36,6 +37,7 @@ Options:
 
 Signals:
   HUP    read the configuration again
+  USR2   upgrade in place: execute the programs that now stand at their paths; tasks go on
   TERM   end; tasks live on for the next start (with --up they are stopped)
 `
 
@@ -55,6 +57,7 @@ func main() {
 type options struct {
 	role, config, state, socket, server string
 	up, noCgroup, version               bool
+	format                              int // of the journal, for the role probe
 }
 
 func parse(args []string) (options, error) {
@@ -68,6 +71,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.server, "server", "", "")
 	flags.BoolVar(&o.up, "up", false, "")
 	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
+	flags.IntVar(&o.format, "journal-format", 0, "")
 	flags.BoolVar(&o.version, "version", false, "")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -81,8 +85,8 @@ func parse(args []string) (options, error) {
 		return o, errors.New("cannot start: --up needs --config and --state; deputy up fills them in")
 	case !o.up && (o.config == "") != (o.state == ""):
 		return o, errors.New("cannot start: give --config and --state both, or neither")
-	case !o.up && os.Geteuid() != 0:
-		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
+	case !o.up && !privileged():
+		return o, errors.New("cannot start: the installed service must run as " + privilegedUser + "; as an ordinary user use: deputy up")
 	}
 	return o, nil
 }
@@ -107,9 +111,14 @@ func run(args []string) int {
 	}
 	switch o.role {
 	case "keeper":
-		return keeper.Run(append([]string{program, "--role", "monitor"}, args...), os.Stderr)
+		return keeper.Run(keeper.Program{
+			Monitor: append([]string{program, "--role", "monitor"}, args...),
+			Self:    append([]string{program}, args...), Env: []string{process.Cleaned()},
+		}, os.Stderr)
 	case "monitor":
-		return runMonitor(program, o)
+		return runMonitor(program, args, o)
+	case "probe":
+		return runProbe(program, o)
 	case "reaper":
 		return process.ReaperMain(args)
 	}
@@ -117,12 +126,14 @@ func run(args []string) int {
 	return 2
 }
 
-func runMonitor(program string, o options) int {
+func runMonitor(program string, args []string, o options) int {
 	logger := log.New(os.Stderr, "", log.LstdFlags|log.Lmsgprefix)
 	logger.SetPrefix("deputyd: ")
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
 		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"}, Log: logger,
+		Probe:   append(append([]string{program}, args...), "--role", "probe"),
+		Manager: monitor.FindServiceManager(os.Getppid()),
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {
@@ -130,11 +141,26 @@ func runMonitor(program string, o options) int {
 		return 1
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	if err := m.Run(link, signals); err != nil {
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, monitor.UpgradeSignal)
+	err = m.Run(link, signals)
+	if errors.Is(err, monitor.ErrUpgrade) {
+		err = link.Execute(append([]string{program}, args...), os.Environ())
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)
 		return 1
 	}
+	return 0
+}
+
+// runProbe is a new program that shows the monitor of an old one that it could
+// take over from it.
+func runProbe(program string, o options) int {
+	if err := monitor.Prove(monitor.Options{Paths: paths(program, o), Up: o.up}, o.format); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(monitor.Proof())
 	return 0
 }
 
@@ -146,8 +172,11 @@ func paths(program string, o options) monitor.Paths {
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)
 	}
+	if !o.up && runtime.GOOS == "linux" {
+		p.Syslog = "/dev/log"
+	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
-		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)
 	}
 	return p
 }

@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"encoding/json"
-	"time"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -21,7 +20,7 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
 		return
 	}
-	id.Name, id.EndUser = m.names.of(id.UID), r.EndUser
+	id.Name, id.EndUser = m.names.of(id.Caller), r.EndUser
 	m.handle(peer, r, id)
 }
 
@@ -53,6 +52,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.reloadCall(peer, r, id)
 	case wall.Drain:
 		m.drainCall(peer, r, id)
+	case wall.Upgrade:
+		m.upgradeCall(peer, r, id)
 	}
 }
 
@@ -79,7 +80,7 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if m.leaving {
+	if m.leaving || m.ending.Load() {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started"))
 		return
 	}
@@ -114,19 +115,20 @@ func (a *admission) answer(seq uint64, o wall.Outcome) {
 
 // replay answers a request whose Idempotency-Key was used before.
 func (a *admission) replay() bool {
-	used := a.m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
-	if used == nil || time.Since(used.Time) > keyLife {
+	m := a.m
+	used := m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
+	if used == nil || m.age(used.Accepted, used.Time) > keyLife {
 		return false
 	}
 	if used.Digest != a.digest {
-		a.m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
+		m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
 			"cannot accept: the Idempotency-Key %q was used for another action or other values within 24 hours; use a new key for a new request", a.r.Key))
 		return true
 	}
 	seq := used.Seq
-	if a.r.Nonce != nil {
-		a.m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
-		seq = a.m.lastSeq()
+	if a.r.Nonce != nil && m.unwritable() == nil {
+		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
+		seq = m.lastSeq()
 	}
 	a.answerWith(seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
 	return true
@@ -135,31 +137,19 @@ func (a *admission) replay() bool {
 // answerWith answers once the record seq is durable, which it may be already:
 // what an answer names can then be looked at.
 func (a *admission) answerWith(seq uint64, o wall.Outcome) {
-	a.m.whenDurable(seq, func() { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
+	a.m.whenDurable(seq, func(seq uint64) { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
 }
 
 // whenDurable calls do once the record seq is durable, which it may be already,
-// or lost when it never will be.
-func (m *Monitor) whenDurable(seq uint64, do func(), lost func(*deputy.Error)) {
+// or lost when it never will be, or nobody knows when.
+func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy.Error)) {
 	for i := range m.pending {
 		if p := &m.pending[i]; p.seq == seq {
-			durable, before := p.durable, p.lost
-			p.durable = func() {
-				if durable != nil {
-					durable()
-				}
-				do()
-			}
-			p.lost = func(err *deputy.Error) {
-				if before != nil {
-					before(err)
-				}
-				lost(err)
-			}
+			p.answers = append(p.answers, answer{do, lost})
 			return
 		}
 	}
-	do()
+	do(seq)
 }
 
 // start makes the tasks of a request, or finds those to join.
@@ -201,6 +191,10 @@ func (a *admission) start() {
 		a.answerWith(joinedSeq, wall.Outcome{Tasks: ids})
 		return
 	}
+	if refusal := a.m.recordable(); refusal != nil {
+		a.m.refuse(a.peer, a.r, refusal)
+		return
+	}
 	// Secrets are on the disk before the request is: a task never lacks them.
 	if err := a.m.writeSecrets(a.secrets); err != nil {
 		a.m.dropFiles(e.Tasks)
@@ -217,6 +211,7 @@ func (a *admission) event() *deputy.Event {
 	e := &deputy.Event{
 		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
 		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest, Nonce: a.r.Nonce,
+		BootNS: bootNow(),
 	}
 	if a.r.Key != "" {
 		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}
@@ -292,8 +287,8 @@ func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
 func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
 	run := Run{
-		UID: a.id.UID, GIDs: a.id.GIDs, Manifest: a.plan.Module.Digest,
-		TimeoutMS: act.Timeout.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
+		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
+		TimeoutMS: act.Timeout.Milliseconds(), WithinMS: act.StartWithin.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
 		Signal: act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
@@ -317,7 +312,11 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
-			if t := m.state.Tasks[e.Tasks[i].ID]; t != nil && !e.Tasks[i].Joined && !e.Tasks[i].Queued {
+			switch t := m.state.Tasks[e.Tasks[i].ID]; {
+			case t == nil || e.Tasks[i].Joined:
+			case e.Tasks[i].Queued:
+				m.expireQueued(t)
+			default:
 				m.startIntended(t)
 			}
 		}

@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"math"
+	"os/user"
+	"strings"
 	"time"
 
 	"deputy"
@@ -109,6 +111,9 @@ func (d denials) note(c deputy.Caller, now time.Time) (record bool, hidden int) 
 	return true, hidden
 }
 
+// hide counts denials that were not recorded after all: by number, later.
+func (d denials) hide(c deputy.Caller, count int) { d[c].hidden += count }
+
 // over gives the numbers whose hour is over.
 func (d denials) over(now time.Time) map[deputy.Caller]int {
 	over := map[deputy.Caller]int{}
@@ -124,20 +129,33 @@ func (d denials) over(now time.Time) map[deputy.Caller]int {
 }
 
 // names remembers user names for messages, for a minute each.
-type names map[uint32]nameOf
+type names map[deputy.Caller]nameOf
 
 type nameOf struct {
 	name string
 	at   time.Time
 }
 
-func (n names) of(uid uint32) string {
-	known, ok := n[uid]
+func (n names) of(c deputy.Caller) string {
+	known, ok := n[c]
 	if !ok || time.Since(known.at) > time.Minute {
-		known = nameOf{userName(uid), time.Now()}
-		n[uid] = known
+		known = nameOf{userName(c), time.Now()}
+		n[c] = known
 	}
 	return known.name
+}
+
+// userName is for messages alone: what cannot be found is "".
+func userName(c deputy.Caller) string {
+	kind, id, _ := strings.Cut(string(c), ":")
+	if kind != "uid" && kind != "sid" {
+		return ""
+	}
+	u, err := user.LookupId(id)
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 // affordable refuses what would be too much for one caller.
@@ -149,15 +167,21 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh int, wi
 		e.RetryAfter = 1
 		return e
 	}
+	if refusal := m.crowded(fresh); fresh > 0 && refusal != nil {
+		return refusal
+	}
 	if withKey && u.keys >= maxKeys {
 		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", c, u.keys)
 		e.RetryAfter = 3600
 		return e
 	}
-	if m.failed != nil {
-		e := deputy.Refuse(deputy.NotDurable, "cannot accept: the journal cannot be written (%v); nothing was started, ask again later", m.failed)
-		e.RetryAfter = 1
-		return e
+	return nil
+}
+
+// recordable refuses what cannot be made durable now, or could not run.
+func (m *Monitor) recordable() *deputy.Error {
+	if refusal := m.refuseUnwritable("accept"); refusal != nil {
+		return refusal
 	}
 	if full := m.storage.full; full != "" {
 		e := deputy.Refuse(deputy.NotDurable, "cannot accept: %s; nothing was started, the administrator can make room or change [storage] in deputy.toml", full)

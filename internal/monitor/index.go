@@ -29,7 +29,9 @@ type keyUse struct {
 	Digest string        `json:"digest"`
 	Tasks  []string      `json:"tasks"`
 	Seq    uint64        `json:"seq"`
-	Time   time.Time     `json:"time"`
+	Time   deputy.Time   `json:"time"`
+
+	Accepted moment `json:"accepted"` // Time on the boot clock
 }
 
 // use is what a caller costs now.
@@ -59,10 +61,9 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot, s.Nonces, s.Drains = read.Boot, read.Nonces, read.Drains
+	s.Boot, s.Known, s.Nonces, s.Drains = read.Boot, read.Known, read.Nonces, read.Drains
 	for scope, k := range read.Keys {
-		s.Keys[scope] = k
-		s.charge(k.Caller, 0, 1)
+		s.keep(scope, k)
 	}
 	return nil
 }
@@ -79,6 +80,8 @@ func (s *State) charge(c deputy.Caller, live, keys int) {
 
 func (s *State) add(t *Task) {
 	s.Tasks[t.ID] = t
+	t.bytes = reserveTask + int64(len(canonical(t.Params)))
+	s.bytes += t.bytes
 	s.charge(t.Caller, 1, 0)
 	if t.Lock == nil {
 		return
@@ -103,6 +106,7 @@ func (s *State) remove(id string) {
 		return
 	}
 	delete(s.Tasks, id)
+	s.bytes -= t.bytes
 	s.charge(t.Caller, -1, 0)
 	if t.Lock == nil {
 		return
@@ -132,21 +136,32 @@ func (s *State) lock(module, value string) lockUse {
 func (s *State) remember(e *deputy.Event, tasks []string) {
 	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
 	s.forget(scope)
-	s.Keys[scope] = &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time}
-	s.charge(e.Caller, 0, 1)
+	s.keep(scope, &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time, Accepted: moment{s.Boot, e.BootNS}})
+}
+
+func (s *State) keep(scope keyScope, k *keyUse) {
+	s.Keys[scope] = k
+	s.charge(k.Caller, 0, 1)
+	s.bytes += k.bytes(scope)
+}
+
+// bytes is what a key needs of the journal's reserve.
+func (k *keyUse) bytes(scope keyScope) int64 {
+	return reserveKey + int64(2*len(scope)+len(`"",`)*len(k.Tasks)+36*len(k.Tasks))
 }
 
 func (s *State) forget(scope keyScope) {
 	if k := s.Keys[scope]; k != nil {
 		delete(s.Keys, scope)
+		s.bytes -= k.bytes(scope)
 		s.charge(k.Caller, 0, -1)
 	}
 }
 
 // expireKeys forgets what is older than a day.
-func (s *State) expireKeys(now time.Time) {
+func (s *State) expireKeys(age func(moment, deputy.Time) time.Duration) {
 	for scope, k := range s.Keys {
-		if now.Sub(k.Time) > keyLife {
+		if age(k.Accepted, k.Time) > keyLife {
 			s.forget(scope)
 		}
 	}

@@ -15,18 +15,7 @@ type Paths struct {
 	Socket     string   // default of [listen] unix
 	Notify     string   // where tasks tell their progress
 	ServerProg string   // deputy-server
-}
-
-// InstalledPaths are those of a root install.
-func InstalledPaths() Paths {
-	return Paths{
-		Config:  "/etc/deputy",
-		Modules: []string{"/usr/lib/deputy/modules.d", "/etc/deputy/modules.d"},
-		State:   "/var/lib/deputy",
-		History: "/var/lib/deputy-server",
-		Socket:  "/run/deputy/deputy.sock",
-		Notify:  "/run/deputy/notify",
-	}
+	Syslog     string   // the system's log, a datagram socket; empty: none is told of
 }
 
 // PathsUnder is the same tree under two directories.
@@ -36,12 +25,13 @@ func PathsUnder(config, state string) Paths {
 		Modules: []string{filepath.Join(config, "modules.d")},
 		State:   state,
 		History: filepath.Join(state, "server"),
-		Socket:  filepath.Join(state, "deputy.sock"),
+		Socket:  socketUnder(state),
 		Notify:  filepath.Join(state, "notify"),
 	}
 }
 
 func (p Paths) journal() string         { return filepath.Join(p.State, "journal") }
+func (p Paths) place() string           { return filepath.Join(p.State, "journal", "place") }
 func (p Paths) tasks() string           { return filepath.Join(p.State, "tasks") }
 func (p Paths) reapers() string         { return filepath.Join(p.State, "reapers") }
 func (p Paths) task(id string) string   { return filepath.Join(p.State, "tasks", id) }

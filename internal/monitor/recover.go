@@ -1,13 +1,17 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
+	"deputy/internal/output"
 )
 
 // recover takes up the tasks that an earlier monitor left, before the keeper is
@@ -20,27 +24,44 @@ func (m *Monitor) recover() {
 	exists := make(map[string]bool, len(leaves))
 	for _, leaf := range leaves {
 		exists[leaf] = true
-		m.releaseEnded(leaf)
+		if !m.restored {
+			m.releaseEnded(leaf)
+		}
+	}
+	if m.restored {
+		m.endStrays(leaves)
 	}
 	var queued []*Task
 	for _, t := range m.state.Tasks {
-		if t.Phase == Queued {
+		if t.Lost {
+			m.unknown(t, "the journal was restored from a back-up, which does not know what became of it")
+		} else if t.Phase == Queued || t.Unborn {
 			queued = append(queued, t)
 		} else {
 			m.recoverStarted(t, exists)
 		}
 	}
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us, on a full disk too.
+	if m.journal.Flush() == nil && m.restored {
+		if err := writePlace(m.o.Paths.place()); err != nil {
+			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
+		}
+	}
+	m.synced()
+	m.inherit()
 	for _, t := range queued {
+		if t.Unborn { // it was intended in another boot: it is intended anew
+			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
+		}
 		if t.StopAs != "" {
 			t.Phase = Over
 			m.finishTask(t)
 			continue
 		}
 		m.beginQueued(t)
+		m.expireQueued(t)
 	}
-	// The keeper reaps from now on, and knows no leaf by its task: what was found
-	// out must outlive us. A journal that fails is told of by synced.
-	_ = m.journal.Flush()
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before
@@ -48,6 +69,7 @@ func (m *Monitor) recover() {
 func (m *Monitor) releaseEnded(leaf string) {
 	id, _, _ := strings.Cut(leaf, ".")
 	if _, err := os.Stat(m.o.Paths.task(id)); err == nil && m.state.Tasks[id] == nil {
+		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
 		m.run(func() { m.host.Release(leaf) })
 	}
 }
@@ -62,7 +84,16 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	case t.Boot != "" && t.Boot != m.boot:
 		m.unknown(t, "the machine was restarted while it ran")
 		return
-	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot:
+	case t.Leaf == "" && t.IntentBoot != m.boot:
+		m.unknown(t, "the machine was restarted when it may just have been started")
+		return
+	case t.Leaf == "" && !exists[leaf] && t.Phase == Over:
+		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
+		return
+	case t.Leaf == "" && !exists[leaf] && m.mayHaveRun(t):
+		m.unknown(t, "deputy and its keeper were killed together when it was just being started: whether it ran is not known")
+		return
+	case t.Leaf == "" && !exists[leaf]:
 		// A leaf is made before the birth and removed after the end is durable:
 		// where there is none, nothing was ever born.
 		if t.StopAs != "" {
@@ -70,15 +101,12 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		}
 		m.startIntended(t)
 		return
-	case t.Leaf == "" && !exists[leaf]:
-		m.unknown(t, "the machine was restarted when it may just have been started")
-		return
 	}
 	dir := m.o.Paths.task(t.ID)
 	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
-	if t.PID == 0 {
+	if t.Leaf == "" {
 		m.recoverBirth(t, leaf)
 	}
 	t.Leaf, t.Phase = leaf, Running
@@ -87,6 +115,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		m.unknown(t, err.Error())
 		return
 	}
+	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
 		t.BootNS = bootNow() // its birth was not recorded: its time runs from now on
 	}
@@ -98,14 +127,27 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	m.setDeadline(t)
 }
 
+// mayHaveRun: a service manager removes the cgroups in which nothing lives when the
+// service ends, and with its keeper it does (systemd: each below the unit's own). Then
+// a task without a leaf was never born only if its output, which is made just
+// before the leaf, is missing, too.
+func (m *Monitor) mayHaveRun(t *Task) bool {
+	sameKeeper := len(m.link.Held()) > 0
+	_, err := os.Lstat(filepath.Join(m.o.Paths.task(t.ID), output.Stdout))
+	return !sameKeeper && !errors.Is(err, fs.ErrNotExist)
+}
+
 // recoverBirth records the birth of a task that an earlier monitor did not live
-// to record.
+// to record. Where its first process is not found the record has no PID: that it
+// was born must be known all the same.
 func (m *Monitor) recoverBirth(t *Task, leaf string) {
-	if a, found := m.host.FindFirst(leaf); found {
-		m.record(&deputy.Event{
-			Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
-		}, nil, nil)
+	a, found := m.host.FindFirst(leaf)
+	if !found {
+		a = process.Attempt{BootNS: bootNow()} // its time runs from now on
 	}
+	m.record(&deputy.Event{
+		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
+	}, nil, nil)
 }
 
 // unknown ends a task of which too little is known.

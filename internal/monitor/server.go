@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"deputy"
 	"deputy/internal/monitor/confine"
 	"deputy/internal/wall"
@@ -23,19 +21,23 @@ const (
 	serverPauseMax = 5 * time.Second
 	serverWellFor  = time.Second     // a server that lived so long starts again at once
 	serverLastFor  = 2 * time.Second // how long it may take to end, once it is to
+	recentBytes    = 64 << 20        // of the journal that a server reads which has no disk for its history
 )
 
 // errRenewed says that a server ended because it was to.
-var errRenewed = errors.New("other front doors are to be opened")
+var errRenewed = errors.New("what it was told when it began has changed")
+
+// errRetired says that a server ended because another monitor is to start the next.
+var errRetired = errors.New("the monitor makes way for its successor")
 
 // keepServer starts the server, and starts it again when it dies, until ctx
-// ends. It runs beside the loop.
+// ends or the server is retired. It runs beside the loop.
 func (m *Monitor) keepServer(ctx context.Context) {
 	pause := serverPauseMin
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := m.serve(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errRetired) {
 			return
 		}
 		if time.Since(began) > serverWellFor {
@@ -48,6 +50,8 @@ func (m *Monitor) keepServer(ctx context.Context) {
 		m.log.Printf("the server is gone (%v); it is started again in %v, tasks go on", err, pause)
 		select {
 		case <-ctx.Done():
+		case <-m.retire:
+			return
 		case <-time.After(pause):
 		}
 		pause = min(pause*2, serverPauseMax)
@@ -56,32 +60,16 @@ func (m *Monitor) keepServer(ctx context.Context) {
 
 // serve lives as long as one server does.
 func (m *Monitor) serve(ctx context.Context) error {
-	stream, theirStream, err := pair(unix.SOCK_STREAM)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	defer theirStream.Close()
-	ourDoor, theirDoor, err := pair(unix.SOCK_SEQPACKET)
-	if err != nil {
-		return err
-	}
-	defer theirDoor.Close()
-	door, err := wall.NewDoor(ourDoor)
-	if err != nil {
-		return err
-	}
-	defer door.Close()
 	greeting, plan, err := m.prepareServer()
 	if err != nil {
 		return err
 	}
-	program, err := m.startServer(theirStream, theirDoor, plan)
+	program, stream, door, err := m.startServer(plan)
 	if err != nil {
 		return err
 	}
-	theirStream.Close()
-	theirDoor.Close()
+	defer stream.Close()
+	defer door.Close()
 	dead := make(chan error, 1)
 	go func() { dead <- exitOf(program) }()
 	talk := make(chan error, 1)
@@ -96,7 +84,7 @@ func (m *Monitor) serve(ctx context.Context) error {
 	select {
 	case err = <-talk: // it broke the protocol, or closed the stream
 		program.Kill()
-		if gone := <-dead; errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		if gone := <-dead; errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 			err = gone
 		}
 		return err
@@ -105,8 +93,12 @@ func (m *Monitor) serve(ctx context.Context) error {
 		m.reception.retire()
 		await(program, dead)
 		err = errRenewed
+	case <-m.retire:
+		m.reception.retire()
+		await(program, dead)
+		err = errRetired
 	case <-ctx.Done():
-		program.Signal(syscall.SIGTERM)
+		endServer(program, stream)
 		err = await(program, dead)
 	}
 	stream.Close()
@@ -133,16 +125,6 @@ func exitOf(p *os.Process) error {
 	return deathOf(state)
 }
 
-// pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
-// closing it ends a read.
-func pair(kind int) (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make the wall's sockets: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
-}
-
 // prepareServer says what the next server is told, and what it may.
 func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) {
 	ready := make(chan struct{})
@@ -151,6 +133,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
+		m.reserve.server = m.reserve.short != nil
 		select {
 		case <-m.renew: // it is told all of it now
 		default:
@@ -164,38 +147,9 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 	}
 }
 
-// startServer starts deputy-server as its own user, confined unless the plan is
-// nil, with three descriptors beside the standard ones: the stream, the door,
-// and where tasks tell progress.
-func (m *Monitor) startServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	attr := &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
-		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
-		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
-	}
-	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
-	switch {
-	case plan != nil:
-		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
-	case m.root() && m.serverUID != 0:
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
-	}
-	p, err := os.StartProcess(program, argv, attr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the server: %w", err)
-	}
-	return p, nil
-}
-
 // talk greets the server, has it proved that it is confined, then takes its
 // requests until it is gone or breaks the protocol.
-func (m *Monitor) talk(stream *os.File, door *wall.Door, g wall.Greeting, prove func() error) error {
+func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeting, prove func() error) error {
 	peer := wall.NewPeer(stream)
 	g.Last = m.journal.Durable()
 	from, err := peer.Greet(g)
@@ -221,6 +175,7 @@ func (m *Monitor) talk(stream *os.File, door *wall.Door, g wall.Greeting, prove 
 		peer.Draining(m.state.Drains) // it may have changed since the greeting
 	})
 	if err = m.reception.open(door); err == nil {
+		m.post(m.tellServing)
 		err = m.hear(peer)
 	}
 	m.reception.shut()
@@ -248,13 +203,27 @@ func (m *Monitor) hear(peer *wall.Peer) error {
 	}
 }
 
+// recently gives the first record of the oldest segment of those that are within
+// recentBytes, or of the newest.
+func (m *Monitor) recently() (first uint64) {
+	var sum int64
+	for _, s := range slices.Backward(m.journal.Segments()) {
+		if sum += s.Bytes; first != 0 && sum > recentBytes {
+			break
+		}
+		first = s.First
+	}
+	return first
+}
+
 func (m *Monitor) greeting() wall.Greeting {
 	p := m.o.Paths
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Recent: m.recently(), Connections: m.set.Config.Default.Connections,
+		Started: m.since.String(),
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

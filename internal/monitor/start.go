@@ -15,8 +15,9 @@ import (
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
-	intended bool // the intent to start it is in the journal's hands
-	ending   bool // its Ended is
+	intended bool   // the intent to start it is in the journal's hands
+	ending   bool   // its Ended is
+	expiry   *timer // of the time to be started in
 	deadline *timer
 	grace    *timer
 	killed   *timer // looks for survivors of the kill
@@ -30,9 +31,14 @@ type live struct {
 	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early    []process.Event // news that came before the birth was reported
 	failure  string          // why its process could not be started
-	waiters  []func(seq uint64, survives *deputy.Receipt)
-	sent     bool // the stop signal was sent, or is about to be
-	graceMS  int64
+	tried    int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
+	pause    time.Duration   // until the next try
+	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
+
+	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
+	sent        bool // the stop signal was sent, or is about to be
+	graceMS     int64
+	bytes       int64 // what it needs of the journal's reserve
 }
 
 // happen walks one step through the table and does what it says.
@@ -48,6 +54,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 		m.startTask(t)
 	case watch:
 		m.setDeadline(t)
+		m.keepPidfd(t, false)
 	case signal:
 		m.setDeadline(t)
 		m.signalTask(t)
@@ -61,9 +68,10 @@ func (m *Monitor) happen(t *Task, h happening) {
 }
 
 // beginQueued starts a task that has waited, if its lock is free now and the
-// policy in force still allows it. The intent is durable before the start.
+// policy in force still allows it. The intent is durable before the start. While
+// nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {
@@ -72,6 +80,7 @@ func (m *Monitor) beginQueued(t *Task) {
 		m.finishTask(t)
 		return
 	}
+	m.timers.cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
 	m.record(e, func() { m.startIntended(t) }, nil)
@@ -87,9 +96,13 @@ func (m *Monitor) startIntended(t *Task) {
 	}
 }
 
-// stillAllowed asks the policy in force about a task that was accepted under
-// an earlier one; "" if it may start.
+// stillAllowed says why a task may not be started any more: it is too late, or
+// the policy in force is not the one that it was accepted under and forbids it;
+// "" if it may.
 func (m *Monitor) stillAllowed(t *Task) string {
+	if why := m.late(t); why != "" {
+		return why
+	}
 	if t.Policy == m.set.Digest {
 		return ""
 	}
@@ -108,7 +121,7 @@ func (m *Monitor) stillAllowed(t *Task) string {
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
-	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, Name: m.names.of(t.Run.UID), EndUser: t.EndUser}
+	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.names.of(t.Caller), EndUser: t.EndUser}
 }
 
 func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
@@ -134,18 +147,33 @@ func (m *Monitor) startTask(t *Task) {
 		m: m, action: action, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
 		leaf: attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
-			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.o.Paths.Notify,
+			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
 		},
 		serverGID: m.serverGID,
 	}
+	m.births++
 	m.run(func() {
+		if m.ending.Load() { // the next monitor starts it: see MonitorEnd
+			m.post(func() { m.births--; m.endIfQuiet() })
+			return
+		}
 		attempt, err := b.start()
-		m.post(func() { m.started(t, attempt, err) })
+		m.post(func() {
+			m.births--
+			m.started(t, attempt, err)
+			m.endIfQuiet()
+		})
 	})
 }
 
 // started goes on after a birth, or its failure.
 func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
+	if err != nil && scarce(err) {
+		if m.retryBirth(t) {
+			return
+		}
+		err = shortage(err)
+	}
 	if err != nil {
 		t.failure = "cannot start: " + strings.TrimPrefix(err.Error(), "cannot start: ")
 		switch {

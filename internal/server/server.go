@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,26 +23,30 @@ import (
 	"deputy/internal/wall"
 )
 
-// Sockets are what the monitor hands to the server it starts. Run closes them.
+// Sockets are what the monitor hands to the server it starts; pipes on Windows.
+// Run closes them.
 type Sockets struct {
 	Stream *os.File // the wall: AF_UNIX, SOCK_STREAM
 	Door   *os.File // connections come through it: AF_UNIX, SOCK_SEQPACKET
-	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound
+	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound; nil where the kernel does not say which
 }
 
 // lastAnswers is how long requests may take to be answered once the end has
 // come: those that the monitor has not answered are told so.
 const lastAnswers = 250 * time.Millisecond
 
+// lookForRoom is how often a full disk is looked at. Where the journal is on the
+// same disk the monitor is faster, and loses no connection.
+const lookForRoom = 10 * time.Second
+
 // Run serves until ctx ends, which is no error, or until it cannot go on: the
 // monitor is gone, for the most part.
 func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
-	stream, err := net.FileConn(s.Stream)
+	stream, err := openStream(s.Stream)
 	if err != nil {
 		return fmt.Errorf("cannot use the wall: %w", err)
 	}
 	defer stream.Close()
-	s.Stream.Close()
 	client, greeting, err := wall.Dial(stream)
 	if err != nil {
 		return err
@@ -67,7 +71,7 @@ func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
 
 type parts struct {
 	client   *wall.Client
-	stream   net.Conn
+	stream   io.ReadWriteCloser
 	greeting *wall.Greeting
 	history  *history.History
 	watcher  *output.Watcher
@@ -90,17 +94,25 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log,
 	})
+	from := p.history.From()
+	if p.history.Memory() {
+		from = p.greeting.Recent
+		p.log.Warn("the disk is full: the history is in memory, from record " + strconv.FormatUint(from, 10) + " on, until there is room")
+	}
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
-	feed.reached(p.history.Applied())
+	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
 	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
 	local := httpapi.NewListener(sorter{door, line}, p.log)
-	ended := make(chan error, 3)
-	go func() { ended <- p.client.Run(p.history.Next(), feed) }()
+	ended := make(chan error, 4)
+	go func() { ended <- p.client.Run(from, feed) }()
 	go func() { ended <- unlessClosed(web.Serve(local)) }()
 	go func() { ended <- notify.run() }()
 	listening, unlisten := context.WithCancel(ctx)
+	if p.history.Memory() {
+		go func() { ended <- p.awaitRoom(listening) }()
+	}
 	network.listen(listening)
 	select {
 	case err = <-ended:
@@ -122,6 +134,22 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	line.Wait(finish)
 	p.stream.Close()
 	return err
+}
+
+// awaitRoom ends the server when the history can be on the disk again: the
+// monitor starts another.
+func (p *parts) awaitRoom(ctx context.Context) error {
+	tick := time.NewTicker(lookForRoom)
+	defer tick.Stop()
+	for !p.history.Room() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	p.log.Info("there is room again for the history")
+	return nil
 }
 
 // unlessClosed passes over the end of the door, by which the monitor says that

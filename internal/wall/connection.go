@@ -12,6 +12,7 @@ type Connection struct {
 	UID    uint32 // as SO_PEERCRED said when it was accepted
 	SID    string // on Windows instead: the user of the client's token
 	Over   bool   // the caller has too many connections: answer 429 and close it
+	Full   bool   // all callers together have too many: answer 503 and close it
 	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
 }
 
@@ -21,6 +22,7 @@ const (
 	doorMessage = 8 + 4 + 1
 	flagOver    = 1
 	flagLine    = 2
+	flagFull    = 4
 )
 
 // Caller is who is at the other end.
@@ -38,6 +40,9 @@ func (c Connection) message() []byte {
 	if c.Over {
 		m[12] |= flagOver
 	}
+	if c.Full {
+		m[12] |= flagFull
+	}
 	if c.Line {
 		m[12] |= flagLine
 	}
@@ -49,6 +54,7 @@ func parseConnection(m []byte) Connection {
 		Number: binary.LittleEndian.Uint64(m[0:]),
 		UID:    binary.LittleEndian.Uint32(m[8:]),
 		Over:   m[12]&flagOver != 0,
+		Full:   m[12]&flagFull != 0,
 		Line:   m[12]&flagLine != 0,
 	}
 }

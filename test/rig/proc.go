@@ -1,3 +1,5 @@
+//go:build linux
+
 package rig
 
 import (
@@ -7,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"deputy"
 )
@@ -37,6 +41,15 @@ func State(pid int) string {
 	_, rest, _ := strings.Cut(string(text), ") ")
 	state, _, _ := strings.Cut(rest, " ")
 	return state
+}
+
+// HasEnded says whether a child of the test has ended. One that executes
+// another program from a thread of its own is a zombie for a moment, too, and
+// has not.
+func HasEnded(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0
 }
 
 // Cgroup is the path of a process's v2 cgroup, "" without.
@@ -95,17 +108,22 @@ func (d *Deputy) sweep() {
 		return
 	}
 	for _, leaf := range d.Leaves() {
-		os.WriteFile(filepath.Join(leaf, "cgroup.kill"), []byte("1"), 0)
-		for range 1000 {
-			if os.Remove(leaf) == nil {
-				break
-			}
-			pause()
-		}
+		end(leaf)
 	}
 	if strings.HasPrefix(d.place, "/deputy-") {
 		for _, dir := range []string{"tasks", "daemon", ""} {
 			os.Remove(filepath.Join(mount(), d.place, dir))
 		}
 	}
+}
+
+// Traced says whether a debugger is attached to every thread of a process.
+func Traced(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*/status", pid))
+	for _, file := range threads {
+		if text, _ := os.ReadFile(file); !bytes.Contains(text, []byte("TracerPid:")) || bytes.Contains(text, []byte("TracerPid:\t0\n")) {
+			return false
+		}
+	}
+	return len(threads) > 0
 }

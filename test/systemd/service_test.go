@@ -1,3 +1,5 @@
+//go:build linux
+
 package systemd_test
 
 import (
@@ -35,6 +37,9 @@ func TestService(t *testing.T) {
 	s.running()
 	if h := s.healthy(); h.Proof != "cgroup" || h.Weakness != "" {
 		t.Errorf("under systemd: %s", h.Raw)
+	}
+	if text, _ := s.Try("deputy", "doctor"); !strings.Contains(text, "deputy.service is as it must be") {
+		t.Errorf("deputy doctor, which may find fault with this computer, does with the unit:\n%s", text)
 	}
 	s.says("starts with the machine", "deputy", "service", "install") // again, while it runs
 	w := s.begin("lives-on", 7)

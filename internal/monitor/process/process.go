@@ -4,7 +4,8 @@
 // cgroup of its own, P/tasks/LEAF, and dies by cgroup.kill: nothing that the
 // task forks can be outside. Without one, a subreaper process stands above each
 // task and kills its descendants until none is left; that promise is weaker,
-// and Host.Weakness says why and what helps.
+// and Host.Weakness says why and what helps. On macOS and FreeBSD a task is the
+// processes of one session, on Windows those of one Job Object.
 //
 // No attempt costs a goroutine or thread; a living one costs one descriptor,
 // its pidfd.
@@ -18,10 +19,11 @@ import (
 	"deputy"
 )
 
-// The two proofs that a receipt can rest on.
+// The proofs that a receipt can rest on.
 const (
 	ProofCgroup    = "cgroup"
 	ProofSubreaper = "subreaper"
+	ProofGroup     = "group" // macOS, FreeBSD
 )
 
 // Why a start failed, for errors.Is. After any of them nothing was left behind.
@@ -78,11 +80,12 @@ type Event struct {
 
 // Options is what a Host needs to know.
 type Options struct {
-	Instance      string      // stable id of this installation: names P where our own cgroup is the root
-	Reaper        []string    // argv of a program that calls ReaperMain; the leaf's name is appended
-	StateDir      string      // where subreapers leave their findings
-	Events        func(Event) // called from the Host's one goroutine, so it must not wait for an event
-	KeeperPID     int         // moves with us; 0: none
+	Instance      string              // stable id of this installation: names P where our own cgroup is the root
+	Reaper        []string            // argv of a program that calls ReaperMain; the leaf's name is appended
+	StateDir      string              // where subreapers leave their findings
+	Events        func(Event)         // called from the Host's one goroutine, so it must not wait for an event
+	KeeperPID     int                 // moves with us; 0: none
+	Kept          map[string]*os.File // by leaf: pidfds of first processes that outlived the monitor and keeper before us
 	ForceFallback bool
 }
 

@@ -45,7 +45,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	started := a.Attempt
 	if err := h.watchAttempt(a); err != nil {
 		h.abandon(a)
-		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, errors.New(err.Error())} // no errno to try again for: it was born
 	}
 	return started, nil
 }
@@ -102,7 +102,7 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
 		runtime.KeepAlive(s) // attr holds only the numbers of its files
 		if err == nil {
-			mark(fd, a.Attempt)
+			h.mark(fd, a.Attempt)
 		}
 		unix.Close(fd)
 	}
@@ -110,27 +110,6 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		_ = h.remove(s.Leaf)
 	}
 	return err
-}
-
-// attributes are those of a first process: descriptors 0, 1 and 2 alone, a
-// session of its own, the declared environment, directory and user. Signals,
-// umask and limits are right because CleanSelf made ours so.
-func attributes(s Spec, null *os.File) *syscall.ProcAttr {
-	files := make([]uintptr, 3)
-	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
-		if f == nil {
-			f = null
-		}
-		files[i] = f.Fd()
-	}
-	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if attr.Dir == "" {
-		attr.Dir = "/"
-	}
-	if c := s.Credential; c != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
-	}
-	return attr
 }
 
 func (h *Host) watchAttempt(a *attempt) error {
@@ -147,8 +126,10 @@ func (h *Host) watchAttempt(a *attempt) error {
 }
 
 // Adopt watches an attempt of a monitor before us again, in the same boot.
-// Its Exited is exact where ForeignExit or the kernel tells; where the first
-// process is gone and nobody told within statusGrace it is unknown. A PID of 0
+// Its Exited is exact where it is our child, being one of the program that was
+// executed in our process before us, or ForeignExit or the kernel tells; where
+// the first process is gone and nobody told within statusGrace it is unknown. A
+// pidfd that was kept is believed for the attempt that it is named after. A PID of 0
 // stands for an attempt of which only the leaf is known. Adopt before the
 // keeper is told that the monitor is ready, so that what it reaps finds its
 // attempt here.
@@ -162,20 +143,32 @@ func (h *Host) Adopt(old Attempt) error {
 		return h.adoptReaped(a)
 	}
 	a.pidfd = h.findAgain(old)
+	a.child = a.pidfd >= 0 && h.isChild(old)
+	gone := a.pidfd < 0 // from the watch on the poller may end it at any moment
+	h.tellOf(a, old.PID > 0 && !a.child)
 	if err := h.watchAttempt(a); err != nil {
+		h.tellOf(a, false)
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
 		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old.PID > 0 {
-		h.foreign[old.PID] = a
-	}
-	if a.pidfd < 0 {
+	if gone {
 		h.post(func(p *poller) { p.await(a, statusGrace) })
 	}
 	return nil
+}
+
+// tellOf says whether ForeignExit is to tell of an attempt.
+func (h *Host) tellOf(a *attempt, foreign bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if foreign {
+		h.foreign[a.PID] = a
+	} else if h.foreign[a.PID] == a {
+		delete(h.foreign, a.PID)
+	}
 }
 
 // findAgain gives a pidfd of an attempt's first process, dead or alive, or -1.
@@ -184,6 +177,13 @@ func (h *Host) Adopt(old Attempt) error {
 func (h *Host) findAgain(a Attempt) int {
 	if a.PID <= 0 {
 		return -1
+	}
+	if kept := h.options.Kept[a.Leaf]; kept != nil {
+		if pid, err := pidOf(int(kept.Fd())); err == nil && (pid == a.PID || pid == -1) {
+			if fd, err := unix.FcntlInt(kept.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+				return fd
+			}
+		}
 	}
 	pidfd, err := unix.PidfdOpen(a.PID, 0)
 	if err != nil {
@@ -197,20 +197,17 @@ func (h *Host) findAgain(a Attempt) int {
 	return pidfd
 }
 
+// isChild says whether an attempt's first process is a child of ours. Its number
+// is then no other's until we reap it.
+func (h *Host) isChild(a Attempt) bool {
+	s, err := readStat(a.PID)
+	return err == nil && s.ppid == os.Getpid() && s.ppid != h.options.KeeperPID && bornAt(a)
+}
+
 func bornAt(a Attempt) bool {
 	s, err := readStat(a.PID)
 	return err == nil && s.startNS > a.BootNS-ticksNS && s.startNS <= a.BootNS+int64(startSlack)
 }
-
-// startError says why a program could not be started; kind is for errors.Is.
-type startError struct {
-	program string
-	kind    error
-	cause   error
-}
-
-func (e *startError) Error() string   { return fmt.Sprintf("cannot start %s: %v", e.program, e.cause) }
-func (e *startError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // whyNot sorts the errno of a failed start, which may stem from the fork, the
 // change of directory or user, or the exec.

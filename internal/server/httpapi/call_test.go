@@ -1,3 +1,5 @@
+//go:build linux
+
 package httpapi_test
 
 import (
@@ -283,6 +285,12 @@ func TestActions(t *testing.T) {
 		t.Errorf("%+v", explained)
 	}
 	if a := r.do(root, "POST", "/v1/reload", ""); a.StatusCode != 200 || a.body != `{"digest":"n3w"}`+"\n" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if a := r.do(root, "POST", "/v1/upgrade", ""); a.StatusCode != 202 || a.body != `{"from":"1","to":"2"}`+"\n" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if a := r.do(panel, "POST", "/v1/upgrade", ""); a.StatusCode != 403 {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 	var drain deputy.Drain

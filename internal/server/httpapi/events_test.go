@@ -1,3 +1,5 @@
+//go:build linux
+
 package httpapi_test
 
 import (
@@ -71,6 +73,11 @@ func TestEvents(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("uid %d sees %v, want %v", uid, got, want)
 		}
+	}
+
+	// A number that is no more: the journal was restored.
+	if got := r.raw(panel, finish("GET /v1/events\nLast-Event-ID: 1000")); !strings.HasPrefix(got, "400 ") || !strings.Contains(got, "begin anew") {
+		t.Errorf("after a record that is not there: %s", got)
 	}
 
 	// Without Last-Event-ID only what is to come; with it, what is behind.
