@@ -4,6 +4,7 @@
 # make faults   a random load under random kills: SEED=7 CYCLES=500 CLIENTS=4
 # make bench    speed, beside what limits it
 # make lint     gofmt, vet, staticcheck, golangci-lint
+# make packages deb, rpm, apk, archives, checksums, into dist/: TARGETS="linux/amd64 …" for some
 # make install  into DESTDIR and PREFIX (as root, for the installed service)
 
 PREFIX  ?= /usr
@@ -14,7 +15,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build demo test faults bench lint man install clean
+.PHONY: build demo test faults bench lint man packages install install-files clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -45,16 +46,25 @@ lint:
 man: build
 	bin/deputy man docs/man
 
-install: build
+packages:
+	VERSION="$(VERSION)" packaging/build dist $(TARGETS)
+
+install: build install-files
+
+# What stands in the file system of an installation, from programs that are built.
+BIN ?= bin
+SHARE = $(DESTDIR)$(PREFIX)/share
+install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/deputy/modules.d
-	install -d $(DESTDIR)$(PREFIX)/share/deputy/modules $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 0755 bin/deputy $(DESTDIR)$(PREFIX)/bin/
-	install -m 0755 bin/deputyd bin/deputy-server $(DESTDIR)$(PREFIX)/sbin/
-	install -m 0755 bin/deputy-portscan modules/scan/scan.py $(DESTDIR)$(PREFIX)/lib/deputy/
-	sed -e 's|@PYTHON@|/usr/bin/python3|; s|@SCAN@|$(PREFIX)/lib/deputy/scan.py|' modules/scan/scan.toml >$(DESTDIR)$(PREFIX)/share/deputy/modules/scan.toml
-	sed -e 's|@PORTSCAN@|$(PREFIX)/lib/deputy/deputy-portscan|' modules/portscan/portscan.toml >$(DESTDIR)$(PREFIX)/share/deputy/modules/portscan.toml
-	chmod 0644 $(DESTDIR)$(PREFIX)/share/deputy/modules/*.toml
-	install -m 0644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -d $(SHARE)/deputy/modules $(SHARE)/man/man1 $(SHARE)/man/man8
+	install -m 0755 $(BIN)/deputy $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 $(BIN)/deputyd $(BIN)/deputy-server $(DESTDIR)$(PREFIX)/sbin/
+	install -m 0755 $(BIN)/deputy-portscan modules/scan/scan.py $(DESTDIR)$(PREFIX)/lib/deputy/
+	sed -e 's|@PYTHON@|/usr/bin/python3|; s|@SCAN@|$(PREFIX)/lib/deputy/scan.py|; /^name  *=/a user        = "nobody"' modules/scan/scan.toml >$(SHARE)/deputy/modules/scan.toml
+	sed -e 's|@PORTSCAN@|$(PREFIX)/lib/deputy/deputy-portscan|; /^name  *=/a user        = "nobody"' modules/portscan/portscan.toml >$(SHARE)/deputy/modules/portscan.toml
+	chmod 0644 $(SHARE)/deputy/modules/*.toml
+	install -m 0644 docs/man/*.1 $(SHARE)/man/man1/
+	install -m 0644 docs/man/*.8 $(SHARE)/man/man8/
 	install -d -m 0755 $(DESTDIR)/etc/deputy/modules.d $(DESTDIR)/etc/deputy/allow.d
 	install -d -m 0700 $(DESTDIR)/etc/deputy/keys
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d

@@ -77,7 +77,7 @@ func TestTheMachineIsRestarted(t *testing.T) {
 	c = d.Self()
 	for _, id := range []string{ran.ID, holder.ID} {
 		task := c.Ended(id)
-		if task.State != deputy.Unknown || reason(task) != "the machine was restarted while it ran" || task.Exit == nil || task.Exit.Unknown == "" {
+		if task.State != deputy.Unknown || reason(task) != "machine restarted while it ran" || task.Exit == nil || task.Exit.Unknown == "" {
 			t.Errorf("what ran: %s, %q, exit %v", task.State, reason(task), task.Exit)
 		}
 	}
@@ -162,7 +162,7 @@ func TestAnOrderlyStopBeforeTheMachineIsRestarted(t *testing.T) {
 		case n > 1:
 			t.Errorf("%s was started %d times", task.ID, n)
 		case task.State == deputy.Succeeded && n == 1:
-		case task.State == deputy.Unknown && reason(task) == "the machine was restarted while it ran":
+		case task.State == deputy.Unknown && reason(task) == "machine restarted while it ran":
 		default:
 			t.Errorf("%s: %s, %s, started %d times", task.ID, task.State, reason(task), n)
 		}

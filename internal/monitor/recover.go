@@ -82,10 +82,10 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	}
 	switch {
 	case t.Boot != "" && t.Boot != m.boot:
-		m.unknown(t, "the machine was restarted while it ran")
+		m.unknown(t, "machine restarted while it ran")
 		return
 	case t.Leaf == "" && t.IntentBoot != m.boot:
-		m.unknown(t, "the machine was restarted when it may just have been started")
+		m.unknown(t, "machine restarted when it may just have been started")
 		return
 	case t.Leaf == "" && !exists[leaf] && t.Phase == Over:
 		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
