@@ -18,10 +18,11 @@ import (
 	"deputy"
 )
 
-// The two proofs that a receipt can rest on.
+// The proofs that a receipt can rest on.
 const (
 	ProofCgroup    = "cgroup"
 	ProofSubreaper = "subreaper"
+	ProofJob       = "job" // Windows' Job Object
 )
 
 // Why a start failed, for errors.Is. After any of them nothing was left behind.
@@ -43,12 +44,6 @@ type Spec struct {
 	Credential     *Credential // nil: as deputyd
 	Stdin          *os.File    // nil: /dev/null
 	Stdout, Stderr *os.File
-}
-
-// Credential is whom an attempt runs as. Groups are all its supplementary ones.
-type Credential struct {
-	UID, GID uint32
-	Groups   []uint32
 }
 
 // Attempt is what finds a started attempt again after a restart of the monitor
@@ -83,7 +78,16 @@ type Options struct {
 	StateDir      string      // where subreapers leave their findings
 	Events        func(Event) // called from the Host's one goroutine, so it must not wait for an event
 	KeeperPID     int         // moves with us; 0: none
+	Holder        Holder      // Windows; nil: nobody holds anything beyond our death
+	Held          []Attempt   // Windows: what the Holder held when we began
 	ForceFallback bool
+}
+
+// Holder keeps handles of an attempt open beyond the monitor's death, so that
+// the next one finds its job and its exit code. It is the keeper, on Windows.
+type Holder interface {
+	Hold(a Attempt, handles ...uintptr) error
+	Drop(leaf string) error
 }
 
 func checkLeaf(leaf string) error {
