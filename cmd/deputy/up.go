@@ -91,7 +91,8 @@ func (a *app) settle(h *home) error {
 	return nil
 }
 
-// findDaemon looks for deputyd beside this program, then in PATH.
+// findDaemon looks for deputyd beside this program, then in sbin beside its
+// folder, which an ordinary user's PATH lacks, then in PATH.
 func findDaemon() (string, error) {
 	self, err := os.Executable()
 	if err == nil {
@@ -100,7 +101,11 @@ func findDaemon() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot find deputyd: %w", err)
 	}
-	if daemon := beside(filepath.Dir(self), "deputyd"); daemon != "" {
+	dir := filepath.Dir(self)
+	if _, err := os.Stat(filepath.Join(dir, "deputyd")); err != nil {
+		dir = filepath.Join(filepath.Dir(dir), "sbin")
+	}
+	if daemon := beside(dir, "deputyd"); daemon != "" {
 		return daemon, nil
 	}
 	return "", fmt.Errorf("cannot find deputyd: it is neither beside %s nor in PATH; install all of deputy's programs together", self)

@@ -1,0 +1,60 @@
+package machine_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"deputy/test/rig"
+	"deputy/test/systemd/machine"
+)
+
+// The machine is what the tests that use it take it for: systemd is its PID 1,
+// its cgroups are v2 alone, files get in, and nothing of it is left.
+func TestMachine(t *testing.T) {
+	rig.NeedRoot(t)
+	before := mounts(t)
+	t.Run("booted", func(t *testing.T) {
+		m := machine.Boot(t)
+		if name := m.Run("cat", "/proc/1/comm"); name != "systemd\n" {
+			t.Errorf("PID 1 is %q", name)
+		}
+		if kind := m.Run("stat", "-f", "-c", "%T", "/sys/fs/cgroup"); kind != "cgroup2fs\n" {
+			t.Errorf("its cgroup file system is %q", kind)
+		}
+		m.Write("/usr/local/bin/told", "#!/bin/sh\necho told $1\n", 0o755)
+		script := filepath.Join(t.TempDir(), "script")
+		if err := os.WriteFile(script, []byte("#!/bin/sh\nexec told $1\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		m.Copy(script, "/usr/local/bin/script")
+		if text := m.Run("systemd-run", "--quiet", "--pipe", "--wait", "/usr/local/bin/script", "it"); text != "told it\n" {
+			t.Errorf("a unit's output is %q", text)
+		}
+		if text, err := m.Try("false"); err == nil {
+			t.Errorf("a command that fails does not: %s", text)
+		}
+	})
+	if after := mounts(t); after != before {
+		t.Errorf("mounts are left:\n%s", after)
+	}
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/deputy-test-*-TestMachine*"); len(left) > 0 {
+		t.Errorf("cgroups are left: %q", left)
+	}
+}
+
+// mounts lists what is mounted here for machines.
+func mounts(t *testing.T) string {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var own strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "TestMachine") {
+			own.WriteString(line)
+		}
+	}
+	return own.String()
+}
