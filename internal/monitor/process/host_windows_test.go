@@ -341,6 +341,26 @@ func (s *stage) attemptLives(leaf string) bool {
 	return s.attempts[leaf] != nil
 }
 
+func TestALivingTreeIsFoundThoughNobodyHeldIt(t *testing.T) {
+	first := open(t, Options{})
+	a := begin(t, first, spec(t, "alone", "tree 2"))
+	waitLiving(t, first, "alone", 3)
+	if err := first.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, Options{})
+	defer second.Close(false)
+	if err := second.Adopt(a); err != nil {
+		t.Fatal(err)
+	}
+	if killed, err := second.Kill("alone"); err != nil || killed != 3 {
+		t.Errorf("killed %d of 3: %v", killed, err)
+	}
+	if exit := second.end(t, "alone"); exit.Code == nil || *exit.Code != killedCode {
+		t.Errorf("it ended as %+v", exit)
+	}
+}
+
 func TestAnAttemptThatNobodyHeldIsUnknown(t *testing.T) {
 	first := open(t, Options{})
 	a := begin(t, first, spec(t, "lost", "exit 0"))

@@ -101,6 +101,14 @@ func (j job) limit(flags, processes uint32) error {
 // outlive lets what is in the job live on when its last handle is closed.
 func (j job) outlive() error { return j.limit(0, 0) }
 
+// keepName has the job keep its name while a process in it lives, should nobody
+// else hold the job: by a handle in that process, with which it can do nothing
+// but wait.
+func (j job) keepName(in windows.Handle) error {
+	var there windows.Handle
+	return windows.DuplicateHandle(windows.CurrentProcess(), windows.Handle(j), in, &there, windows.SYNCHRONIZE, false, 0)
+}
+
 // freezeBirths lets nothing more be born in the job: one process is fewer than
 // there are, or none lives that could start another.
 func (j job) freezeBirths() error { return j.limit(windows.JOB_OBJECT_LIMIT_ACTIVE_PROCESS, 1) }

@@ -64,6 +64,9 @@ func (h *Host) birth(s Spec) (*attempt, error) {
 		err = h.options.Holder.Hold(a.Attempt, uintptr(a.job), uintptr(a.process))
 	}
 	if err == nil {
+		err = a.job.keepName(a.process)
+	}
+	if err == nil {
 		err = a.job.outlive()
 	}
 	if err == nil {
