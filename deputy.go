@@ -14,14 +14,21 @@ import (
 // -X deputy.Version=…; it is never changed at run time.
 var Version = "0.1.0-dev"
 
-// Caller is who asks, as the kernel or a signature proves it: "uid:33" or
-// "key:panel".
+// Caller is who asks, as the kernel or a signature proves it: "uid:33",
+// "key:panel", on Windows "sid:S-1-5-21-…".
 type Caller string
 
 // UIDCaller names the caller that a Unix socket's peer credentials prove.
 func UIDCaller(uid uint32) Caller {
 	return Caller("uid:" + strconv.FormatUint(uint64(uid), 10))
 }
+
+// SIDCaller names the caller that a Windows token proves, by the text of its
+// security identifier: "S-1-5-18".
+func SIDCaller(sid string) Caller { return Caller("sid:" + sid) }
+
+// SID gives the security identifier of a "sid:…" caller.
+func (c Caller) SID() (string, bool) { return strings.CutPrefix(string(c), "sid:") }
 
 // UID gives the user id of a "uid:N" caller.
 func (c Caller) UID() (uint32, bool) {

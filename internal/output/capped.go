@@ -1,14 +1,11 @@
 package output
 
 import (
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 )
@@ -58,30 +55,30 @@ func newCapped(path string, limit int64, seed maphash.Seed) (*capped, error) {
 // least a step. It returns the bytes grown and how long that took. The caller
 // holds c.mu.
 func (c *capped) look(step int64) (grown int64, took time.Duration, err error) {
-	var stat unix.Stat_t
-	if err := unix.Lstat(c.path, &stat); err != nil {
-		return 0, 0, fmt.Errorf("cannot see output: %w", &os.PathError{Op: "lstat", Path: c.path, Err: err})
+	size, block, err := measure(c.path)
+	if err != nil {
+		return 0, 0, fmt.Errorf("cannot see output: %w", err)
 	}
 	now := time.Now()
-	grown, took = stat.Size-c.size, now.Sub(c.lookedAt)
+	grown, took = size-c.size, now.Sub(c.lookedAt)
 	c.lookedAt = now
-	from, to := c.target(stat.Size, int64(stat.Blksize))
+	from, to := c.target(size, block)
 	due := to-max(c.punched, from) >= step && !c.broken || c.punched < c.note.to
 	last := step == lastStep
 	if !due && (grown == 0 && !last || c.size == 0 && last) {
-		c.size = stat.Size
+		c.size = size
 		return grown, took, nil
 	}
-	file, err := os.OpenFile(c.path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(c.path, os.O_RDWR|noFollow, 0)
 	if err != nil {
 		return grown, took, fmt.Errorf("cannot cap output: %w", err)
 	}
 	defer file.Close()
-	if err := c.checkRewritten(file, stat.Size); err != nil {
+	if err := c.checkRewritten(file, size); err != nil {
 		return grown, took, err
 	}
 	if due {
-		from, to = c.target(stat.Size, int64(stat.Blksize)) // a cut may have moved it
+		from, to = c.target(size, block) // a cut may have moved it
 		err = c.punch(file, from, to)
 	}
 	return grown, took, err
@@ -155,32 +152,23 @@ func (c *capped) punch(file *os.File, from, to int64) error {
 	if start >= c.note.to {
 		return nil
 	}
-	err := fallocate(file, start, c.note.to-start)
+	err := punchHole(file, start, c.note.to-start)
 	if err == nil {
 		c.punched = c.note.to
 		return nil
 	}
 	c.broken = true
 	c.punched = c.note.to
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+	if hasNoHoles(err) {
 		// Not a byte was taken: none is said to be.
 		c.note = before
 		if err := c.note.write(c.path); err != nil {
 			return err
 		}
 		c.punched = c.note.to
-		return fmt.Errorf("cannot cap output: this file system has no holes (fallocate: %w); output grows without bound, keep it on ext4, xfs, btrfs or tmpfs", err)
+		return fmt.Errorf("cannot cap output: this file system has no holes (%w); output grows without bound, keep it on %s", err, holed)
 	}
-	return fmt.Errorf("cannot cap output: %w", &os.PathError{Op: "fallocate", Path: c.path, Err: err})
-}
-
-func fallocate(file *os.File, from, length int64) error {
-	for {
-		err := unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, from, length)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+	return fmt.Errorf("cannot cap output: %w", &os.PathError{Op: "punch a hole in", Path: c.path, Err: err})
 }
 
 // result is what is left of the file.

@@ -8,9 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 )
@@ -28,7 +27,7 @@ const (
 // for a task, and all looking is done by one goroutine.
 type Capper struct {
 	warn   func(error)
-	notify *inotify
+	notify *notifier
 	seed   maphash.Seed
 	ended  chan struct{} // closed when the goroutine has ended
 
@@ -37,20 +36,20 @@ type Capper struct {
 	armed  map[int32]*capped      // by watch: those that are quiet
 	due    map[*capped]time.Time  // when to look at those that are not
 	wake   time.Time              // when the goroutine wakes by itself; zero: never
-	warned map[unix.Errno]bool    // what warn was told of
+	warned map[syscall.Errno]bool // what warn was told of
 }
 
 // NewCapper starts a Capper; Close ends it. warn is told of what keeps it from
 // holding a cap, once for each kind of error, in the goroutine of the Capper or
 // of the one who calls Finish.
 func NewCapper(warn func(error)) (*Capper, error) {
-	notify, err := newInotify()
+	notify, err := newNotifier()
 	if err != nil {
 		return nil, err
 	}
 	c := &Capper{
 		warn: warn, notify: notify, seed: maphash.MakeSeed(), ended: make(chan struct{}),
-		tasks: map[string]*[2]*capped{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[unix.Errno]bool{},
+		tasks: map[string]*[2]*capped{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[syscall.Errno]bool{},
 	}
 	go c.run()
 	return c, nil
@@ -265,7 +264,7 @@ func (c *Capper) warnOnce(err error) {
 	if err == nil {
 		return
 	}
-	var errno unix.Errno
+	var errno syscall.Errno
 	errors.As(err, &errno)
 	c.mu.Lock()
 	known := c.warned[errno]

@@ -250,7 +250,7 @@ func descriptors(t *testing.T) int {
 }
 
 // watches counts the watches that the kernel keeps for n.
-func watches(t *testing.T, n *inotify) int {
+func watches(t *testing.T, n *notifier) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", n.fd))
 	if err != nil {

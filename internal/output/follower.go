@@ -20,7 +20,7 @@ var ErrRewritten = errors.New("cannot read output on: the task cut the file; rea
 // Watcher wakes those who follow files: one inotify instance and one goroutine
 // for a process.
 type Watcher struct {
-	notify *inotify
+	notify *notifier
 	ended  chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex
@@ -29,7 +29,7 @@ type Watcher struct {
 
 // NewWatcher starts a Watcher; Close ends it.
 func NewWatcher() (*Watcher, error) {
-	notify, err := newInotify()
+	notify, err := newNotifier()
 	if err != nil {
 		return nil, err
 	}

@@ -4,19 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 )
 
 // note is what is told beside a file: its gap [from, to), empty when the two
 // are equal, and whether the task rewrote the file.
-//
-// It stands in the text of a symbolic link, NAME.gap -> "FROM TO" or "FROM TO
-// rewritten". A link appears whole (symlink(2)) and is replaced whole
-// (rename(2)); its text lies in metadata, so that a journalling file system
-// cannot keep the punch and lose the note in a crash, and a full disk has room
-// for it.
 type note struct {
 	from, to  int64 // bytes
 	rewritten bool
@@ -24,13 +17,12 @@ type note struct {
 
 const (
 	noteSuffix    = ".gap"
-	newNoteSuffix = ".gap.new"
 	rewrittenWord = "rewritten"
 )
 
 // readNote reads the note of the file at path; there is none at first.
 func readNote(path string) (note, error) {
-	text, err := os.Readlink(path + noteSuffix)
+	text, err := readText(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return note{}, nil
 	}
@@ -67,15 +59,7 @@ func (n note) String() string {
 
 // write tells n of the file at path. Only one process writes notes.
 func (n note) write(path string) error {
-	fresh := path + newNoteSuffix
-	err := os.Symlink(n.String(), fresh)
-	if errors.Is(err, fs.ErrExist) { // left by one that was killed here
-		os.Remove(fresh)
-		err = os.Symlink(n.String(), fresh)
-	}
-	if err == nil {
-		err = os.Rename(fresh, path+noteSuffix)
-	}
+	err := writeText(path, n.String())
 	if err != nil {
 		return fmt.Errorf("cannot tell an output's gap: %w", err)
 	}

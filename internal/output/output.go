@@ -14,8 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 )
 
 // The files of a task's directory that hold output.
@@ -51,50 +49,6 @@ func Create(dir string, uid, gid int, oneFile bool) (stdout, stderr *os.File, er
 		return nil, nil, fmt.Errorf("cannot make a task's stderr: %w", err)
 	}
 	return stdout, stderr, nil
-}
-
-// makeDir makes dir, which belongs to the user of this process.
-func makeDir(dir string, gid int) error {
-	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	file, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return own(file, os.Geteuid(), gid, dirMode)
-}
-
-func create(path string, uid, gid int) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW, fileMode)
-	if err != nil {
-		return nil, err
-	}
-	if err := own(file, uid, gid, fileMode); err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-// own gives file its owners and its mode, whatever the umask was. It changes
-// only what differs: each change is a write to the file system's journal, and
-// this stands in the way of every start.
-func own(file *os.File, uid, gid int, mode uint32) error {
-	fd := int(file.Fd())
-	var stat unix.Stat_t
-	err := unix.Fstat(fd, &stat)
-	if err == nil && (int(stat.Uid) != uid || int(stat.Gid) != gid) {
-		err = unix.Fchown(fd, uid, gid)
-	}
-	if err == nil && stat.Mode&0o7777 != mode {
-		err = unix.Fchmod(fd, mode)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot own %s: %w", file.Name(), err)
-	}
-	return nil
 }
 
 // Remove deletes a task's directory. The output goes before what is told of

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
 )
 
 // GapError says that the next bytes are gone: the cap took [From, To).
@@ -34,7 +33,7 @@ func Open(dir, name string) (*Reader, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, name)
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	file, err := openToRead(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read output: %w", err)
 	}

@@ -96,7 +96,7 @@ func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 		return err
 	}
 	if cut != nil {
-		err = f.Truncate(s.whole)
+		err = truncate(f, s.whole)
 	}
 	if err = errors.Join(err, f.Sync(), syncDir(j.dir)); err != nil {
 		f.Close()

@@ -113,7 +113,7 @@ func (j *Journal) fail(err error) {
 		if size == 0 {
 			_ = os.Remove(j.live.Name())
 		} else {
-			_ = j.live.Truncate(size)
+			_ = truncate(j.live, size)
 		}
 		_ = j.live.Close()
 		j.live = nil

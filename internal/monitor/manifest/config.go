@@ -98,14 +98,9 @@ func (l *loader) unixListen(u *UnixListen, path func(string) (string, error)) fu
 			return
 		}
 		l.table(n, "unix", fields{
-			"path": into(l, &u.Path, path),
-			"mode": into(l, &u.Mode, mode),
-			"group": func(n *node) {
-				id := uint32(0)
-				into(l, &id, gid)(n)
-				u.Group, _ = n.value.(string)
-				u.GID = int(id)
-			},
+			"path":  into(l, &u.Path, path),
+			"mode":  into(l, &u.Mode, mode),
+			"group": l.socketGroup(u),
 		})
 	}
 }
@@ -130,17 +125,6 @@ func (l *loader) keySettings(n *node) {
 		if s.Legacy {
 			l.warnings = append(l.warnings, c.pos().String()+": whoever sees a message of key "+c.key+" can send it again: legacy = true")
 		}
-	}
-}
-
-func (l *loader) userSettings(n *node) {
-	for _, c := range l.members(n) {
-		uid, err := l.uid(c.key)
-		l.wrongKey(c, err)
-		if _, known := l.config.Users[uid]; known && err == nil {
-			l.failKey(c, "make one table of them", "another table is for this user, too")
-		}
-		l.config.Users[uid] = l.callerSettings(c, false)
 	}
 }
 
@@ -186,7 +170,7 @@ func (l *loader) serverUser(root *node, name string) {
 		at = root.find("server.user")
 	}
 	u, err := l.user(name)
-	if err == nil && u.UID == 0 {
+	if err == nil && u.privileged() {
 		err = advise(`write the name of a user of its own: user = "deputy"`, "the server must not run as root: it reads what the network sends")
 	}
 	if err != nil {

@@ -104,19 +104,24 @@ type User struct {
 	Name        string
 	UID, GID    uint32
 	Groups      []uint32 // supplementary, GID included
+	SID         string   // on Windows, instead of the numbers
 	Home, Shell string
 }
 
 // Rule is a grant. A caller in any one of Users, Groups, Keys has it, if each
 // of the other lines holds too.
 type Rule struct {
-	Pos      Pos
-	Actions  []string // "module/action", "module/*", "*"; in a manifest already prefixed with its module
-	Users    []string // as written: a name or "uid:N"
-	UIDs     []uint32 // Users resolved
-	Groups   []string // as written: a name or "gid:N"
-	GIDs     []uint32 // Groups resolved
-	Keys     []string
+	Pos     Pos
+	Actions []string // "module/action", "module/*", "*"; in a manifest already prefixed with its module
+	Users   []string // as written: a name or "uid:N"
+	UIDs    []uint32 // Users resolved
+	Groups  []string // as written: a name or "gid:N"
+	GIDs    []uint32 // Groups resolved
+	Keys    []string
+
+	SIDs      []string // on Windows: Users resolved
+	GroupSIDs []string // on Windows: Groups resolved
+
 	EndUsers []string         // nil: any or none
 	Where    map[string][]any // param (or item of for_each) -> values, one of which it must have, and of a list each item; "{end_user}" and "{caller}" stand for these
 	Stop     bool             // may also stop tasks of these actions that others started
@@ -128,6 +133,7 @@ type Config struct {
 	Listen  Listen
 	Keys    map[string]CallerSettings // [key.NAME]
 	Users   map[uint32]CallerSettings // [user.NAME], resolved
+	SIDs    map[string]CallerSettings // the same on Windows
 	Server  ServerSettings
 	Default Defaults
 	Storage Storage

@@ -56,7 +56,7 @@ func (d *draft) copy() *draft {
 func (l *loader) settings(d *draft) fields {
 	return fields{
 		"user":          into(l, &d.User, l.user),
-		"groups":        both(l, &d.Groups, &d.GIDs, gid),
+		"groups":        l.taskGroups(d),
 		"directory":     into(l, &d.Directory, absolute),
 		"env":           l.env(d),
 		"params":        l.params(d.declared, d.own),
@@ -222,13 +222,16 @@ func (l *loader) checkUser(d *draft, n *node) {
 	case at == n && l.Root:
 		l.failKey(n, `write user = "NAME" (user = "root" if you mean it)`, "action %q does not say whom it runs as", d.Name)
 	case at == n:
-		self, err := l.user(idText(l.UID))
+		self, err := l.self()
 		if err != nil {
 			l.wrong(n, err)
 		}
 		d.User = self
-	case !l.Root && d.User != nil && d.User.UID != l.UID && l.UID != 0:
-		l.fail(at, "remove the line, or install deputy as root", "cannot run as user %q: deputy itself runs as uid %d", d.User.Name, l.UID)
+	case d.User != nil:
+		if err := l.runsAs(d.User); err != nil {
+			message, remedy := split(err)
+			l.fail(at, remedy, "%s", message)
+		}
 	}
 	if c := n.get("groups"); c != nil && !l.Root && l.UID != 0 {
 		l.failKey(c, "remove the line, or install deputy as root", "cannot change groups: deputy itself runs as uid %d", l.UID)

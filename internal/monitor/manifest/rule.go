@@ -35,8 +35,8 @@ func (l *loader) rules(n *node, module, action string) []*Rule {
 func (l *loader) rule(n *node, module, action string) *Rule {
 	r := &Rule{Pos: n.pos()}
 	f := fields{
-		"users":     both(l, &r.Users, &r.UIDs, l.uid),
-		"groups":    both(l, &r.Groups, &r.GIDs, gid),
+		"users":     l.ruleUsers(r),
+		"groups":    l.ruleGroups(r),
 		"keys":      list(l, &r.Keys, named(keyName, "a key")),
 		"end_users": list(l, &r.EndUsers, sameText),
 		"where":     l.where(r),
@@ -64,7 +64,7 @@ func (l *loader) rule(n *node, module, action string) *Rule {
 	if len(r.Actions) == 0 && n.lacks("actions") {
 		l.failKey(n, `write actions = ["MODULE/ACTION"]`, "a rule without actions allows nothing")
 	}
-	if nobody := len(r.UIDs)+len(r.GIDs)+len(r.Keys) == 0; nobody && (n.lacks("users") || n.get("users") != nil) {
+	if nobody := len(r.UIDs)+len(r.GIDs)+len(r.SIDs)+len(r.GroupSIDs)+len(r.Keys) == 0; nobody && (n.lacks("users") || n.get("users") != nil) {
 		l.failKey(n, `write users = ["NAME"], groups = ["NAME"] or keys = ["NAME"]`, "a rule without users, groups and keys allows nobody")
 	}
 	l.knownKeys(r, n.get("keys"))
@@ -72,10 +72,10 @@ func (l *loader) rule(n *node, module, action string) *Rule {
 }
 
 // both makes a reader that keeps names as written and what they resolve to.
-func both(l *loader, names *[]string, ids *[]uint32, resolve func(string) (uint32, error)) func(*node) {
+func both[T any](l *loader, names *[]string, ids *[]T, resolve func(string) (T, error)) func(*node) {
 	return func(n *node) {
 		*names = []string{}
-		list(l, ids, func(text string) (uint32, error) {
+		list(l, ids, func(text string) (T, error) {
 			*names = append(*names, text)
 			return resolve(text)
 		})(n)

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // duration reads "90s", "2h", "1h30m" and days: "90d"; at most a hundred years,
@@ -106,11 +104,11 @@ func mode(text string) (uint32, error) {
 
 // signal reads a name like "SIGTERM".
 func signal(text string) (int, error) {
-	n := unix.SignalNum(text)
+	n := signalNumber(text)
 	if n == 0 {
 		return 0, advise(`write a signal's name: "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"`, "there is no signal %q", text)
 	}
-	return int(n), nil
+	return n, nil
 }
 
 // absolute reads an absolute path.

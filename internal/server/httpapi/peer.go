@@ -29,7 +29,7 @@ func newPeer(c net.Conn) *peer {
 		return &peer{remote: c}
 	}
 	local := c.(*conn)
-	return &peer{Connection: local.Connection, caller: deputy.UIDCaller(local.UID), conn: local}
+	return &peer{Connection: local.Connection, caller: local.Caller(), conn: local}
 }
 
 func peerOf(r *http.Request) *peer { return r.Context().Value(peerKey{}).(*peer) }

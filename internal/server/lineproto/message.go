@@ -48,7 +48,7 @@ func malformed(format string, args ...any) *deputy.Error {
 func (s *Server) local(c wall.Connection, message []byte) answer {
 	if c.Over {
 		return refused(deputy.Refuse(deputy.RateLimited,
-			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", deputy.UIDCaller(c.UID)))
+			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", c.Caller()))
 	}
 	m, err := keyvalue.Parse(message)
 	switch {

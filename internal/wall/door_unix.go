@@ -1,7 +1,8 @@
+//go:build unix
+
 package wall
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -10,29 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Connection is a Unix connection that the monitor accepted and identified.
-type Connection struct {
-	Number uint64 // never used again
-	UID    uint32 // as SO_PEERCRED said when it was accepted
-	Over   bool   // the caller has too many connections: answer 429 and close it
-	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
-}
-
-// A connection's message is its number, its uid and its flags, and carries the
-// descriptor.
-const (
-	doorMessage = 8 + 4 + 1
-	flagOver    = 1
-	flagLine    = 2
-)
-
 // Door is one end of the socket that connections go through.
 type Door struct {
 	file *os.File
 	raw  syscall.RawConn
 }
 
-// NewDoor takes over one end of a SOCK_SEQPACKET socket pair.
+// NewDoor takes over one end of a pair of Unix sockets of DoorType.
 func NewDoor(f *os.File) (*Door, error) {
 	if err := unix.SetNonblock(int(f.Fd()), true); err != nil {
 		return nil, fmt.Errorf("cannot use the door: %w", err)
@@ -51,19 +36,11 @@ func NewDoor(f *os.File) (*Door, error) {
 
 // Send passes a connection. The descriptor remains the sender's, too.
 func (d *Door) Send(c Connection, fd int) error {
-	var m [doorMessage]byte
-	binary.LittleEndian.PutUint64(m[0:], c.Number)
-	binary.LittleEndian.PutUint32(m[8:], c.UID)
-	if c.Over {
-		m[12] |= flagOver
-	}
-	if c.Line {
-		m[12] |= flagLine
-	}
+	m := c.message()
 	rights := unix.UnixRights(fd)
 	var err error
 	waitErr := d.raw.Write(func(door uintptr) bool {
-		err = unix.Sendmsg(int(door), m[:], rights, nil, unix.MSG_NOSIGNAL)
+		err = unix.Sendmsg(int(door), m, rights, nil, unix.MSG_NOSIGNAL)
 		return err != unix.EAGAIN
 	})
 	if waitErr != nil {
@@ -79,7 +56,7 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 	var n, controlLen int
 	var err error
 	waitErr := d.raw.Read(func(door uintptr) bool {
-		n, controlLen, _, _, err = unix.Recvmsg(int(door), m[:], control, unix.MSG_CMSG_CLOEXEC)
+		n, controlLen, err = receive(int(door), m[:], control)
 		return err != unix.EAGAIN
 	})
 	switch {
@@ -96,12 +73,7 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 	if err != nil {
 		return Connection{}, nil, err
 	}
-	return Connection{
-		Number: binary.LittleEndian.Uint64(m[0:]),
-		UID:    binary.LittleEndian.Uint32(m[8:]),
-		Over:   m[12]&flagOver != 0,
-		Line:   m[12]&flagLine != 0,
-	}, os.NewFile(uintptr(fd), "connection"), nil
+	return parseConnection(m[:doorMessage]), os.NewFile(uintptr(fd), "connection"), nil
 }
 
 func oneDescriptor(control []byte) (int, error) {

@@ -11,29 +11,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inotify tells once that a file was written to: a watch ends with its first
+// notifier, of inotify(7), tells once that a file was written to: a watch ends with its first
 // event, so that a busy writer is not slowed and its reader not flooded.
 //
 // One goroutine reads; arm, disarm and close are called under one lock of the
 // owner's.
-type inotify struct {
+type notifier struct {
 	fd     int
 	file   *os.File // owns fd
 	closed bool     // then fd may be another file's
 	buf    [4096]byte
 }
 
-func newInotify() (*inotify, error) {
+func newNotifier() (*notifier, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("cannot watch files (see fs.inotify.max_user_instances): %w", err)
 	}
-	return &inotify{fd: fd, file: os.NewFile(uintptr(fd), "inotify")}, nil
+	return &notifier{fd: fd, file: os.NewFile(uintptr(fd), "inotify")}, nil
 }
 
 // arm watches the file at path until its next change. A watch that still
 // stands for the same file is the same watch.
-func (n *inotify) arm(path string) (watch int32, err error) {
+func (n *notifier) arm(path string) (watch int32, err error) {
 	if n.closed {
 		return 0, fmt.Errorf("cannot watch a file: %w", os.ErrClosed)
 	}
@@ -45,7 +45,7 @@ func (n *inotify) arm(path string) (watch int32, err error) {
 }
 
 // disarm ends a watch. One that has fired is gone already.
-func (n *inotify) disarm(watch int32) {
+func (n *notifier) disarm(watch int32) {
 	if !n.closed {
 		unix.InotifyRmWatch(n.fd, uint32(watch))
 	}
@@ -54,7 +54,7 @@ func (n *inotify) disarm(watch int32) {
 // read waits until watches have fired, or for the deadline of setDeadline,
 // when it returns none. all is set when events were lost: any may have fired.
 // io.EOF follows close.
-func (n *inotify) read() (fired []int32, all bool, err error) {
+func (n *notifier) read() (fired []int32, all bool, err error) {
 	size, err := n.file.Read(n.buf[:])
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -80,10 +80,10 @@ func (n *inotify) read() (fired []int32, all bool, err error) {
 }
 
 // setDeadline ends a read, also one under way, at t; zero: never.
-func (n *inotify) setDeadline(t time.Time) { n.file.SetReadDeadline(t) }
+func (n *notifier) setDeadline(t time.Time) { n.file.SetReadDeadline(t) }
 
 // close ends a read under way.
-func (n *inotify) close() error {
+func (n *notifier) close() error {
 	n.closed = true
 	return n.file.Close()
 }

@@ -1,10 +1,7 @@
-//go:build linux
-
 package keeper
 
 import (
 	"errors"
-	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,10 +10,8 @@ import (
 // maxFrame is the longest frame, in bytes; the longest text is /proc/PID/cgroup.
 const maxFrame = 64 << 10
 
-// frame is one message; fd is -1 where it carries none.
-type frame struct {
-	text string
-	fd   int
+func socketpair() ([2]int, error) {
+	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 }
 
 func send(socket int, text string, fd int) error {
@@ -47,30 +42,9 @@ func receive(socket int, buf []byte) (f frame, ok bool) {
 	}
 }
 
-// receivedFD takes the one descriptor of a message; more are never sent.
-func receivedFD(rights []byte) int {
-	messages, err := unix.ParseSocketControlMessage(rights)
-	if err != nil || len(messages) == 0 {
-		return -1
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return -1
-	}
-	return fds[0]
-}
-
-func receiveAll(socket int, frames chan<- frame) {
-	defer close(frames)
-	buf := make([]byte, maxFrame)
-	for {
-		f, ok := receive(socket, buf)
-		if !ok {
-			return
-		}
-		frames <- f
-	}
-}
+// becomeSubreaper makes the tasks of a monitor that died our children
+// (PR_SET_CHILD_SUBREAPER(2const)).
+func becomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
 // childInfo is siginfo_t as waitid(2) fills it; the union behind the first
 // three members is aligned as a pointer.
@@ -90,11 +64,4 @@ func endedChild() int {
 		return 0
 	}
 	return int(info.pid)
-}
-
-func describe(status unix.WaitStatus) string {
-	if status.Signaled() {
-		return unix.SignalName(status.Signal())
-	}
-	return fmt.Sprintf("exit code %d", status.ExitStatus())
 }

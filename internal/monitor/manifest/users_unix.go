@@ -1,3 +1,5 @@
+//go:build unix
+
 package manifest
 
 import (
@@ -121,4 +123,42 @@ func number32(text, name string) (uint32, error) {
 		return 0, advise(`write a name, "uid:N" or "gid:N" of an account of its own`, "%q proves nobody", name)
 	}
 	return n, nil
+}
+
+// self is whom deputyd runs as.
+func (l *loader) self() (*User, error) { return l.user(idText(l.UID)) }
+
+// runsAs says whether a task of u can be started.
+func (l *loader) runsAs(u *User) error {
+	if !l.Root && u.UID != l.UID && l.UID != 0 {
+		return advise("remove the line, or install deputy as root", "cannot run as user %q: deputy itself runs as uid %d", u.Name, l.UID)
+	}
+	return nil
+}
+
+// privileged says whether u may do whatever it likes.
+func (u *User) privileged() bool { return u.UID == 0 }
+
+func (l *loader) ruleUsers(r *Rule) func(*node)   { return both(l, &r.Users, &r.UIDs, l.uid) }
+func (l *loader) ruleGroups(r *Rule) func(*node)  { return both(l, &r.Groups, &r.GIDs, gid) }
+func (l *loader) taskGroups(d *draft) func(*node) { return both(l, &d.Groups, &d.GIDs, gid) }
+
+func (l *loader) socketGroup(u *UnixListen) func(*node) {
+	return func(n *node) {
+		id := uint32(0)
+		into(l, &id, gid)(n)
+		u.Group, _ = n.value.(string)
+		u.GID = int(id)
+	}
+}
+
+func (l *loader) userSettings(n *node) {
+	for _, c := range l.members(n) {
+		uid, err := l.uid(c.key)
+		l.wrongKey(c, err)
+		if _, known := l.config.Users[uid]; known && err == nil {
+			l.failKey(c, "make one table of them", "another table is for this user, too")
+		}
+		l.config.Users[uid] = l.callerSettings(c, false)
+	}
 }

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build unix
 
 // Package keeper keeps the monitor alive. The keeper reads no configuration and
 // parses nothing but the frames of its own monitor. It is child subreaper, so
@@ -62,7 +62,7 @@ type keeper struct {
 // exits before it was ready: then its exit code, 128+N for signal N, is
 // returned. What it has to say goes to stderr.
 func Run(argv []string, stderr io.Writer) int {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := becomeSubreaper(); err != nil {
 		fmt.Fprintln(stderr, "deputyd: cannot become subreaper:", err)
 		return 1
 	}
@@ -97,7 +97,7 @@ func Run(argv []string, stderr io.Writer) int {
 // start starts a monitor in a process group of its own: a Ctrl-C at the
 // terminal reaches it once, through us.
 func (k *keeper) start() error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	pair, err := socketpair()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,57 @@
+//go:build unix
+
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPatience is how long a lock is waited for. A monitor that was killed may
+// have left a child on its way to exec, or a thread in a slow fdatasync(2),
+// which holds the lock a little longer; a living one keeps it.
+const lockPatience = time.Second
+
+// lockDir takes the exclusive lock of dir, which the kernel gives up with the
+// file, however this process ends. The file holds the PID for messages only.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			break
+		}
+	}
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		pid, _ := os.ReadFile(f.Name()) // for the message only
+		err = fmt.Errorf("another deputyd holds it (pid %s)", strings.TrimSpace(string(pid)))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	// In place and of one width: a full disk must not keep a monitor from its tasks.
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0)
+	return f, nil
+}
+
+// syncDir makes the names in dir durable: births, deaths and renames of files.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+func truncate(f *os.File, size int64) error { return f.Truncate(size) }

@@ -1,0 +1,56 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+// lockPatience is how long a lock is waited for. The kernel closes the files of
+// a monitor that was killed a little after its end; a living one keeps them.
+const lockPatience = time.Second
+
+// lockAt is where the locked byte is: far behind the text, so that others can
+// read that (a locked byte cannot be read, unlike under flock(2)).
+const lockAt = 1 << 30
+
+// lockDir takes the exclusive lock of dir, which the kernel gives up with the
+// file, however this process ends. The file holds the PID for messages only.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
+		err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+			0, 1, 0, &windows.Overlapped{Offset: lockAt})
+		if !errors.Is(err, windows.ERROR_LOCK_VIOLATION) || time.Now().After(end) {
+			break
+		}
+	}
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		pid, _ := os.ReadFile(f.Name()) // for the message only
+		err = fmt.Errorf("another deputyd holds it (pid %s)", strings.TrimSpace(string(pid)))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0)
+	return f, nil
+}
+
+// fdatasync is FlushFileBuffers: what was written, and the length, are on the disk.
+func fdatasync(f *os.File) error { return f.Sync() }
+
+// syncDir does nothing: there is no call that flushes a folder. NTFS writes
+// names to its own log, and flushing a file flushes the log up to its name.
+func syncDir(string) error { return nil }
+
+// truncate cuts f, which was opened for appending and so cannot do it itself.
+func truncate(f *os.File, size int64) error { return os.Truncate(f.Name(), size) }

@@ -1,0 +1,54 @@
+package wall
+
+import (
+	"encoding/binary"
+
+	"deputy"
+)
+
+// Connection is a local connection that the monitor accepted and identified.
+type Connection struct {
+	Number uint64 // never used again
+	UID    uint32 // as SO_PEERCRED said when it was accepted
+	SID    string // on Windows instead: the user of the client's token
+	Over   bool   // the caller has too many connections: answer 429 and close it
+	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
+}
+
+// A connection's message is its number, its uid and its flags, and carries the
+// descriptor.
+const (
+	doorMessage = 8 + 4 + 1
+	flagOver    = 1
+	flagLine    = 2
+)
+
+// Caller is who is at the other end.
+func (c Connection) Caller() deputy.Caller {
+	if c.SID != "" {
+		return deputy.SIDCaller(c.SID)
+	}
+	return deputy.UIDCaller(c.UID)
+}
+
+func (c Connection) message() []byte {
+	var m [doorMessage]byte
+	binary.LittleEndian.PutUint64(m[0:], c.Number)
+	binary.LittleEndian.PutUint32(m[8:], c.UID)
+	if c.Over {
+		m[12] |= flagOver
+	}
+	if c.Line {
+		m[12] |= flagLine
+	}
+	return m[:]
+}
+
+func parseConnection(m []byte) Connection {
+	return Connection{
+		Number: binary.LittleEndian.Uint64(m[0:]),
+		UID:    binary.LittleEndian.Uint32(m[8:]),
+		Over:   m[12]&flagOver != 0,
+		Line:   m[12]&flagLine != 0,
+	}
+}
