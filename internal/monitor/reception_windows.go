@@ -16,14 +16,13 @@ import (
 )
 
 const (
-	numberLife = 5 * time.Second // of a connection's number after its peer has closed
 	sweepEvery = time.Second
 	// firstWithin is how long a client may take to say anything: only then does
 	// Windows tell who it is.
 	firstWithin = 5 * time.Second
-	// pendingMax is how many clients may be that silent at once, and pendingEach
+	// silentMax is how many clients may be that silent at once, and silentEach
 	// how many of them one process.
-	pendingMax, pendingEach = 256, 16
+	silentMax, silentEach = 256, 16
 	ready                   = 8 // ends of the pipe that wait for a client
 	pipeBuffer              = 64 << 10
 )
@@ -46,46 +45,21 @@ const anonymousSID, nullSID = "S-1-5-7", "S-1-0-0"
 
 // reception makes every instance of the local pipe itself, reads from the
 // client's token who is at the other end, gives the connection a number that is
-// never used again, and passes it on through the door. It keeps a duplicate of
-// the handle, to see the peer go.
+// never used again, and passes it on through the door. It keeps its own handle,
+// to see the peer go.
 type reception struct {
-	limit func() int
-	ended chan struct{} // closed by close
-
-	mu       sync.Mutex // guards what follows
-	serves   sync.Cond  // the door was opened, or we are closed
-	door     *wall.Door // nil: no server lives, clients wait
-	retiring bool
-	closed   bool
-	last     uint64
-	byNumber map[uint64]*connection
-	perUser  map[string]int // connections by SID
-	pending  map[uint32]int // silent clients, by process
-}
-
-type connection struct {
-	number uint64
-	handle windows.Handle // 0 once the peer has closed
-	who    account
-	gone   time.Time // when the peer closed
-}
-
-// account is who a token speaks for.
-type account struct {
-	sid    string
-	groups []string // SIDs of the groups that are enabled
+	connections
+	change sync.Cond      // a server lives, or we are closed; of mu
+	closed bool           // guarded by mu
+	silent map[uint32]int // clients that have said nothing yet, by process; guarded by mu
+	ended  chan struct{}  // closed by close
 }
 
 // newReception makes one that listens nowhere yet. limit gives how many
 // connections one user may have.
 func newReception(limit func() int) (*reception, error) {
-	r := &reception{
-		limit: limit, ended: make(chan struct{}),
-		byNumber: map[uint64]*connection{}, perUser: map[string]int{}, pending: map[uint32]int{},
-		// Numbers of an earlier monitor are not used again either: the clock is ahead of them.
-		last: uint64(time.Now().UnixNano()),
-	}
-	r.serves.L = &r.mu
+	r := &reception{connections: newConnections(limit), silent: map[uint32]int{}, ended: make(chan struct{})}
+	r.change.L = &r.mu
 	return r, nil
 }
 
@@ -94,7 +68,7 @@ func (r *reception) open(door *wall.Door) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = door, false
-	r.serves.Broadcast()
+	r.change.Broadcast()
 	return nil
 }
 
@@ -114,42 +88,20 @@ func (r *reception) shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = nil, false
-	for _, c := range r.byNumber {
-		r.drop(c)
+	for fd, c := range r.byFD {
+		r.drop(fd, c)
 	}
 	clear(r.byNumber)
 }
 
-// drop closes our duplicate; mu is held.
-func (r *reception) drop(c *connection) {
-	if c.handle == 0 {
-		return
-	}
-	windows.CloseHandle(c.handle)
-	c.handle, c.gone = 0, time.Now()
-	if r.perUser[c.who.sid]--; r.perUser[c.who.sid] <= 0 {
-		delete(r.perUser, c.who.sid)
-	}
-}
-
-// identity says who is at the other end of a connection, if its number lives.
-func (r *reception) identity(number uint64) (policy.Identity, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.byNumber[number]
-	if c == nil || c.handle == 0 && time.Since(c.gone) > numberLife {
-		return policy.Identity{}, false
-	}
-	return policy.Identity{Caller: deputy.SIDCaller(c.who.sid), SIDs: c.who.groups}, true
-}
-
-// run accepts and watches until close is called.
+// run watches until close is called.
 func (r *reception) run() error {
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
 	for {
 		select {
-		case <-sweep.C:
+		case <-tick.C:
+			r.look()
 			r.sweep()
 		case <-r.ended:
 			return nil
@@ -164,25 +116,23 @@ func (r *reception) close() {
 	if !r.closed {
 		r.closed = true
 		close(r.ended)
-		r.serves.Broadcast()
+		r.change.Broadcast()
 	}
 }
 
-// sweep sees which peers have gone, and forgets numbers that have died.
-func (r *reception) sweep() {
+// look sees which peers have gone. Nothing tells of it: the server reads, and
+// disconnects the pipe when it is done with a connection.
+func (r *reception) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for number, c := range r.byNumber {
-		if c.handle != 0 {
-			if peeked, _, _ := procPeekNamedPipe.Call(uintptr(c.handle), 0, 0, 0, 0, 0); peeked == 0 {
-				r.drop(c)
-			}
-		}
-		if c.handle == 0 && time.Since(c.gone) > numberLife {
-			delete(r.byNumber, number)
+	for fd, c := range r.byFD {
+		if there, _, _ := procPeekNamedPipe.Call(uintptr(fd), 0, 0, 0, 0, 0); there == 0 {
+			r.drop(fd, c)
 		}
 	}
 }
+
+func closeDescriptor(handle int) { windows.CloseHandle(windows.Handle(handle)) }
 
 // listen makes the first instance of the pipe, which says that the name is ours.
 func (r *reception) listen(path string) error {
@@ -267,59 +217,67 @@ func overlapped(h windows.Handle, atMost uint32, start func(*operation) error) (
 // nobody can be told before.
 func (r *reception) receive(h windows.Handle) {
 	var pid uint32
-	if windows.GetNamedPipeClientProcessId(h, &pid) != nil || !r.admit(pid) {
+	if windows.GetNamedPipeClientProcessId(h, &pid) != nil || !r.await(pid) {
 		windows.CloseHandle(h)
 		return
 	}
 	o, err := overlapped(h, uint32(firstWithin/time.Millisecond), func(o *operation) error { return windows.ReadFile(h, o.byte[:], nil, &o.Overlapped) })
-	var who account
+	var who policy.Identity
 	if err == nil {
 		who, err = clientOf(h)
 	}
 	r.mu.Lock()
-	if r.pending[pid]--; r.pending[pid] <= 0 {
-		delete(r.pending, pid)
+	r.heard(pid)
+	var c *connection
+	var over bool
+	if err == nil {
+		c, over = r.admit(int(h), who)
 	}
-	limit, open := r.limit(), r.perUser[who.sid]
-	if err != nil || r.door == nil || open >= 2*limit { // the first limit is told so by the server, the second is not
-		r.mu.Unlock()
+	door := r.door
+	r.mu.Unlock()
+	if c == nil {
 		windows.CloseHandle(h)
 		return
 	}
-	r.last++
-	c := &connection{number: r.last, handle: h, who: who}
-	r.byNumber[c.number] = c
-	r.perUser[who.sid]++
-	door := r.door
-	r.mu.Unlock()
-	if err := door.Send(wall.Connection{Number: c.number, SID: who.sid, Over: open >= limit, First: o.byte[0]}, uintptr(h)); err != nil {
-		r.mu.Lock()
-		r.drop(c) // the server is going; the peer is told by the close
-		r.mu.Unlock()
+	sid, _ := who.Caller.SID()
+	passed := wall.Connection{Number: c.number, SID: sid, Over: over, First: o.byte[0]}
+	if err := door.Send(passed, int(h)); err != nil {
+		r.hangup(int(h)) // the server is going; the peer is told by the close
 	}
 }
 
-// admit counts a client that has said nothing yet, and has it wait until a
+// await counts a client that has said nothing yet, and has it wait until a
 // server lives; false: it is one too many, or we are closed.
-func (r *reception) admit(pid uint32) bool {
+func (r *reception) await(pid uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.pending) >= pendingMax || r.pending[pid] >= pendingEach {
+	all := 0
+	for _, n := range r.silent {
+		all += n
+	}
+	if all >= silentMax || r.silent[pid] >= silentEach {
 		return false
 	}
-	r.pending[pid]++
+	r.silent[pid]++
 	for (r.door == nil || r.retiring) && !r.closed {
-		r.serves.Wait()
+		r.change.Wait()
 	}
 	return !r.closed
 }
 
+// heard uncounts it; mu is held.
+func (r *reception) heard(pid uint32) {
+	if r.silent[pid]--; r.silent[pid] <= 0 {
+		delete(r.silent, pid)
+	}
+}
+
 // clientOf says who the client of a pipe is, from its own token.
-func clientOf(h windows.Handle) (account, error) {
+func clientOf(h windows.Handle) (policy.Identity, error) {
 	runtime.LockOSThread()
 	if ok, _, err := procImpersonate.Call(uintptr(h)); ok == 0 {
 		runtime.UnlockOSThread()
-		return account{}, fmt.Errorf("cannot tell who a client is: %w", err)
+		return policy.Identity{}, fmt.Errorf("cannot tell who a client is: %w", err)
 	}
 	var token windows.Token
 	err := windows.OpenThreadToken(windows.CurrentThread(), windows.TOKEN_QUERY, true, &token)
@@ -328,30 +286,31 @@ func clientOf(h windows.Handle) (account, error) {
 	}
 	runtime.UnlockOSThread()
 	if err != nil {
-		return account{}, fmt.Errorf("cannot tell who a client is: %w", err)
+		return policy.Identity{}, fmt.Errorf("cannot tell who a client is: %w", err)
 	}
 	defer token.Close()
-	return accountOf(token)
+	return identityIn(token)
 }
 
-// accountOf reads the user and the groups that count out of a token.
-func accountOf(token windows.Token) (account, error) {
+// identityIn reads the user and the groups that count out of a token.
+func identityIn(token windows.Token) (policy.Identity, error) {
 	user, err := token.GetTokenUser()
 	if err != nil {
-		return account{}, err
+		return policy.Identity{}, err
 	}
 	groups, err := token.GetTokenGroups()
 	if err != nil {
-		return account{}, err
+		return policy.Identity{}, err
 	}
-	a := account{sid: user.User.Sid.String()}
-	if a.sid == "" || a.sid == anonymousSID || a.sid == nullSID {
-		return account{}, errors.New("a client that is nobody")
+	sid := user.User.Sid.String()
+	if sid == "" || sid == anonymousSID || sid == nullSID {
+		return policy.Identity{}, errors.New("cannot tell who a client is: it is nobody")
 	}
+	id := policy.Identity{Caller: deputy.SIDCaller(sid)}
 	for _, g := range groups.AllGroups() {
 		if g.Attributes&windows.SE_GROUP_ENABLED != 0 && g.Attributes&windows.SE_GROUP_USE_FOR_DENY_ONLY == 0 {
-			a.groups = append(a.groups, g.Sid.String())
+			id.GroupSIDs = append(id.GroupSIDs, g.Sid.String())
 		}
 	}
-	return a, nil
+	return id, nil
 }
