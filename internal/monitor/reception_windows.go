@@ -23,8 +23,8 @@ const (
 	// silentMax is how many clients may be that silent at once, and silentEach
 	// how many of them one process.
 	silentMax, silentEach = 256, 16
-	ready                   = 8 // ends of the pipe that wait for a client
-	pipeBuffer              = 64 << 10
+	ready                 = 8 // ends of the pipe that wait for a client
+	pipeBuffer            = 64 << 10
 )
 
 // pipeRights let every local user connect, and nobody make an instance of the
@@ -34,10 +34,10 @@ const (
 const pipeRights = "D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;GA;;;OW)(A;;0x12019b;;;AU)"
 
 var (
-	advapi32               = windows.NewLazySystemDLL("advapi32.dll")
-	procImpersonate        = advapi32.NewProc("ImpersonateNamedPipeClient")
-	kernel32               = windows.NewLazySystemDLL("kernel32.dll")
-	procPeekNamedPipe      = kernel32.NewProc("PeekNamedPipe")
+	advapi32          = windows.NewLazySystemDLL("advapi32.dll")
+	procImpersonate   = advapi32.NewProc("ImpersonateNamedPipeClient")
+	kernel32          = windows.NewLazySystemDLL("kernel32.dll")
+	procPeekNamedPipe = kernel32.NewProc("PeekNamedPipe")
 )
 
 // SIDs that prove nobody: ANONYMOUS LOGON and NULL.

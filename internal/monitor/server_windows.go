@@ -30,10 +30,7 @@ func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wal
 	defer windows.CloseHandle(theirDoor)
 	if program, err = m.execServer(theirStream, theirDoor); err == nil {
 		if err = keepInJob(program); err == nil {
-			door, err = wall.NewDoorTo(ourDoor, program)
-		}
-		if err == nil {
-			return program, stream, door, nil
+			return program, stream, wall.NewDoorTo(ourDoor, program), nil
 		}
 		program.Kill()
 	}

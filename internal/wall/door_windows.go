@@ -3,7 +3,6 @@ package wall
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 
@@ -18,20 +17,14 @@ const HandlesEnv = "DEPUTY_WALL"
 // sender makes in the receiver's process (DuplicateHandle), by their value.
 type Door struct {
 	file     *os.File
-	receiver windows.Handle // its process; 0: we are the receiver
+	receiver *os.Process // nil: we are it
 }
 
 // NewDoor takes over the receiver's end of a pipe.
 func NewDoor(f *os.File) (*Door, error) { return &Door{file: f}, nil }
 
 // NewDoorTo takes over the sender's end of a pipe whose other end is receiver's.
-func NewDoorTo(f *os.File, receiver *os.Process) (*Door, error) {
-	h, err := windows.OpenProcess(windows.PROCESS_DUP_HANDLE, false, uint32(receiver.Pid))
-	if err != nil {
-		return nil, fmt.Errorf("cannot use the door: %w", err)
-	}
-	return &Door{f, h}, nil
-}
+func NewDoorTo(f *os.File, receiver *os.Process) *Door { return &Door{f, receiver} }
 
 // A connection's message goes on with the first byte, the handle's value, and
 // the length of the SID, which follows.
@@ -40,13 +33,17 @@ const pipeMessage = doorMessage + 1 + 8 + 1
 // Send passes a connection. The handle remains the sender's, too.
 func (d *Door) Send(c Connection, handle int) error {
 	var theirs windows.Handle
-	if err := windows.DuplicateHandle(windows.CurrentProcess(), windows.Handle(handle), d.receiver, &theirs, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
+	var failed error
+	err := d.receiver.WithHandle(func(receiver uintptr) {
+		failed = windows.DuplicateHandle(windows.CurrentProcess(), windows.Handle(handle), windows.Handle(receiver), &theirs, 0, false, windows.DUPLICATE_SAME_ACCESS)
+	})
+	if err = errors.Join(err, failed); err != nil {
 		return err
 	}
 	m := append(c.message(), c.First)
 	m = binary.LittleEndian.AppendUint64(m, uint64(theirs))
 	m = append(append(m, byte(len(c.SID))), c.SID...)
-	_, err := d.file.Write(m)
+	_, err = d.file.Write(m)
 	return err
 }
 
@@ -73,9 +70,4 @@ func atEnd(err error) error {
 }
 
 // Close closes this end.
-func (d *Door) Close() error {
-	if d.receiver != 0 {
-		_ = windows.CloseHandle(d.receiver)
-	}
-	return d.file.Close()
-}
+func (d *Door) Close() error { return d.file.Close() }
