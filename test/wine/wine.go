@@ -210,3 +210,32 @@ func waitFor(atMost time.Duration, done func() bool) error {
 	}
 	return fmt.Errorf("it did not come about within %v", atMost)
 }
+
+// Path is where this machine's kernel shows a file of drive C.
+func (m *Machine) Path(onC string) string {
+	return filepath.Join(fmt.Sprintf("/proc/%d/root/mnt/prefix/drive_c", m.init), filepath.FromSlash(onC))
+}
+
+// Processes counts the processes of the machine whose command line ends in args,
+// as the kernel below Wine sees them.
+func (m *Machine) Processes(args ...string) (pids []int) {
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.init))
+	if err != nil {
+		return nil
+	}
+	entries, _ := os.ReadDir("/proc") // a process that ends meanwhile is none
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if ns, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); ns != own {
+			continue
+		}
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if strings.HasSuffix(strings.TrimRight(string(line), "\x00"), strings.Join(args, "\x00")) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
