@@ -1,18 +1,16 @@
 // Deputy-server is the unprivileged program of deputy: it answers clients and
 // keeps the history. The monitor starts it, with the sockets of the wall as
-// descriptors 3 (messages), 4 (connections) and 5 (progress of tasks).
+// descriptors 3 (messages), 4 (connections) and 5 (progress of tasks), on
+// Windows with two pipes.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/internal/server"
@@ -41,18 +39,4 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	return server.Run(ctx, sockets, log)
-}
-
-// inherited takes the sockets that the monitor has left open.
-func inherited() (server.Sockets, error) {
-	var files [3]*os.File
-	for i, name := range []string{"wall", "door", "notify"} {
-		fd := i + 3
-		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-			return server.Sockets{}, errors.New("cannot start alone: deputy-server is started by deputyd, with sockets as descriptors 3, 4 and 5; for a deputy of your own run: deputy up")
-		}
-		unix.CloseOnExec(fd)
-		files[i] = os.NewFile(uintptr(fd), name)
-	}
-	return server.Sockets{Stream: files[0], Door: files[1], Notify: files[2]}, nil
 }

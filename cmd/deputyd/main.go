@@ -9,9 +9,7 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"deputy"
 	"deputy/internal/monitor"
@@ -50,7 +48,7 @@ func main() {
 
 type options struct {
 	role, config, state, socket, server string
-	up, noCgroup, version               bool
+	up, noCgroup, version, service      bool
 }
 
 func parse(args []string) (options, error) {
@@ -65,6 +63,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.up, "up", false, "")
 	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
 	flags.BoolVar(&o.version, "version", false, "")
+	systemFlags(flags, &o)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -77,7 +76,7 @@ func parse(args []string) (options, error) {
 		return o, errors.New("cannot start: --up needs --config and --state; deputy up fills them in")
 	case !o.up && (o.config == "") != (o.state == ""):
 		return o, errors.New("cannot start: give --config and --state both, or neither")
-	case !o.up && os.Geteuid() != 0:
+	case !o.up && !privileged():
 		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
 	}
 	return o, nil
@@ -103,7 +102,7 @@ func run(args []string) int {
 	}
 	switch o.role {
 	case "keeper":
-		return keeper.Run(append([]string{program, "--role", "monitor"}, args...), os.Stderr)
+		return keep(append([]string{program, "--role", "monitor"}, args...), o)
 	case "monitor":
 		return runMonitor(program, o)
 	case "reaper":
@@ -125,9 +124,7 @@ func runMonitor(program string, o options) int {
 		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
 		return 1
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	if err := m.Run(link, signals); err != nil {
+	if err := m.Run(link, orders(link)); err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)
 		return 1
 	}
@@ -143,7 +140,7 @@ func paths(program string, o options) monitor.Paths {
 		p.Socket = absolute(o.socket)
 	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
-		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server")
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+programSuffix)
 	}
 	return p
 }

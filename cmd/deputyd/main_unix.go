@@ -1,0 +1,30 @@
+//go:build unix
+
+package main
+
+import (
+	"flag"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"deputy/internal/monitor/keeper"
+)
+
+// programSuffix is how a program's file name ends.
+const programSuffix = ""
+
+// systemFlags are those of this system alone.
+func systemFlags(*flag.FlagSet, *options) {}
+
+func keep(argv []string, _ options) int { return keeper.Run(argv, os.Stderr) }
+
+// orders are the signals that a monitor obeys.
+func orders(*keeper.Link) <-chan os.Signal {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	return signals
+}
+
+// privileged says whether this may be the installed service.
+func privileged() bool { return os.Geteuid() == 0 }
