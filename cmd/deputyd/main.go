@@ -68,7 +68,7 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	switch {
-	case o.role == "reaper":
+	case o.role == "reaper" || o.role == "holder":
 		return o, nil
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("cannot understand %q: no argument is expected", flags.Arg(0))
@@ -107,6 +107,8 @@ func run(args []string) int {
 		return runMonitor(program, o)
 	case "reaper":
 		return process.ReaperMain(args)
+	case "holder":
+		return hold(args)
 	}
 	fmt.Fprintf(os.Stderr, "deputyd: cannot take the role %q\n", o.role)
 	return 2

@@ -4,6 +4,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,3 +29,9 @@ func orders(*keeper.Link) <-chan os.Signal {
 
 // privileged says whether this may be the installed service.
 func privileged() bool { return os.Geteuid() == 0 }
+
+// hold is for systems where nobody else keeps what a stopped service leaves.
+func hold([]string) int {
+	fmt.Fprintln(os.Stderr, "deputyd: there is no such role here")
+	return 2
+}

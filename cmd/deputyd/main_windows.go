@@ -29,3 +29,6 @@ func orders(link *keeper.Link) <-chan os.Signal { return link.Orders() }
 // privileged says whether this may be the installed service: the files that it
 // serves from are the administrators', who alone can write there.
 func privileged() bool { return true }
+
+// hold is the role of a process that outlives the service.
+func hold(args []string) int { return keeper.HolderMain(args) }

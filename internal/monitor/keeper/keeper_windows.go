@@ -86,6 +86,9 @@ func Run(argv []string, stderr io.Writer) int {
 // once, when the first monitor is.
 func Serve(argv []string, stderr io.Writer, orders <-chan syscall.Signal, ready func()) int {
 	k := &keeper{argv: argv, stderr: stderr, onReady: ready, held: map[string]held{}}
+	if err := k.take(); err != nil {
+		fmt.Fprintln(stderr, "deputyd: cannot take up what was held of tasks:", err)
+	}
 	if err := k.start(); err != nil {
 		fmt.Fprintln(stderr, "deputyd: cannot start the monitor:", err)
 		return 1
@@ -98,6 +101,9 @@ func Serve(argv []string, stderr io.Writer, orders <-chan syscall.Signal, ready 
 			k.order(sig)
 		case state := <-k.ended:
 			if code, over := k.monitorEnded(state); over {
+				if err := k.leave(); err != nil {
+					fmt.Fprintln(stderr, "deputyd: cannot leave what is held of tasks; what ends meanwhile is unknown:", err)
+				}
 				return code
 			}
 		case <-k.restart:
