@@ -75,10 +75,9 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	sockets := c.sockets
 	c.mu.Unlock()
 
-	var dialer net.Dialer
 	failed := &UnreachableError{}
 	for _, socket := range sockets {
-		conn, err := dialer.DialContext(ctx, "unix", socket)
+		conn, err := Dial(ctx, socket)
 		if err == nil {
 			c.met.Store(true)
 			c.mu.Lock()

@@ -49,11 +49,14 @@ func (e *LostError) Unwrap() error { return e.Err }
 func reason(err error) string {
 	var sys *os.SyscallError
 	var op *net.OpError
+	var path *os.PathError
 	switch {
 	case errors.As(err, &sys):
 		return sys.Err.Error()
 	case errors.As(err, &op):
 		return op.Err.Error()
+	case errors.As(err, &path):
+		return path.Err.Error()
 	}
 	return err.Error()
 }

@@ -8,6 +8,14 @@ import (
 	"deputy"
 )
 
+// caller is who asks.
+func (a *app) caller() deputy.Caller {
+	if a.sid != "" {
+		return deputy.SIDCaller(a.sid)
+	}
+	return deputy.UIDCaller(uint32(a.uid))
+}
+
 // caller reads whom a person names: "uid:33", "key:panel", a number, or the
 // name of a user of this machine. "" is nobody in particular.
 func caller(text string) (deputy.Caller, error) {

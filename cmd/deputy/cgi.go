@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"deputy"
+	"deputy/client"
 )
 
 func newCGI(a *app) *cobra.Command {
@@ -121,8 +122,7 @@ func (a *app) dial(ctx context.Context) (net.Conn, error) {
 	}
 	var failed []error
 	for _, socket := range places {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "unix", socket)
+		conn, err := client.Dial(ctx, socket)
 		if err == nil {
 			return conn, nil
 		}

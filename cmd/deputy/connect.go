@@ -2,11 +2,7 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"deputy/client"
@@ -20,25 +16,7 @@ func (a *app) sockets() []string {
 	if s := a.getenv("DEPUTY_SOCKET"); s != "" {
 		return []string{s}
 	}
-	return []string{a.ownSocket(), "/run/deputy/deputy.sock"}
-}
-
-// ownSocket is where "deputy up" listens unless it is told otherwise: under
-// XDG_RUNTIME_DIR, or where there is none (root, a container) beside its state.
-func (a *app) ownSocket() string {
-	if dir := a.getenv("XDG_RUNTIME_DIR"); dir != "" {
-		return filepath.Join(dir, "deputy", "deputy.sock")
-	}
-	return filepath.Join(a.stateHome(), "deputy.sock")
-}
-
-// stateHome is where "deputy up" keeps its state unless it is told otherwise.
-func (a *app) stateHome() string {
-	base := a.getenv("XDG_STATE_HOME")
-	if base == "" {
-		base = filepath.Join(cmp.Or(a.getenv("HOME"), "/"), ".local", "state")
-	}
-	return filepath.Join(base, "deputy")
+	return []string{a.ownSocket(), systemSocket}
 }
 
 // connect gives a client of the daemon. A socket of "deputy up" counts only if
@@ -50,15 +28,6 @@ func (a *app) connect() *client.Client {
 		list = list[1:]
 	}
 	return client.New(list...)
-}
-
-// mine says whether path belongs to who asks, or is not there at all.
-func (a *app) mine(path string) bool {
-	info, err := os.Stat(path)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
-	}
-	return owner(info) == a.uid
 }
 
 // unreachable names every place where the daemon was looked for, in order.

@@ -79,7 +79,7 @@ func pick(typed string, found []*deputy.Task, seen int) (string, error) {
 
 func (a *app) newest(ctx context.Context, c *client.Client) (string, error) {
 	id := ""
-	q := client.Query{Caller: deputy.UIDCaller(uint32(a.uid)), Limit: 1}
+	q := client.Query{Caller: a.caller(), Limit: 1}
 	err := c.Each(ctx, q, func(t *deputy.Task) bool { id = t.ID; return false })
 	if err == nil && id == "" {
 		err = fmt.Errorf("you have no task yet; ask for one with: deputy run MODULE ACTION")

@@ -88,7 +88,7 @@ func (a *app) logged(ctx context.Context, c *client.Client, l *logs, typed strin
 		return nil, err
 	}
 	var ids []string
-	q := client.Query{Caller: deputy.UIDCaller(uint32(a.uid)), Since: since, Limit: pageSize}
+	q := client.Query{Caller: a.caller(), Since: since, Limit: pageSize}
 	err = c.Each(ctx, q, func(t *deputy.Task) bool {
 		ids = append([]string{t.ID}, ids...)
 		return true

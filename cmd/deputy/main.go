@@ -33,6 +33,7 @@ type app struct {
 	width    int // columns of the terminal
 	getenv   func(string) string
 	uid      int
+	sid      string // on Windows, instead of uid
 	now      func() time.Time
 
 	socket string // --socket
@@ -47,6 +48,7 @@ func fromProcess() *app {
 		width:   80,
 		getenv:  os.Getenv,
 		uid:     os.Getuid(),
+		sid:     ownSID(),
 		now:     time.Now,
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -57,10 +57,9 @@ func upVerb(a *app, h *home) error {
 	if examples {
 		which = "the examples that ship inside, written to " + h.config
 	}
-	fmt.Fprintf(a.err, "deputy: runs as you (uid %d) until Ctrl-C, which stops every task\n"+
-		"  actions  %s\n  state    %s\n  socket   %s\n", a.uid, which, h.state, h.socket)
-	err = syscall.Exec(daemon, h.command(daemon), os.Environ())
-	return fmt.Errorf("cannot execute %s: %w", daemon, err)
+	fmt.Fprintf(a.err, "deputy: runs as you (%s) until Ctrl-C, which stops every task\n"+
+		"  actions  %s\n  state    %s\n  socket   %s\n", strings.Replace(string(a.caller()), ":", " ", 1), which, h.state, h.socket)
+	return become(daemon, h.command(daemon))
 }
 
 func (h *home) command(daemon string) []string {
@@ -74,7 +73,7 @@ func (a *app) settle(h *home) error {
 	if h.state == "" {
 		h.state, h.socket = a.stateHome(), cmp.Or(h.socket, a.ownSocket())
 	}
-	h.socket = cmp.Or(h.socket, filepath.Join(h.state, "deputy.sock"))
+	h.socket = cmp.Or(h.socket, socketIn(h.state))
 	h.config = cmp.Or(h.config, filepath.Join(h.state, "examples"))
 	for _, path := range []*string{&h.state, &h.socket, &h.config} {
 		whole, err := filepath.Abs(*path)
@@ -83,7 +82,7 @@ func (a *app) settle(h *home) error {
 		}
 		*path = whole
 	}
-	for _, dir := range []string{h.state, filepath.Dir(h.socket)} {
+	for _, dir := range append(foldersOf(h.socket), h.state) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("cannot make a directory: %w", err)
 		}
@@ -102,10 +101,10 @@ func findDaemon() (string, error) {
 		return "", fmt.Errorf("cannot find deputyd: %w", err)
 	}
 	dir := filepath.Dir(self)
-	if _, err := os.Stat(filepath.Join(dir, "deputyd")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, "deputyd"+exe)); err != nil {
 		dir = filepath.Join(filepath.Dir(dir), "sbin")
 	}
-	if daemon := beside(dir, "deputyd"); daemon != "" {
+	if daemon := beside(dir, "deputyd"+exe); daemon != "" {
 		return daemon, nil
 	}
 	return "", fmt.Errorf("cannot find deputyd: it is neither beside %s nor in PATH; install all of deputy's programs together", self)

@@ -77,7 +77,7 @@ func parse(args []string) (options, error) {
 	case !o.up && (o.config == "") != (o.state == ""):
 		return o, errors.New("cannot start: give --config and --state both, or neither")
 	case !o.up && !privileged():
-		return o, errors.New("cannot start: the installed service must run as root; as an ordinary user use: deputy up")
+		return o, errors.New("cannot start: the installed service must run as " + privilegedUser + "; as an ordinary user use: deputy up")
 	}
 	return o, nil
 }
@@ -142,7 +142,7 @@ func paths(program string, o options) monitor.Paths {
 		p.Socket = absolute(o.socket)
 	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
-		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+programSuffix)
+		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)
 	}
 	return p
 }

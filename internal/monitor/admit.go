@@ -21,7 +21,7 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
 		return
 	}
-	id.Name, id.EndUser = m.names.of(id.UID), r.EndUser
+	id.Name, id.EndUser = m.names.of(id.Caller), r.EndUser
 	m.handle(peer, r, id)
 }
 
@@ -282,7 +282,7 @@ func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
 func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
 	run := Run{
-		UID: a.id.UID, GIDs: a.id.GIDs, Manifest: a.plan.Module.Digest,
+		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
 		TimeoutMS: act.Timeout.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
 		Signal: act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,

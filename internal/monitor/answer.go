@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"os/user"
 	"sort"
 	"strconv"
 	"strings"
@@ -46,32 +45,6 @@ func (m *Monitor) explain(peer *wall.Peer, r *wall.Request, id policy.Identity) 
 	m.answer(peer, r, 0, wall.Outcome{Explain: &x})
 }
 
-// identityOf makes the identity of "uid:33", "www-data" or "key:panel", with
-// the groups that the user database gives it.
-func (m *Monitor) identityOf(name string) (policy.Identity, error) {
-	if strings.HasPrefix(name, "key:") {
-		return policy.Identity{Caller: deputy.Caller(name)}, nil
-	}
-	u, err := user.Lookup(name)
-	if uid, ok := deputy.Caller(name).UID(); ok {
-		if u, err = user.LookupId(strconv.FormatUint(uint64(uid), 10)); err != nil {
-			return policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}, nil // it has no name and no groups
-		}
-	}
-	if err != nil {
-		return policy.Identity{}, fmt.Errorf("cannot ask as %q: there is no such user; give a user's name, uid:N or key:NAME", name)
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	id := policy.Identity{Caller: deputy.UIDCaller(uint32(uid)), UID: uint32(uid), Name: u.Username}
-	groups, _ := u.GroupIds() // a database that cannot be read gives fewer groups, never more
-	for _, text := range groups {
-		if gid, err := strconv.ParseUint(text, 10, 32); err == nil {
-			id.GIDs = append(id.GIDs, uint32(gid))
-		}
-	}
-	return id, nil
-}
-
 // denied records a refusal for want of a rule, and logs it.
 func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Error) {
 	if refusal.Code != deputy.NotAllowed {
@@ -108,9 +81,7 @@ func (m *Monitor) recordHidden() {
 func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) {
 	var line strings.Builder
 	id := policy.Identity{Caller: e.Caller, EndUser: e.EndUser}
-	if uid, ok := e.Caller.UID(); ok {
-		id.UID, id.Name = uid, m.names.of(uid)
-	}
+	id.Name = m.names.of(e.Caller)
 	fmt.Fprintf(&line, "%s %s/%s", callerLabel(id), e.Module, e.Action)
 	if len(plan.Items) == 1 {
 		params := plan.Items[0].Params

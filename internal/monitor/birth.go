@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -55,7 +52,7 @@ func (b *birth) start() (process.Attempt, error) {
 		defer stdin.Close()
 	}
 	dir := b.m.o.Paths.task(b.id)
-	stdout, stderr, err := output.Create(dir, int(b.uid()), b.serverGID, b.oneFile)
+	stdout, stderr, err := output.Create(dir, b.uid(), b.serverGID, b.oneFile)
 	if err != nil {
 		return process.Attempt{}, err
 	}
@@ -71,29 +68,7 @@ func (b *birth) start() (process.Attempt, error) {
 	return attempt, err
 }
 
-func (b *birth) uid() uint32 {
-	if b.m.root() {
-		return b.action.User.UID
-	}
-	return uint32(os.Geteuid())
-}
-
-// credential changes the user wherever deputyd may; as an ordinary user it is
-// the same one anyway.
-func (b *birth) credential() *process.Credential {
-	if !b.m.root() {
-		return nil
-	}
-	groups := b.action.GIDs
-	if groups == nil {
-		groups = b.action.User.Groups
-	}
-	return &process.Credential{UID: b.action.User.UID, GID: b.action.User.GID, Groups: groups}
-}
-
-func (m *Monitor) root() bool { return os.Geteuid() == 0 }
-
-// stdin gives the task its input as a file in memory, or the declared file
+// stdin gives the task its input as a file that nobody else sees, or the declared file
 // beneath the declared directory, or nil for /dev/null.
 func (b *birth) stdin(p *policy.Process) (*os.File, error) {
 	if p.StdinFile != "" {
@@ -102,54 +77,11 @@ func (b *birth) stdin(p *policy.Process) (*os.File, error) {
 	if p.Stdin == nil {
 		return nil, nil
 	}
-	// A memory file needs nobody to feed it, survives the monitor, and is
-	// nowhere in the file system.
-	fd, err := unix.MemfdCreate("stdin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	f, err := inputFile(b.m.o.Paths.State, p.Stdin)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the task's stdin: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "stdin")
-	_, err = f.Write(p.Stdin)
-	if err == nil {
-		_, err = f.Seek(0, 0)
-	}
-	if err == nil {
-		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
-	}
-	if err != nil {
-		f.Close()
 		return nil, fmt.Errorf("cannot make the task's stdin: %w", err)
 	}
 	return f, nil
-}
-
-// openBeneath opens path, which may be absolute, beneath the directory under,
-// following no links (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS).
-func openBeneath(under, path string) (*os.File, error) {
-	if filepath.IsAbs(path) {
-		rel, err := filepath.Rel(under, path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
-		}
-		path = rel
-	}
-	dir, err := unix.Open(under, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open %s: %w", under, err)
-	}
-	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
-	}
-	f := os.NewFile(uintptr(fd), path)
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, fmt.Errorf("cannot open %s beneath %s: it is not a regular file", path, under)
-	}
-	return f, unix.SetNonblock(fd, false)
 }
 
 // trust checks, before each start, that nobody but root (or the user of

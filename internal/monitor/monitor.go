@@ -232,10 +232,6 @@ func (m *Monitor) close() error {
 	if !m.o.Up {
 		return m.host.Close(true)
 	}
-	os.Remove(m.set.Config.Listen.Unix.Path)
-	for path := range m.lines {
-		os.Remove(path)
-	}
-	os.Remove(m.o.Paths.Notify)
+	m.removeSockets()
 	return m.host.Close(false)
 }

@@ -17,18 +17,6 @@ type Paths struct {
 	ServerProg string   // deputy-server
 }
 
-// InstalledPaths are those of a root install.
-func InstalledPaths() Paths {
-	return Paths{
-		Config:  "/etc/deputy",
-		Modules: []string{"/usr/lib/deputy/modules.d", "/etc/deputy/modules.d"},
-		State:   "/var/lib/deputy",
-		History: "/var/lib/deputy-server",
-		Socket:  "/run/deputy/deputy.sock",
-		Notify:  "/run/deputy/notify",
-	}
-}
-
 // PathsUnder is the same tree under two directories.
 func PathsUnder(config, state string) Paths {
 	return Paths{
@@ -36,7 +24,7 @@ func PathsUnder(config, state string) Paths {
 		Modules: []string{filepath.Join(config, "modules.d")},
 		State:   state,
 		History: filepath.Join(state, "server"),
-		Socket:  filepath.Join(state, "deputy.sock"),
+		Socket:  socketUnder(state),
 		Notify:  filepath.Join(state, "notify"),
 	}
 }

@@ -8,10 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/internal/wall"
@@ -55,28 +52,12 @@ func (m *Monitor) keepServer(ctx context.Context) {
 
 // serve lives as long as one server does.
 func (m *Monitor) serve(ctx context.Context) error {
-	stream, theirStream, err := pair(unix.SOCK_STREAM)
+	program, stream, door, err := m.startServer()
 	if err != nil {
 		return err
 	}
 	defer stream.Close()
-	defer theirStream.Close()
-	ourDoor, theirDoor, err := pair(unix.SOCK_SEQPACKET)
-	if err != nil {
-		return err
-	}
-	defer theirDoor.Close()
-	door, err := wall.NewDoor(ourDoor)
-	if err != nil {
-		return err
-	}
 	defer door.Close()
-	program, err := m.startServer(theirStream, theirDoor)
-	if err != nil {
-		return err
-	}
-	theirStream.Close()
-	theirDoor.Close()
 	dead := make(chan error, 1)
 	go func() { dead <- exitOf(program) }()
 	talk := make(chan error, 1)
@@ -95,7 +76,7 @@ func (m *Monitor) serve(ctx context.Context) error {
 		await(program, dead)
 		err = errRenewed
 	case <-ctx.Done():
-		program.Signal(syscall.SIGTERM)
+		endServer(program, stream)
 		err = await(program, dead)
 	}
 	stream.Close()
@@ -122,43 +103,9 @@ func exitOf(p *os.Process) error {
 	return errors.New(state.String())
 }
 
-// pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
-// closing it ends a read.
-func pair(kind int) (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make the wall's sockets: %w", err)
-	}
-	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
-}
-
-// startServer starts deputy-server as its own user with three descriptors
-// beside the standard ones: the stream, the door, and where tasks tell progress.
-func (m *Monitor) startServer(stream, door *os.File) (*os.Process, error) {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer null.Close()
-	attr := &os.ProcAttr{
-		Dir:   "/",
-		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
-		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
-		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
-	}
-	if m.root() && m.serverUID != 0 {
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
-	}
-	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the server: %w", err)
-	}
-	return p, nil
-}
-
 // talk greets the server, then takes its requests until it is gone or breaks
 // the protocol.
-func (m *Monitor) talk(stream *os.File, door *wall.Door) error {
+func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door) error {
 	peer := wall.NewPeer(stream)
 	greeting := make(chan wall.Greeting, 1)
 	m.post(func() {

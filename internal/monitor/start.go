@@ -108,7 +108,7 @@ func (m *Monitor) stillAllowed(t *Task) string {
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
-	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, Name: m.names.of(t.Run.UID), EndUser: t.EndUser}
+	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.names.of(t.Caller), EndUser: t.EndUser}
 }
 
 func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
@@ -134,7 +134,7 @@ func (m *Monitor) startTask(t *Task) {
 		m: m, action: action, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
 		leaf: attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
-			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.o.Paths.Notify,
+			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
 		},
 		serverGID: m.serverGID,
 	}

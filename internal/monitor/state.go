@@ -68,6 +68,7 @@ type Task struct {
 type Run struct {
 	UID       uint32   `json:"uid"`  // of the caller, with GIDs: to ask the policy anew before a queued task starts
 	GIDs      []uint32 `json:"gids"` //
+	GroupSIDs []string `json:"group_sids,omitempty"`
 	Manifest  string   `json:"manifest"`
 	TimeoutMS int64    `json:"timeout_ms,omitempty"` // 0: none
 	GraceMS   int64    `json:"grace_ms"`

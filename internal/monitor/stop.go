@@ -1,9 +1,8 @@
 package monitor
 
 import (
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/internal/monitor/policy"
@@ -177,7 +176,7 @@ func (m *Monitor) signalTask(t *Task) {
 		t.began, t.graceMS = time.Now(), t.Run.GraceMS
 	}
 	if t.graceMS > 0 {
-		sig := unix.Signal(t.Run.Signal)
+		sig := syscall.Signal(t.Run.Signal)
 		t.receipt.Signalled = true
 		leaf := t.Leaf
 		m.run(func() {

@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"deputy"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/manifest"
@@ -60,10 +58,7 @@ func sizeOf(dir string) int64 {
 	var sum int64
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
-		var st unix.Stat_t
-		if unix.Lstat(filepath.Join(dir, entry.Name()), &st) == nil {
-			sum += st.Blocks * 512
-		}
+		sum += allocated(filepath.Join(dir, entry.Name()))
 	}
 	return sum + 4096 // the directory itself
 }
@@ -125,11 +120,11 @@ func (k *keeperOfSpace) ask() (view, bool) {
 type space struct{ total, free, ours int64 }
 
 func (k *keeperOfSpace) measure(segments []journal.Segment) space {
-	var fs unix.Statfs_t
-	if unix.Statfs(k.tasks, &fs) != nil {
+	total, free, err := fileSystem(k.tasks)
+	if err != nil {
 		return space{}
 	}
-	s := space{total: int64(fs.Blocks) * fs.Bsize, free: int64(fs.Bavail) * fs.Bsize, ours: k.m.storage.used.Load()}
+	s := space{total: total, free: free, ours: k.m.storage.used.Load()}
 	for _, segment := range segments {
 		s.ours += segment.Bytes
 	}

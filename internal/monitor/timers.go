@@ -3,23 +3,11 @@ package monitor
 import (
 	"container/heap"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxSleep bounds how late a timer can be after the machine slept: the runtime's
 // clock stands still then, the boot clock does not.
 const maxSleep = 30 * time.Second
-
-// bootNow reads CLOCK_BOOTTIME in nanoseconds. Durations of tasks run on it, so
-// that neither a set clock nor a restart of deputy changes them.
-func bootNow() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return time.Now().UnixNano() // never on Linux 2.6.39 and later
-	}
-	return ts.Nano()
-}
 
 // timer is one thing to do at a time of the boot clock.
 type timer struct {

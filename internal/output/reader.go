@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
 )
 
 // GapError says that the next bytes are gone: the cap took [From, To).

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,11 +22,12 @@ import (
 	"deputy/internal/wall"
 )
 
-// Sockets are what the monitor hands to the server it starts. Run closes them.
+// Sockets are what the monitor hands to the server it starts; pipes on Windows.
+// Run closes them.
 type Sockets struct {
 	Stream *os.File // the wall: AF_UNIX, SOCK_STREAM
 	Door   *os.File // connections come through it: AF_UNIX, SOCK_SEQPACKET
-	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound
+	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound; nil where the kernel does not say which
 }
 
 // lastAnswers is how long requests may take to be answered once the end has
@@ -37,12 +37,11 @@ const lastAnswers = 250 * time.Millisecond
 // Run serves until ctx ends, which is no error, or until it cannot go on: the
 // monitor is gone, for the most part.
 func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
-	stream, err := net.FileConn(s.Stream)
+	stream, err := openStream(s.Stream)
 	if err != nil {
 		return fmt.Errorf("cannot use the wall: %w", err)
 	}
 	defer stream.Close()
-	s.Stream.Close()
 	client, greeting, err := wall.Dial(stream)
 	if err != nil {
 		return err
@@ -67,7 +66,7 @@ func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
 
 type parts struct {
 	client   *wall.Client
-	stream   net.Conn
+	stream   io.ReadWriteCloser
 	greeting *wall.Greeting
 	history  *history.History
 	watcher  *output.Watcher

@@ -63,7 +63,6 @@ func (s *Service) install(r *Report) error {
 		Description:  "Runs declared actions for programs that hold no privilege, and keeps a record of who asked.",
 		StartType:    mgr.StartAutomatic,
 		ErrorControl: mgr.ErrorNormal,
-		SidType:      windows.SERVICE_SID_TYPE_UNRESTRICTED,
 	}, "--service")
 	if err != nil {
 		return err

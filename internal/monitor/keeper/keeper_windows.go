@@ -8,6 +8,7 @@
 //
 //	monitor → keeper   hello
 //	keeper → monitor   held LEAF PID BOOTNS        each that it holds
+//	keeper → monitor   again                       another monitor was ready before
 //	keeper → monitor   end
 //	monitor → keeper   hold LEAF PID BOOTNS HANDLE…   handles that it made in the keeper
 //	monitor → keeper   drop LEAF
@@ -169,6 +170,9 @@ func (k *keeper) handle(line string, ok bool) {
 	case "hello":
 		for _, leaf := range slices.Sorted(maps.Keys(k.held)) {
 			k.say("held " + k.held[leaf].text)
+		}
+		if k.everReady {
+			k.say("again")
 		}
 		k.say("end")
 	case "hold":

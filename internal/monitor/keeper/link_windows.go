@@ -18,7 +18,8 @@ import (
 type Link struct {
 	pipe   *os.File
 	keeper windows.Handle // its process: to give it handles, and to see its end
-	held   []process.Attempt
+	kept   []process.Attempt
+	again  bool // a monitor before this one was ready
 	orders chan os.Signal
 	lost   chan struct{}
 
@@ -56,9 +57,10 @@ func Connect(int, func(Exit)) (*Link, error) {
 		if in.Text() == "end" {
 			break
 		}
+		l.again = l.again || in.Text() == "again"
 		var a process.Attempt
 		if _, err := fmt.Sscanf(in.Text(), "held %s %d %d", &a.Leaf, &a.PID, &a.BootNS); err == nil {
-			l.held = append(l.held, a)
+			l.kept = append(l.kept, a)
 		}
 	}
 	go l.receive(in)
@@ -91,13 +93,23 @@ func (l *Link) say(line string) error {
 	return nil
 }
 
-// Attempts are those that the keeper held for the monitor before this one.
-func (l *Link) Attempts() []process.Attempt { return l.held }
+// Kept are the attempts of which the keeper held handles for the monitor before
+// this one.
+func (l *Link) Kept() []process.Attempt { return l.kept }
 
-// Hold gives the keeper handles of its own, which live beyond our death until
-// Drop. It is on its way to the keeper when Hold returns: a pipe keeps what its
+// Held is for systems where the keeper holds sockets and files. Its one member,
+// which is no file, says that there was a monitor before this one.
+func (l *Link) Held() map[string]*os.File {
+	if l.again {
+		return map[string]*os.File{"again": nil}
+	}
+	return nil
+}
+
+// Keep gives the keeper handles of its own, which live beyond our death until
+// Forget. It is on its way to the keeper when Keep returns: a pipe keeps what its
 // writer wrote before it died.
-func (l *Link) Hold(a process.Attempt, handles ...uintptr) error {
+func (l *Link) Keep(a process.Attempt, handles ...uintptr) error {
 	line := strings.Builder{}
 	fmt.Fprintf(&line, "hold %s %d %d", a.Leaf, a.PID, a.BootNS)
 	for _, h := range handles {
@@ -110,8 +122,8 @@ func (l *Link) Hold(a process.Attempt, handles ...uintptr) error {
 	return l.say(line.String())
 }
 
-// Drop lets the keeper close what it holds of a leaf.
-func (l *Link) Drop(leaf string) error { return l.say("drop " + leaf) }
+// Forget lets the keeper close what it holds of a leaf.
+func (l *Link) Forget(leaf string) error { return l.say("drop " + leaf) }
 
 // Orders are what the keeper was told: SIGTERM ends the monitor, SIGHUP has it
 // read its configuration again.

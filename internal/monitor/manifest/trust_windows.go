@@ -19,6 +19,8 @@ const (
 	folderRights = takeRights | fileDeleteChild
 	parentRights = folderRights | windows.FILE_WRITE_DATA // which is FILE_ADD_FILE of a folder
 
+	readRights = windows.FILE_READ_DATA | windows.GENERIC_READ
+
 	fileDeleteChild = 0x40
 )
 

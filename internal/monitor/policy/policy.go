@@ -23,6 +23,7 @@ type Policy struct {
 // Options are what a decision needs besides the declarations.
 type Options struct {
 	SelfUID uint32              // the user deputyd runs as: operator and auditor, but calls only what a rule names
+	SelfSID string              // on Windows instead
 	Seal    func(string) string // a sensitive value's HMAC, "hmac-sha256:HEX"
 }
 
@@ -30,12 +31,15 @@ type Options struct {
 func New(set *manifest.Policy, o Options) *Policy { return &Policy{set, o} }
 
 // Identity is who asks. UID and GIDs count for a "uid:N" caller alone, and
-// then UID is that N.
+// then UID is that N; GroupSIDs for a "sid:S-1-…" caller.
 type Identity struct {
-	Caller  deputy.Caller
-	UID     uint32
-	GIDs    []uint32
-	Name    string // "www-data", for messages; may be empty
+	Caller deputy.Caller
+	UID    uint32
+	GIDs   []uint32
+	Name   string // "www-data", for messages; may be empty
+
+	GroupSIDs []string
+
 	EndUser string // for whom it asks; empty: nobody
 }
 
@@ -59,6 +63,13 @@ func (id Identity) argument() string {
 func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
 	if key, ok := strings.CutPrefix(string(c), "key:"); ok {
 		return p.set.Config.Keys[key]
+	}
+	if sid, ok := c.SID(); ok {
+		s := p.set.Config.SIDs[sid]
+		if sid == p.o.SelfSID {
+			s.Auditor, s.Operator = true, true
+		}
+		return s
 	}
 	uid, ok := c.UID()
 	if !ok {
@@ -105,6 +116,10 @@ func whyNot(r *manifest.Rule, id Identity) string {
 func names(r *manifest.Rule, id Identity) bool {
 	if key, ok := strings.CutPrefix(string(id.Caller), "key:"); ok {
 		return slices.Contains(r.Keys, key)
+	}
+	if sid, ok := id.Caller.SID(); ok {
+		return slices.Contains(r.SIDs, sid) ||
+			slices.ContainsFunc(id.GroupSIDs, func(group string) bool { return slices.Contains(r.GroupSIDs, group) })
 	}
 	uid, ok := id.Caller.UID()
 	return ok && (slices.Contains(r.UIDs, uid) ||

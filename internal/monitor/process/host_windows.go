@@ -198,7 +198,7 @@ func (h *Host) Release(leaf string) {
 		h.forget(a)
 	}
 	if h.options.Holder != nil {
-		_ = h.options.Holder.Drop(leaf) // it fails only when the keeper is gone, and with it what it held
+		_ = h.options.Holder.Forget(leaf) // it fails only when the keeper is gone, and with it what it held
 	}
 }
 

@@ -274,7 +274,7 @@ type shelf struct {
 	told []Attempt
 }
 
-func (s *shelf) Hold(a Attempt, handles ...uintptr) error {
+func (s *shelf) Keep(a Attempt, handles ...uintptr) error {
 	for _, h := range handles {
 		var kept windows.Handle
 		self := windows.CurrentProcess()
@@ -287,7 +287,7 @@ func (s *shelf) Hold(a Attempt, handles ...uintptr) error {
 	return nil
 }
 
-func (s *shelf) Drop(leaf string) error {
+func (s *shelf) Forget(leaf string) error {
 	closeAll(s.held[leaf])
 	delete(s.held, leaf)
 	return nil

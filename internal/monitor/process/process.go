@@ -86,8 +86,8 @@ type Options struct {
 // Holder keeps handles of an attempt open beyond the monitor's death, so that
 // the next one finds its job and its exit code. It is the keeper, on Windows.
 type Holder interface {
-	Hold(a Attempt, handles ...uintptr) error
-	Drop(leaf string) error
+	Keep(a Attempt, handles ...uintptr) error
+	Forget(leaf string) error
 }
 
 func checkLeaf(leaf string) error {

@@ -61,7 +61,7 @@ func (h *Host) birth(s Spec) (*attempt, error) {
 	defer windows.CloseHandle(born.Thread)
 	a.process, a.PID, a.BootNS = born.Process, int(born.ProcessId), bootNow()
 	if h.options.Holder != nil {
-		err = h.options.Holder.Hold(a.Attempt, uintptr(a.job), uintptr(a.process))
+		err = h.options.Holder.Keep(a.Attempt, uintptr(a.job), uintptr(a.process))
 	}
 	if err == nil {
 		err = a.job.keepName(a.process)
@@ -77,7 +77,7 @@ func (h *Host) birth(s Spec) (*attempt, error) {
 		a.job.close()
 		windows.CloseHandle(a.process)
 		if h.options.Holder != nil {
-			_ = h.options.Holder.Drop(s.Leaf)
+			_ = h.options.Holder.Forget(s.Leaf)
 		}
 		return nil, fmt.Errorf("cannot let it run: %w", err)
 	}

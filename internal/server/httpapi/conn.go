@@ -12,8 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"deputy/internal/server/local"
 	"deputy/internal/wall"
 )
 
@@ -78,14 +77,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		stream, err := net.FileConn(file)
-		file.Close()
-		socket, ok := stream.(*net.UnixConn)
-		if err != nil || !ok {
+		socket, err := local.Open(file, c)
+		if err != nil {
 			l.log.Error("cannot take a connection", "number", c.Number, "error", err)
 			continue
 		}
-		accepted := &conn{UnixConn: socket, Connection: c, listener: l}
+		accepted := &conn{Conn: socket, Connection: c, listener: l}
 		l.open.Add(1)
 		if c.Over && l.over.Add(1) > maxOver {
 			accepted.Close()
@@ -116,7 +113,7 @@ func (l *Listener) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
 // conn is a connection that the monitor has identified.
 type conn struct {
-	*net.UnixConn
+	*local.Conn
 	wall.Connection
 	listener *Listener
 	closed   atomic.Bool
@@ -128,34 +125,15 @@ type conn struct {
 // watches a connection whose request is being answered, which it does by
 // reading a single byte, the end is the one when nobody can read the answer.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.UnixConn.Read(p)
+	n, err := c.Conn.Read(p)
 	c.framing.note(p[:max(n, 0)])
 	if errors.Is(err, io.EOF) && len(p) == 1 {
-		return 0, c.awaitHangup()
+		return 0, c.AwaitHangup()
 	}
 	return n, err
 }
 
-// awaitHangup returns io.EOF once the peer has closed its socket, or the error
-// of a read deadline, by which net/http ends its watch.
-func (c *conn) awaitHangup() error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return err
-	}
-	err = raw.Read(func(fd uintptr) bool {
-		poll := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP is always told
-		n, err := unix.Poll(poll, 0)
-		return err != nil && err != unix.EINTR || n > 0
-	})
-	if err != nil {
-		return err
-	}
-	return io.EOF
-}
-
-// Close ends the connection for the peer, too: the monitor holds a duplicate of
-// the descriptor, so that closing ours alone would tell the peer nothing.
+// Close ends the connection.
 func (c *conn) Close() error {
 	if !c.closed.Swap(true) {
 		if c.Over {
@@ -163,10 +141,7 @@ func (c *conn) Close() error {
 		}
 		defer c.listener.open.Done()
 	}
-	if raw, err := c.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
-	}
-	return c.UnixConn.Close()
+	return c.Conn.Close()
 }
 
 // framing watches what is read for a Content-Length. net/http drops that of a

@@ -14,8 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"deputy/internal/server/local"
 	"deputy/internal/wall"
 )
 
@@ -45,19 +44,13 @@ func New(monitor Monitor, log *slog.Logger) *Server { return &Server{monitor: mo
 // Take answers a connection that the monitor has accepted and identified, and
 // returns at once.
 func (s *Server) Take(c wall.Connection, file *os.File) {
-	stream, err := net.FileConn(file)
-	file.Close()
-	socket, ok := stream.(*net.UnixConn)
-	if err != nil || !ok {
+	socket, err := local.Open(file, c)
+	if err != nil {
 		s.log.Error("cannot take a connection", "number", c.Number, "error", err)
 		return
 	}
 	s.open.Go(func() {
 		s.converse(socket, func(message []byte) answer { return s.local(c, message) })
-		// The monitor holds a duplicate: closing ours alone would tell the peer nothing.
-		if raw, err := socket.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
-		}
 		socket.Close()
 	})
 }

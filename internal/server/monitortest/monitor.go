@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package monitortest is the monitor's end of the wall for the tests of the
 // server: real sockets, the real protocol, a journal in memory, and decisions
 // that a test makes. It starts no process.

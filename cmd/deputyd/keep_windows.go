@@ -7,9 +7,6 @@ import (
 	"deputy/internal/monitor/keeper"
 )
 
-// programSuffix is how a program's file name ends.
-const programSuffix = ".exe"
-
 // systemFlags are those of this system alone.
 func systemFlags(flags *flag.FlagSet, o *options) {
 	flags.BoolVar(&o.service, "service", false, "")
@@ -25,10 +22,6 @@ func keep(argv []string, o options) int {
 
 // orders are signals that the keeper passes on; others do not come here.
 func orders(link *keeper.Link) <-chan os.Signal { return link.Orders() }
-
-// privileged says whether this may be the installed service: the files that it
-// serves from are the administrators', who alone can write there.
-func privileged() bool { return true }
 
 // hold is the role of a process that outlives the service.
 func hold(args []string) int { return keeper.HolderMain(args) }

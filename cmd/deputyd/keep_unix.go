@@ -12,9 +12,6 @@ import (
 	"deputy/internal/monitor/keeper"
 )
 
-// programSuffix is how a program's file name ends.
-const programSuffix = ""
-
 // systemFlags are those of this system alone.
 func systemFlags(*flag.FlagSet, *options) {}
 
@@ -26,9 +23,6 @@ func orders(*keeper.Link) <-chan os.Signal {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	return signals
 }
-
-// privileged says whether this may be the installed service.
-func privileged() bool { return os.Geteuid() == 0 }
 
 // hold is for systems where nobody else keeps what a stopped service leaves.
 func hold([]string) int {

@@ -1,0 +1,29 @@
+//go:build unix
+
+package monitor
+
+import (
+	"os"
+
+	"deputy/internal/monitor/process"
+)
+
+func (b *birth) uid() int {
+	if b.m.root() {
+		return int(b.action.User.UID)
+	}
+	return os.Geteuid()
+}
+
+// credential changes the user wherever deputyd may; as an ordinary user it is
+// the same one anyway.
+func (b *birth) credential() *process.Credential {
+	if !b.m.root() {
+		return nil
+	}
+	groups := b.action.GIDs
+	if groups == nil {
+		groups = b.action.User.Groups
+	}
+	return &process.Credential{UID: b.action.User.UID, GID: b.action.User.GID, Groups: groups}
+}

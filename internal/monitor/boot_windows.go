@@ -1,0 +1,64 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/windows"
+	"golang.org/x/sys/windows/registry"
+)
+
+const (
+	bootKey      = `SOFTWARE\deputy-boot`
+	bootValue    = "id"
+	volatileKey  = 1 // REG_OPTION_VOLATILE
+	createdFresh = 1 // REG_CREATED_NEW_KEY
+)
+
+// bootID names this boot of the machine: by a random text in a volatile key of
+// the registry, which lives until the machine is shut down. An ordinary user's
+// deputy has a key of its own.
+func bootID() (string, error) {
+	id, err := bootIDUnder(registry.LOCAL_MACHINE)
+	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
+		id, err = bootIDUnder(registry.CURRENT_USER)
+	}
+	return id, err
+}
+
+func bootIDUnder(root registry.Key) (string, error) {
+	key, fresh, err := createVolatile(root, bootKey)
+	if err != nil {
+		return "", fmt.Errorf("cannot use the registry: %w", err)
+	}
+	defer key.Close()
+	if id, _, err := key.GetStringValue(bootValue); err == nil && !fresh {
+		return id, nil
+	}
+	id := newID()
+	return id, key.SetStringValue(bootValue, id)
+}
+
+// createVolatile is RegCreateKeyEx with REG_OPTION_VOLATILE, which package
+// registry does not offer.
+func createVolatile(root registry.Key, path string) (key registry.Key, fresh bool, err error) {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 0, false, err
+	}
+	var handle windows.Handle
+	var disposition uint32
+	code, _, _ := windows.NewLazySystemDLL("advapi32.dll").NewProc("RegCreateKeyExW").Call(uintptr(root), uintptr(unsafe.Pointer(name)), 0, 0,
+		volatileKey, registry.QUERY_VALUE|registry.SET_VALUE, 0, uintptr(unsafe.Pointer(&handle)), uintptr(unsafe.Pointer(&disposition)))
+	if code != 0 {
+		return 0, false, syscall.Errno(code)
+	}
+	return registry.Key(handle), disposition == createdFresh, nil
+}
+
+// bootNow reads a clock in nanoseconds that goes on also while the machine
+// sleeps (GetTickCount64, to 16 ms). Durations of tasks run on it, so that
+// neither a set clock nor a restart of deputy changes them.
+func bootNow() int64 { return int64(windows.DurationSinceBoot()) }

@@ -1,0 +1,114 @@
+package monitor
+
+import (
+	"sync"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// numberLife is that of a connection's number after its peer has closed.
+const numberLife = 5 * time.Second
+
+// connections are those that were accepted and identified, by their numbers. A
+// duplicate of each descriptor is kept, to see the peer go.
+type connections struct {
+	limit func() int
+
+	mu        sync.Mutex // guards what follows
+	door      *wall.Door // nil: no server lives, the backlog waits
+	retiring  bool       // the server is to end: nothing more goes through its door
+	last      uint64
+	byNumber  map[uint64]*connection
+	byFD      map[int]*connection
+	perCaller map[deputy.Caller]int
+}
+
+type connection struct {
+	number uint64
+	fd     int // -1 once the peer has closed; a handle on Windows
+	who    policy.Identity
+	gone   time.Time // when the peer closed
+}
+
+// newConnections has none yet. limit gives how many one user may have.
+func newConnections(limit func() int) connections {
+	return connections{
+		limit: limit, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
+		// Numbers of an earlier monitor are not used again either: the clock is ahead of them.
+		last: uint64(time.Now().UnixNano()),
+	}
+}
+
+// admit numbers a connection; nil: it is not taken. over says that its caller
+// has too many: the first limit is told so by the server, the second is not. mu
+// is held.
+func (r *connections) admit(fd int, who policy.Identity) (c *connection, over bool) {
+	limit, open := r.limit(), r.perCaller[who.Caller]
+	if r.door == nil || open >= 2*limit {
+		return nil, false
+	}
+	r.last++
+	c = &connection{number: r.last, fd: fd, who: who}
+	r.byNumber[c.number], r.byFD[fd] = c, c
+	r.perCaller[who.Caller]++
+	return c, open >= limit
+}
+
+// cancel takes back an admission; the descriptor is its caller's again. mu is held.
+func (r *connections) cancel(c *connection) {
+	delete(r.byNumber, c.number)
+	r.release(c)
+}
+
+func (r *connections) release(c *connection) {
+	delete(r.byFD, c.fd)
+	c.fd, c.gone = -1, time.Now()
+	if r.perCaller[c.who.Caller]--; r.perCaller[c.who.Caller] <= 0 {
+		delete(r.perCaller, c.who.Caller)
+	}
+}
+
+// drop closes our duplicate; mu is held.
+func (r *connections) drop(fd int, c *connection) {
+	closeDescriptor(fd)
+	r.release(c)
+}
+
+// identity says who is at the other end of a connection, if its number lives.
+func (r *connections) identity(number uint64) (policy.Identity, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.byNumber[number]
+	if c == nil || c.fd < 0 && time.Since(c.gone) > numberLife {
+		return policy.Identity{}, false
+	}
+	return c.who, true
+}
+
+func (r *connections) hangup(fd int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.byFD[fd]; c != nil {
+		r.drop(fd, c)
+	}
+}
+
+// sweep forgets numbers that have died.
+func (r *connections) sweep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for number, c := range r.byNumber {
+		if c.fd < 0 && time.Since(c.gone) > numberLife {
+			delete(r.byNumber, number)
+		}
+	}
+}
+
+func (r *connections) serves() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.door != nil && !r.retiring
+}

@@ -1,0 +1,24 @@
+//go:build darwin || freebsd
+
+package monitor
+
+import (
+	"golang.org/x/sys/unix"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+)
+
+// peerOf reads who connected: LOCAL_PEERCRED (unix(4)), the effective ids of
+// the connecting moment. It tells at most 16 groups; more give fewer rights.
+func peerOf(fd int) (policy.Identity, error) {
+	peer, err := unix.GetsockoptXucred(fd, solLocal, unix.LOCAL_PEERCRED)
+	if err != nil {
+		return policy.Identity{}, err
+	}
+	n := min(max(int(peer.Ngroups), 0), len(peer.Groups))
+	return policy.Identity{Caller: deputy.UIDCaller(peer.Uid), UID: peer.Uid, GIDs: append([]uint32{}, peer.Groups[:n]...)}, nil
+}
+
+// solLocal is SOL_LOCAL of <sys/un.h>.
+const solLocal = 0

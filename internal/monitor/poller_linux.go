@@ -1,0 +1,69 @@
+package monitor
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller waits for listening sockets and for peers that go (epoll(7)). Closing
+// a descriptor takes it out.
+type poller struct {
+	epoll  int
+	wake   int // eventfd: something else to look at
+	events []unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256)}
+	return p, p.add(wake, unix.EPOLLIN)
+}
+
+func (p *poller) add(fd int, events uint32) error {
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+// watchListener tells as long as there is somebody to accept.
+func (p *poller) watchListener(fd int) error {
+	if err := p.add(fd, unix.EPOLLIN); !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}
+
+// watchPeer tells once that a peer has closed both directions, which EPOLLHUP
+// says unasked. A peer that has only finished sending still waits for its answer.
+func (p *poller) watchPeer(fd int) error { return p.add(fd, unix.EPOLLET) }
+
+func (p *poller) ignore(fd int) { unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// wait gives the descriptors that are ready, and whether call was called. It is
+// for one goroutine.
+func (p *poller) wait(atMost time.Duration) (ready []int, called bool, err error) {
+	n, err := unix.EpollWait(p.epoll, p.events, int(atMost/time.Millisecond))
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return nil, false, err
+	}
+	for _, e := range p.events[:max(n, 0)] {
+		if int(e.Fd) != p.wake {
+			ready = append(ready, int(e.Fd))
+			continue
+		}
+		var count [8]byte
+		unix.Read(p.wake, count[:])
+		called = true
+	}
+	return ready, called, nil
+}
+
+// call ends a wait under way, or the next.
+func (p *poller) call() { unix.Write(p.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }

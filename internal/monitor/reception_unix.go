@@ -1,0 +1,207 @@
+//go:build unix
+
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/internal/wall"
+)
+
+const (
+	nobody     = 65534 // what an unmapped user reads as
+	sweepEvery = time.Second
+)
+
+// reception accepts every Unix connection, reads there and then who is at the
+// other end, gives it a number that is never used again, and passes it on
+// through the door. It keeps a duplicate of the descriptor, to see the peer go.
+type reception struct {
+	poller *poller
+	connections
+	listeners map[int]bool // listening sockets; true: 'Key: Value' is spoken there; guarded by mu
+	closed    bool         // guarded by mu
+}
+
+// newReception makes one that listens nowhere yet. limit gives how many
+// connections one user may have.
+func newReception(limit func() int) (*reception, error) {
+	poller, err := newPoller()
+	if err != nil {
+		return nil, fmt.Errorf("cannot wait for connections: %w", err)
+	}
+	return &reception{poller: poller, connections: newConnections(limit), listeners: map[int]bool{}}, nil
+}
+
+// listen accepts from one more listening socket, as soon as a server lives.
+func (r *reception) listen(fd int, line bool) error {
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return fmt.Errorf("cannot wait for connections: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners[fd] = line
+	if r.door == nil || r.retiring {
+		return nil
+	}
+	return r.watch(fd)
+}
+
+// ignore accepts no more from a listening socket; its caller closes it.
+func (r *reception) ignore(fd int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.listeners, fd)
+	r.poller.ignore(fd)
+}
+
+func (r *reception) watch(listener int) error {
+	if err := r.poller.watchListener(listener); err != nil {
+		return fmt.Errorf("cannot accept connections: %w", err)
+	}
+	return nil
+}
+
+// open begins to accept, for a server at the other end of door.
+func (r *reception) open(door *wall.Door) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.door, r.retiring = door, false
+	for fd := range r.listeners {
+		if err := r.watch(fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stop accepts nothing until open is called; mu is held.
+func (r *reception) stop() {
+	for fd := range r.listeners {
+		r.poller.ignore(fd)
+	}
+}
+
+// retire closes the door behind the last connection that went through it: the
+// server answers those that it has, and ends. Whoever comes now waits in the
+// backlog for the next server. Numbers live on until shut.
+func (r *reception) retire() {
+	r.mu.Lock()
+	r.retiring = true
+	r.mu.Unlock()
+	r.poller.call()
+}
+
+// shut stops accepting and forgets every connection: their numbers die with
+// the server they were passed to.
+func (r *reception) shut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.door, r.retiring = nil, false
+	r.stop()
+	for fd, c := range r.byFD {
+		r.drop(fd, c)
+	}
+	clear(r.byNumber)
+}
+
+// run accepts and watches until close is called.
+func (r *reception) run() error {
+	for {
+		ready, called, err := r.poller.wait(sweepEvery)
+		if err != nil {
+			return fmt.Errorf("cannot wait for connections: %w", err)
+		}
+		for _, fd := range ready {
+			r.ready(fd)
+		}
+		if called && r.called() {
+			return nil
+		}
+		r.sweep()
+	}
+}
+
+func (r *reception) close() {
+	r.shut()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.poller.call()
+}
+
+// called does what run was called for; true: it is to end. The door is closed
+// here because here alone nothing is on its way through it.
+func (r *reception) called() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.retiring && r.door != nil {
+		r.stop()
+		r.door.Close()
+	}
+	return r.closed
+}
+
+// ready serves one descriptor: a listening socket, or a peer that has gone.
+func (r *reception) ready(fd int) {
+	r.mu.Lock()
+	line, listens := r.listeners[fd]
+	r.mu.Unlock()
+	if listens {
+		r.acceptAll(fd, line)
+	} else {
+		r.hangup(fd)
+	}
+}
+
+// acceptAll takes what the backlog holds, a bounded number at a time.
+func (r *reception) acceptAll(listener int, line bool) {
+	for range 64 {
+		if !r.serves() {
+			return // the backlog waits for the next server
+		}
+		fd, err := accept(listener)
+		switch {
+		case err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM || err == unix.ENOBUFS:
+			time.Sleep(10 * time.Millisecond) // the backlog waits; do not spin meanwhile
+			return
+		case errors.Is(err, unix.EINTR) || err == unix.ECONNABORTED:
+			continue
+		case err != nil:
+			return
+		}
+		if !r.receive(fd, line) {
+			unix.Close(fd)
+		}
+	}
+}
+
+// receive identifies a connection and passes it on; false: close it.
+func (r *reception) receive(fd int, line bool) bool {
+	who, err := peerOf(fd)
+	if err != nil || who.UID == nobody || who.UID == ^uint32(0) {
+		return false
+	}
+	r.mu.Lock()
+	c, over := r.admit(fd, who)
+	if c == nil {
+		r.mu.Unlock()
+		return false
+	}
+	if err := r.poller.watchPeer(fd); err != nil {
+		r.cancel(c)
+		r.mu.Unlock()
+		return false
+	}
+	door := r.door
+	r.mu.Unlock()
+
+	if err := door.Send(wall.Connection{Number: c.number, UID: who.UID, Over: over, Line: line}, fd); err != nil {
+		r.hangup(fd) // the server is going; the peer is told by the close
+	}
+	return true
+}

@@ -1,0 +1,75 @@
+//go:build unix
+
+package monitor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/internal/wall"
+)
+
+// pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
+// closing it ends a read.
+func pair(kind int) (ours, theirs *os.File, err error) {
+	fds, err := unixPair(kind)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make the wall's sockets: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
+}
+
+// startServer starts deputy-server, and gives our ends of the stream and of the
+// door.
+func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wall.Door, err error) {
+	stream, theirStream, err := pair(unix.SOCK_STREAM)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer theirStream.Close()
+	ourDoor, theirDoor, err := pair(wall.DoorType)
+	if err != nil {
+		stream.Close()
+		return nil, nil, nil, err
+	}
+	defer theirDoor.Close()
+	if door, err = wall.NewDoor(ourDoor); err == nil {
+		if program, err = m.execServer(theirStream, theirDoor); err == nil {
+			return program, stream, door, nil
+		}
+		door.Close()
+	}
+	stream.Close()
+	return nil, nil, nil, err
+}
+
+// execServer starts the program as its own user with three descriptors beside
+// the standard ones: the stream, the door, and where tasks tell progress.
+func (m *Monitor) execServer(stream, door *os.File) (*os.Process, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	attr := &os.ProcAttr{
+		Dir:   "/",
+		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
+		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
+	}
+	if m.root() && m.serverUID != 0 {
+		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
+	}
+	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start the server: %w", err)
+	}
+	return p, nil
+}
+
+// endServer asks a server to end in good order.
+func endServer(program *os.Process, _ io.Closer) { program.Signal(syscall.SIGTERM) }
