@@ -18,3 +18,7 @@ func (m *Monitor) makeDirectories(*manifest.Policy) error {
 	}
 	return nil
 }
+
+// syncDir has nothing to do: NTFS writes names in the order in which they were
+// made (its log), and a folder cannot be flushed.
+func syncDir(string) error { return nil }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 	"golang.org/x/sys/windows/svc"
@@ -307,11 +308,13 @@ func (s *Service) Status(context.Context) (Status, error) {
 	if err != nil {
 		return status, fmt.Errorf("cannot ask windows about deputy: %w", err)
 	}
-	config, err := old.Config()
-	if err != nil {
+	buf := make([]byte, 8<<10) // the most that there can be
+	var needed uint32
+	config := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&buf[0]))
+	if err := windows.QueryServiceConfig(handle, config, uint32(len(buf)), &needed); err != nil {
 		return status, fmt.Errorf("cannot ask windows about deputy: %w", err)
 	}
-	status.Installed, status.PID, status.File = true, int(now.ProcessId), config.BinaryPathName
+	status.Installed, status.PID, status.File = true, int(now.ProcessId), windows.UTF16PtrToString(config.BinaryPathName)
 	status.Enabled, status.Running = config.StartType == mgr.StartAutomatic, now.State == svc.Running
 	status.Detail = stateName(now.State)
 	return status, nil

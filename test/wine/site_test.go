@@ -29,6 +29,7 @@ auditor  = true
 operator = true
 `
 	manifest = `name = "SCAN_MODULE"
+user = "root"
 params.task_ids = { type = "array", items = { type = "integer", minimum = 1 }, minItems = 1 }
 [[allow]]
 keys   = ["panel"]
