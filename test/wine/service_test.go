@@ -20,7 +20,7 @@ func TestTheOriginalsFlow(t *testing.T) {
 	m := windows(t)
 	s := install(t, m)
 	s.state(t, 3, `"running":false`)
-	m.Do(t, `w:\deputy.exe`, "service", "start")
+	s.start(t)
 	s.state(t, 0, `"running":true`)
 
 	first := only(t, s.ask(t, message("start", "1")))
@@ -40,6 +40,7 @@ func TestTheOriginalsFlow(t *testing.T) {
 	s.lives(t, "2", 5)
 	before := s.Processes("-t", "2")
 	m.Do(t, `w:\deputy.exe`, "service", "restart")
+	m.Do(t, `w:\deputy.exe`, "status", "--timeout", "60s")
 	s.state(t, 0, `"running":true`)
 	if after := s.Processes("-t", "2"); len(after) != 1 || after[0] != before[0] {
 		t.Errorf("after the restart process %v works, before it was %v", after, before)
@@ -82,7 +83,7 @@ func (s *site) state(t *testing.T, code int, want string) {
 func TestTheMonitorIsKilled(t *testing.T) {
 	m := windows(t)
 	s := install(t, m)
-	m.Do(t, `w:\deputy.exe`, "service", "start")
+	s.start(t)
 	defer m.Do(t, `w:\deputy.exe`, "service", "remove", "--purge")
 
 	tree := only(t, s.ask(t, message("start", "7")))
@@ -129,10 +130,9 @@ func (s *site) call(t *testing.T, action string, params map[string]any) string {
 func TestLocalCallers(t *testing.T) {
 	m := windows(t)
 	s := install(t, m)
-	m.Do(t, `w:\deputy.exe`, "service", "start")
+	s.start(t)
 	defer m.Do(t, `w:\deputy.exe`, "service", "remove", "--purge")
 
-	m.Do(t, `w:\deputy.exe`, "status", "--timeout", "30s")
 	code, out := m.Run(t, time.Minute, `w:\deputy.exe`, "run", "SCAN_MODULE", "exit", "code=77", "after=10ms")
 	if code != 77 {
 		t.Errorf("deputy run ended with %d, not 77:\n%s", code, out)

@@ -82,6 +82,13 @@ func install(t *testing.T, m *Machine) *site {
 	return s
 }
 
+// start starts the service, and waits until it answers a local caller.
+func (s *site) start(t *testing.T) {
+	t.Helper()
+	s.Do(t, `w:\deputy.exe`, "service", "start")
+	s.Do(t, `w:\deputy.exe`, "status", "--timeout", "60s")
+}
+
 // freeAddress is one on which nobody listens just now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
