@@ -1,3 +1,5 @@
+//go:build linux
+
 // Bench measures how fast deputy is, each figure beside what limits it: a bare
 // fork, a bare disk, a plain HTTP server, all measured in the same run.
 //

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package clients tests the clients in this folder: one table of cases, played by
 // all six against a real deputy, over each way in.
 package clients

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package docs_test holds what the documents say against the real thing: their
 // commands run, their files load, and their tables list what there is.
 package docs_test

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package test holds the tests that run the real programs together.
 package test
 

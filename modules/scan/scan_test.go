@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package scan_test runs scan.py as a task would be run.
 package scan_test
 

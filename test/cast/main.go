@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command cast plays the tasks of the tests, each part by its first argument:
 //
 //	tree N HOW        N processes, each in a session of its own and without its

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package faults lets a real deputy live through a seeded random load and
 // seeded random faults, records every request, every answer and every act of
 // every task, and then holds deputy's promises against the record.

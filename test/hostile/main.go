@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command hostile is a deputy-server that has been taken over: the monitor
 // starts it in the place of the real one, and it tries whatever the wall lets
 // it send. What it does stands in a file beside it, FILE.mode; what came of it

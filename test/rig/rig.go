@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package rig starts real deputies for tests: the three programs as they are
 // built, on directories of the test's own, ended with all that they started.
 package rig

@@ -4,7 +4,8 @@
 // cgroup of its own, P/tasks/LEAF, and dies by cgroup.kill: nothing that the
 // task forks can be outside. Without one, a subreaper process stands above each
 // task and kills its descendants until none is left; that promise is weaker,
-// and Host.Weakness says why and what helps.
+// and Host.Weakness says why and what helps. On macOS and FreeBSD a task is the
+// processes of one session, on Windows those of one Job Object.
 //
 // No attempt costs a goroutine or thread; a living one costs one descriptor,
 // its pidfd.
@@ -22,7 +23,8 @@ import (
 const (
 	ProofCgroup    = "cgroup"
 	ProofSubreaper = "subreaper"
-	ProofJob       = "job" // Windows' Job Object
+	ProofJob       = "job"   // Windows' Job Object
+	ProofGroup     = "group" // macOS, FreeBSD
 )
 
 // Why a start failed, for errors.Is. After any of them nothing was left behind.

@@ -112,27 +112,6 @@ func (h *Host) birth(a *attempt, s Spec) error {
 	return err
 }
 
-// attributes are those of a first process: descriptors 0, 1 and 2 alone, a
-// session of its own, the declared environment, directory and user. Signals,
-// umask and limits are right because CleanSelf made ours so.
-func attributes(s Spec, null *os.File) *syscall.ProcAttr {
-	files := make([]uintptr, 3)
-	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
-		if f == nil {
-			f = null
-		}
-		files[i] = f.Fd()
-	}
-	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
-	if attr.Dir == "" {
-		attr.Dir = "/"
-	}
-	if c := s.Credential; c != nil {
-		attr.Sys.Credential = &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
-	}
-	return attr
-}
-
 func (h *Host) watchAttempt(a *attempt) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -201,16 +180,6 @@ func bornAt(a Attempt) bool {
 	s, err := readStat(a.PID)
 	return err == nil && s.startNS > a.BootNS-ticksNS && s.startNS <= a.BootNS+int64(startSlack)
 }
-
-// startError says why a program could not be started; kind is for errors.Is.
-type startError struct {
-	program string
-	kind    error
-	cause   error
-}
-
-func (e *startError) Error() string   { return fmt.Sprintf("cannot start %s: %v", e.program, e.cause) }
-func (e *startError) Unwrap() []error { return []error{e.kind, e.cause} }
 
 // whyNot sorts the errno of a failed start, which may stem from the fork, the
 // change of directory or user, or the exec.

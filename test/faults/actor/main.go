@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command actor plays the tasks of the fault harness. It says in a file that
 // all of them append to when it starts, and how it is about to end:
 //
