@@ -33,7 +33,7 @@ type service struct {
 // runService is Run of the keeper under the service control manager. It has no
 // console: what it and the monitor have to say goes to a log beside the state.
 func runService(argv []string, state string) int {
-	log, err := openLog(filepath.Join(filepath.Dir(state), "deputyd.log"))
+	log, err := openLog(filepath.Join(filepath.Dir(state), "log", "deputyd.log"))
 	if err != nil {
 		report(fmt.Sprint("cannot open the log: ", err))
 		return 1

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"deputy/internal/monitor/process"
 	"deputy/internal/pipe"
 	"deputy/internal/wall"
 )
@@ -57,7 +58,7 @@ func (m *Monitor) execServer(stream, door windows.Handle) (*os.Process, error) {
 			AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(stream), syscall.Handle(door)}},
 	}
 	if !m.o.Up {
-		token, err := unprivileged()
+		token, err := serverToken()
 		if err != nil {
 			return nil, fmt.Errorf("cannot start the server without privileges: %w", err)
 		}
@@ -71,8 +72,12 @@ func (m *Monitor) execServer(stream, door windows.Handle) (*os.Process, error) {
 	return p, nil
 }
 
-// unprivileged is our own token without its privileges.
-func unprivileged() (windows.Token, error) {
+// serverToken is LocalService's where we are the system. Any other account can
+// become nobody else: then the server has our own rights without our privileges.
+func serverToken() (windows.Token, error) {
+	if selfSID() == systemSID {
+		return process.LogOn(process.LocalService)
+	}
 	var own, less windows.Token
 	if err := windows.OpenProcessToken(windows.CurrentProcess(), windows.TOKEN_DUPLICATE|windows.TOKEN_ASSIGN_PRIMARY|windows.TOKEN_QUERY, &own); err != nil {
 		return 0, err

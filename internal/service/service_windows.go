@@ -92,7 +92,7 @@ const (
 // else has made them before.
 func makeFolders(r *Report) error {
 	for _, dir := range []struct{ path, rights string }{
-		{"", forAll}, {"etc", forAll}, {`etc\modules.d`, forAll}, {`etc\allow.d`, forAll}, {`etc\keys`, forRoot},
+		{"", forAll}, {"etc", forAll}, {`etc\modules.d`, forAll}, {`etc\allow.d`, forAll}, {`etc\keys`, forRoot}, {"log", forRoot},
 	} {
 		path := filepath.Join(data(), dir.path)
 		if err := os.Mkdir(path, 0o700); err == nil {
@@ -221,7 +221,7 @@ func start(ctx context.Context, old *mgr.Service) error {
 	}
 	err := reach(ctx, old, svc.Running)
 	if errors.Is(err, errEnded) {
-		err = fmt.Errorf("%w; it said why in %s", err, filepath.Join(data(), "deputyd.log"))
+		err = fmt.Errorf("%w; it said why in %s", err, filepath.Join(data(), "log", "deputyd.log"))
 	}
 	return err
 }

@@ -78,39 +78,89 @@ func (s *site) state(t *testing.T, code int, want string) {
 	}
 }
 
-// TestTheMonitorIsKilled: tasks live on, those that end meanwhile keep their
-// exact exit codes, and the local pipe answers again.
-func TestTheMonitorIsKilled(t *testing.T) {
+// TestTasksOutliveDeputy: whatever dies of deputy, tasks live on, and those that
+// end meanwhile keep their exact exit codes.
+func TestTasksOutliveDeputy(t *testing.T) {
 	m := windows(t)
 	s := install(t, m)
 	s.start(t)
 	defer m.Do(t, `w:\deputy.exe`, "service", "remove", "--purge")
-
 	tree := only(t, s.ask(t, message("start", "7")))
 	s.lives(t, "7", 5)
-	ends := s.call(t, "exit", map[string]any{"code": 200, "after": "1s"})
-	later := s.call(t, "exit", map[string]any{"code": 201, "after": "15s"})
-	if err := waitFor(time.Minute, func() bool { return s.task(t, later, false).State == deputy.Running }); err != nil {
-		t.Fatal(err)
-	}
-	monitors := s.Processes("--role", "monitor", "--service")
-	if len(monitors) != 1 {
-		t.Fatalf("monitors: %v", monitors)
-	}
-	if err := syscall.Kill(monitors[0], syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	for id, code := range map[string]int{ends: 200, later: 201} {
-		if task := s.task(t, id, true); task.Exit.Code == nil || *task.Exit.Code != code {
-			t.Errorf("a task that exited with %d ended as %+v: %s", code, task.Exit, *task.Reason)
+
+	t.Run("the monitor is killed", func(t *testing.T) {
+		ends, later := s.exit(t, 200, "1s"), s.exit(t, 201, "10s")
+		s.kill(t, "--role", "monitor", "--service")
+		s.exited(t, ends, 200)
+		s.exited(t, later, 201)
+	})
+	t.Run("the service is stopped", func(t *testing.T) {
+		ends, later := s.exit(t, 202, "1s"), s.exit(t, 203, "20s")
+		m.Do(t, `w:\deputy.exe`, "service", "stop")
+		if err := waitFor(time.Minute, func() bool { return len(s.Processes("exit", "202", "1s")) == 0 }); err != nil {
+			t.Fatal(err)
 		}
-	}
-	out := m.Do(t, `w:\deputy.exe`, "ps", "--json")
-	if !strings.Contains(out, tree) {
+		s.start(t)
+		s.exited(t, ends, 202)
+		s.exited(t, later, 203)
+		if holders := s.Processes("--role", "holder"); len(holders) > 0 {
+			t.Errorf("a holder is left: %v", holders)
+		}
+	})
+	t.Run("all of deputy is killed", func(t *testing.T) {
+		later := s.exit(t, 204, "40s")
+		s.kill(t, "deputyd.exe", "--service")
+		if err := waitFor(time.Minute, func() bool { return len(s.Processes("--role", "monitor", "--service")) == 0 }); err != nil {
+			t.Fatal("a monitor lives without its keeper: ", err)
+		}
+		if err := waitFor(time.Minute, func() bool {
+			_, out := s.Run(t, time.Minute, `w:\deputy.exe`, "service", "status")
+			return strings.Contains(out, "stopped")
+		}); err != nil {
+			t.Fatal(err)
+		}
+		s.start(t)
+		s.exited(t, later, 204)
+	})
+
+	if out := m.Do(t, `w:\deputy.exe`, "ps", "--json"); !strings.Contains(out, tree) {
 		t.Errorf("deputy ps does not show what lives:\n%s", out)
 	}
 	m.Do(t, `w:\deputy.exe`, "stop", tree)
 	s.lives(t, "7", 0)
+	if task := s.task(t, tree, true); task.State != deputy.Stopped || task.Stop.Killed != 5 {
+		t.Errorf("it ended as %+v with the receipt %+v", task, task.Stop)
+	}
+}
+
+// exit starts a task that exits with a code after a while, and waits until it runs.
+func (s *site) exit(t *testing.T, code int, after string) string {
+	t.Helper()
+	id := s.call(t, "exit", map[string]any{"code": code, "after": after})
+	if err := waitFor(time.Minute, func() bool { return s.task(t, id, false).Started != nil }); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// exited waits for a task's end and says whether its exit code is exact.
+func (s *site) exited(t *testing.T, id string, code int) {
+	t.Helper()
+	if task := s.task(t, id, true); task.Exit == nil || task.Exit.Code == nil || *task.Exit.Code != code {
+		t.Errorf("a task that exited with %d ended as %+v: %v", code, task.Exit, task.Reason)
+	}
+}
+
+// kill kills the one process whose command line ends so.
+func (s *site) kill(t *testing.T, args ...string) {
+	t.Helper()
+	pids := s.Processes(args...)
+	if len(pids) != 1 {
+		t.Fatalf("the processes %v are %v, not one", args, pids)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // call asks for an action of the module over the signed HTTP door.

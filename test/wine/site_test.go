@@ -75,7 +75,7 @@ func install(t *testing.T, m *Machine) *site {
 	t.Cleanup(func() {
 		s.client.Close()
 		if t.Failed() {
-			log, _ := os.ReadFile(m.Path("ProgramData/deputy/deputyd.log"))
+			log, _ := os.ReadFile(m.Path("ProgramData/deputy/log/deputyd.log"))
 			t.Logf("the service said:\n%s", tail(string(log), 60))
 		}
 	})

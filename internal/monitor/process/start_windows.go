@@ -133,8 +133,13 @@ func create(s Spec, in job) (*windows.ProcessInformation, error) {
 	const flags = windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_NO_WINDOW |
 		windows.CREATE_UNICODE_ENVIRONMENT | windows.EXTENDED_STARTUPINFO_PRESENT
 	var born windows.ProcessInformation
-	if s.Credential != nil && s.Credential.Token != 0 {
-		err = windows.CreateProcessAsUser(s.Credential.Token, texts[0], texts[1], nil, nil, true, flags, environment, texts[2], &start.StartupInfo, &born)
+	if s.Credential != nil {
+		token, failed := LogOn(s.Credential.SID)
+		if failed != nil {
+			return nil, failed
+		}
+		defer token.Close()
+		err = windows.CreateProcessAsUser(token, texts[0], texts[1], nil, nil, true, flags, environment, texts[2], &start.StartupInfo, &born)
 	} else {
 		err = windows.CreateProcess(texts[0], texts[1], nil, nil, true, flags, environment, texts[2], &start.StartupInfo, &born)
 	}
