@@ -19,6 +19,8 @@ const (
 	Cancelled     EventType = "cancelled"      // records that were never durable, and so never acknowledged
 	Retired       EventType = "retired"        // segments about to be deleted, by the head of the last
 	OutputRemoved EventType = "output_removed" // the output of ended tasks was deleted
+	DrainOn       EventType = "drain_on"       // nothing new is taken from now on
+	DrainOff      EventType = "drain_off"      // requests are taken again
 )
 
 // Event is one record of the journal: one line of JSON. The journal sets Seq,
@@ -32,7 +34,7 @@ type Event struct {
 
 	Format int `json:"format,omitempty"` // Checkpoint: version of the records that follow
 
-	// Who: Accepted, StopRequested, Denied, and PolicyLoaded when asked for.
+	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff when asked for.
 	Caller  Caller `json:"caller,omitempty"`
 	EndUser string `json:"end_user,omitempty"`
 
@@ -54,7 +56,7 @@ type Event struct {
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
 	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
 	State   State    `json:"state,omitempty"`   // Ended; StopRequested: the state that it will end in
-	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled
+	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled, DrainOff
 	Exit    *Exit    `json:"exit,omitempty"`    // Ended
 	Receipt *Receipt `json:"receipt,omitempty"` // Ended after a stop
 	Left    int      `json:"leftover,omitempty"`

@@ -89,6 +89,13 @@ type Survivor struct {
 	State string `json:"state"` // as in /proc/PID/stat, like "D"
 }
 
+// Drain is how a drain stands: whether nothing new is taken, and how many tasks
+// live.
+type Drain struct {
+	Draining bool `json:"draining"`
+	Live     int  `json:"live"`
+}
+
 // Time is an instant that is written as RFC 3339 in UTC with milliseconds.
 type Time struct{ time.Time }
 

@@ -58,6 +58,19 @@ func (c *Client) Reload(ctx context.Context) (digest string, err error) {
 	return answer.Digest, err
 }
 
+// Drain has the daemon take nothing new, or with false take requests again, and
+// says how many tasks live. What was accepted runs on. For operators; asking
+// again changes nothing.
+func (c *Client) Drain(ctx context.Context, on bool) (*deputy.Drain, error) {
+	body, err := encode(map[string]bool{"on": on})
+	if err != nil {
+		return nil, err
+	}
+	d := &deputy.Drain{}
+	_, err = c.ask(ctx, request{method: http.MethodPost, path: []string{"v1", "drain"}, header: jsonHeader(), body: body}, d)
+	return d, err
+}
+
 // Health is what the daemon says of itself to anybody. All but the first two
 // may be missing.
 type Health struct {
@@ -67,7 +80,8 @@ type Health struct {
 	Weakness  string          `json:"weakness"` // which promise is weaker here, and the remedy
 	StateDir  string          `json:"state_dir"`
 	ConfigDir string          `json:"config_dir"`
-	Policy    string          `json:"policy"` // digest of the policy in force
+	Policy    string          `json:"policy"`   // digest of the policy in force
+	Draining  bool            `json:"draining"` // nothing new is taken
 	Raw       json.RawMessage `json:"-"`
 }
 

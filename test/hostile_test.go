@@ -80,10 +80,16 @@ type hostileReport struct {
 }
 
 // attack starts deputy with a taken-over server and one connected caller, uid 1.
+// Nothing confines the server: what is tried is what the wall alone keeps out.
 func attack(t *testing.T, mode string) (*rig.Deputy, string) {
 	t.Helper()
+	return attackAs(t, "deputy-server", mode, "[server]\nconfine = false\n")
+}
+
+func attackAs(t *testing.T, name, mode, config string) (*rig.Deputy, string) {
+	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "deputy-server")
+	program := filepath.Join(dir, name)
 	if out, err := exec.Command("cp", filepath.Join(rig.Programs(t), "hostile"), program).CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
 	}
@@ -92,7 +98,7 @@ func attack(t *testing.T, mode string) (*rig.Deputy, string) {
 	}
 	d := rig.New(t, rig.Files{
 		"modules.d/m.toml": hostileModule,
-		"deputy.toml":      "[defaults]\nper_caller = { live = 100000, rate = \"100000/s\", connections = 256 }\n",
+		"deputy.toml":      "[defaults]\nper_caller = { live = 100000, rate = \"100000/s\", connections = 256 }\n" + config,
 	}, "--server", program)
 	d.Launch()
 	t.Cleanup(d.Stop)

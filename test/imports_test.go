@@ -11,8 +11,14 @@ import (
 	"deputy/test/rig"
 )
 
-// deps lists all packages that are linked into a program, the program included.
-func deps(t *testing.T, pkg string) []string {
+// systems are those that deputy is built for.
+var systems = []string{"linux/amd64", "linux/arm64", "linux/386", "linux/riscv64", "windows/amd64", "windows/arm64", "darwin/arm64", "freebsd/amd64"}
+
+// deps lists all packages that are linked into a program on Linux, the program
+// included.
+func deps(t *testing.T, pkg string) []string { return depsOn(t, "linux/amd64", pkg) }
+
+func depsOn(t *testing.T, system, pkg string) []string {
 	t.Helper()
 	root, err := rig.Root()
 	if err != nil {
@@ -20,12 +26,18 @@ func deps(t *testing.T, pkg string) []string {
 	}
 	cmd := exec.Command("go", "list", "-deps", pkg)
 	cmd.Dir = root
-	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(cmd.Environ(), target(system)...)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("cannot list what %s imports: %v", pkg, err)
 	}
 	return strings.Fields(string(out))
+}
+
+// target is what the go command reads a system from.
+func target(system string) []string {
+	goos, goarch, _ := strings.Cut(system, "/")
+	return []string{"CGO_ENABLED=0", "GOOS=" + goos, "GOARCH=" + goarch}
 }
 
 // What is not linked into deputyd cannot run as root. Each name has its reason.
@@ -44,17 +56,19 @@ func TestWhatDeputydDoesNotContain(t *testing.T) {
 		"deputy/internal/server": "it is the other side of the wall",
 		"deputy/client":          "the monitor asks nobody",
 	}
-	allowed := []string{"golang.org/x/sys/unix", "github.com/pelletier/go-toml/v2"}
-	for _, pkg := range deps(t, "deputy/cmd/deputyd") {
-		for name, why := range forbidden {
-			if pkg == name || strings.HasPrefix(pkg, "deputy/internal/server/") {
-				t.Errorf("deputyd contains %s: %s", pkg, why)
-				break
+	allowed := []string{"golang.org/x/sys", "github.com/pelletier/go-toml/v2"}
+	for _, system := range []string{"linux/amd64", "windows/amd64", "darwin/arm64", "freebsd/amd64"} {
+		for _, pkg := range depsOn(t, system, "deputy/cmd/deputyd") {
+			for name, why := range forbidden {
+				if pkg == name || strings.HasPrefix(pkg, "deputy/internal/server/") {
+					t.Errorf("deputyd for %s contains %s: %s", system, pkg, why)
+					break
+				}
 			}
-		}
-		first, _, _ := strings.Cut(pkg, "/")
-		if strings.Contains(first, ".") && !slices.ContainsFunc(allowed, func(a string) bool { return pkg == a || strings.HasPrefix(pkg, a+"/") }) {
-			t.Errorf("deputyd contains %s, of others: only x/sys and one TOML library run as root", pkg)
+			first, _, _ := strings.Cut(pkg, "/")
+			if strings.Contains(first, ".") && !slices.ContainsFunc(allowed, func(a string) bool { return pkg == a || strings.HasPrefix(pkg, a+"/") }) {
+				t.Errorf("deputyd for %s contains %s, of others: only x/sys and one TOML library run as root", system, pkg)
+			}
 		}
 	}
 }
@@ -76,7 +90,7 @@ func TestLayers(t *testing.T) {
 		{"deputy/internal/server/httpapi", "deputy/internal/server/lineproto", "front doors never import each other"},
 		{"deputy", "deputy/internal", "the nouns know nothing"},
 	} {
-		for _, pkg := range deps(t, rule.pkg) {
+		for _, pkg := range append(deps(t, rule.pkg), depsOn(t, "windows/amd64", rule.pkg)...) {
 			if pkg == rule.not || strings.HasPrefix(pkg, rule.not+"/") {
 				t.Errorf("%s imports %s: %s", rule.pkg, pkg, rule.why)
 			}
@@ -86,7 +100,7 @@ func TestLayers(t *testing.T) {
 
 // The keeper is so small that it can be read in five minutes.
 func TestKeeperImportsLittle(t *testing.T) {
-	for _, pkg := range deps(t, "deputy/internal/monitor/keeper") {
+	for _, pkg := range append(deps(t, "deputy/internal/monitor/keeper"), depsOn(t, "darwin/arm64", "deputy/internal/monitor/keeper")...) {
 		if strings.HasPrefix(pkg, "deputy") && pkg != "deputy/internal/monitor/keeper" {
 			t.Errorf("the keeper imports %s: it reads no configuration and parses nothing", pkg)
 		}

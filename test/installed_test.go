@@ -93,7 +93,7 @@ func TestTheServerHasNoPrivilege(t *testing.T) {
 	server := d.Part("deputy-server")
 	for name, want := range map[string]string{
 		"Uid": "1 1 1 1", "Gid": "1 1 1 1", "Groups": "",
-		"CapInh": zeros, "CapPrm": zeros, "CapEff": zeros, "CapAmb": zeros,
+		"CapInh": zeros, "CapPrm": zeros, "CapEff": zeros, "CapAmb": zeros, "CapBnd": zeros, "NoNewPrivs": "1", "Seccomp": "2",
 	} {
 		if got := rig.Status(server, name); got != want {
 			t.Errorf("the server's %s is %q, want %q", name, got, want)

@@ -430,6 +430,15 @@ func TestAuditorsAndOperators(t *testing.T) {
 	if answer := operator.do("POST", "/v1/reload", ""); answer.Status != 200 {
 		t.Errorf("an operator reloads: %d %s", answer.Status, answer.Body)
 	}
+	auditor.do("POST", "/v1/drain", "").Refused(t, 403, deputy.NotAllowed)
+	var drain deputy.Drain
+	if operator.do("POST", "/v1/drain", "").Read(t, 200, &drain); !drain.Draining || drain.Live != 1 {
+		t.Errorf("an operator drains: %+v", drain)
+	}
+	if operator.do("POST", "/v1/drain", `{"on":false}`).Read(t, 200, &drain); drain.Draining {
+		t.Errorf("an operator ends the drain: %+v", drain)
+	}
+	operator.do("POST", "/v1/drain", `{"on":1}`).Refused(t, 400, deputy.BadRequest)
 	if answer := operator.do("POST", path+"/stop", `{"grace":"0s"}`); answer.Status != 200 {
 		t.Errorf("an operator stops: %d %s", answer.Status, answer.Body)
 	}

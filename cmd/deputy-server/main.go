@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"deputy"
+	"deputy/internal/seccomp"
 	"deputy/internal/server"
 )
 
@@ -38,5 +39,8 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	// Before anything is read: from here on this process executes nothing. Where
+	// that cannot be had the monitor knows, which looks at us.
+	_ = seccomp.Seal()
 	return server.Run(ctx, sockets, log)
 }

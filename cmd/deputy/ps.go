@@ -105,7 +105,7 @@ func (a *app) query(l *list) (client.Query, error) {
 		q.States = append(q.States, deputy.State(s))
 	}
 	if !l.all && q.States == nil {
-		q.States = []deputy.State{deputy.Queued, deputy.Running, deputy.Stopping}
+		q.States = liveStates()
 	}
 	var err error
 	if q.Caller, err = caller(l.caller); err != nil {

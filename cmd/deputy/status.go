@@ -73,7 +73,11 @@ func (a *app) printHealth(socket string, h *client.Health) error {
 			fmt.Fprintf(a.out, "%-10s %s\n", name, printable(value))
 		}
 	}
-	line("status", h.Status)
+	status := h.Status
+	if h.Draining {
+		status += ", draining: nothing new is taken; end it with: deputy drain --off"
+	}
+	line("status", status)
 	line("version", h.Version)
 	line("socket", socket)
 	line("config", h.ConfigDir)

@@ -15,31 +15,40 @@ import (
 func newStop(a *app) *cobra.Command {
 	var o client.StopOptions
 	var grace time.Duration
+	s := &selection{}
 	cmd := &cobra.Command{
-		Use:   "stop ID…",
+		Use:   "stop ID… | --all",
 		Short: "End tasks and all that they started; prints a receipt",
 		Long: `End tasks and all that they started; prints a receipt.
 
 The task is sent its stop signal, has its grace period to end, and then whatever
 lives of its whole process tree is killed. The receipt says what was done, and
-what "nothing lives" rests on. Stopping what has ended changes nothing.`,
+what "nothing lives" rests on. Stopping what has ended changes nothing.
+
+--all stops what lives now and you see: your own, for operators everybody's. What is
+asked for meanwhile is not touched; for that there is deputy drain.`,
 		Example: `  deputy stop 39e8184c
   deputy stop --grace 1s @
-  deputy ps -q --module SCAN_MODULE | xargs deputy stop`,
+  deputy stop --all --module SCAN_MODULE
+  deputy drain --timeout 5m || deputy stop --all --force`,
 		Annotations: map[string]string{exitStatus: `0    nothing of any of them lives
 1    refused, or something still lives; stderr says what
 2    the command line is wrong`},
-		Args:              atLeast(1, "the id of a task"),
+		Args:              func(_ *cobra.Command, args []string) error { return s.check(args) },
 		ValidArgsFunction: a.completeIDs(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("grace") {
 				o.Grace = &grace
+			}
+			if s.all {
+				return stopAllVerb(cmd.Context(), a, s, o)
 			}
 			return stopVerb(cmd.Context(), a, o, args)
 		},
 	}
 	cmd.Flags().DurationVar(&grace, "grace", 0, "a grace period of this `TIME` (like 5s), if shorter than the declared one")
 	cmd.Flags().BoolVar(&o.Force, "force", false, "operators: also what is declared not stoppable")
+	s.flags(a, cmd)
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor"
+	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
 )
@@ -37,6 +38,9 @@ Signals:
 `
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "--role" && os.Args[2] == "confine" {
+		os.Exit(confine.Main(os.Args[1:])) // what the monitor starts is clean
+	}
 	// First of all: what started us may have left us ignored signals, open
 	// descriptors or a umask, and no task may inherit them.
 	if err := process.CleanSelf(); err != nil {
@@ -119,7 +123,7 @@ func runMonitor(program string, o options) int {
 	logger.SetPrefix("deputyd: ")
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
-		Reaper: []string{program, "--role", "reaper"}, Log: logger,
+		Reaper: []string{program, "--role", "reaper"}, Confiner: confiner(), Log: logger,
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {

@@ -51,6 +51,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id), Rights: &rights})
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
+	case wall.Drain:
+		m.drainCall(peer, r, id)
 	}
 }
 
@@ -191,6 +193,10 @@ func (a *admission) start() {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
+	if fresh > 0 && a.m.state.Drains {
+		a.m.refuse(a.peer, a.r, drains())
+		return
+	}
 	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record
 		a.answerWith(joinedSeq, wall.Outcome{Tasks: ids})
 		return
@@ -265,8 +271,12 @@ func (a *admission) same(item *policy.Item, t *Task) bool {
 	return t.Action == a.plan.Action.Name && canonical(t.Params) == canonical(item.Params)
 }
 
-// canonical gives equal values one text: encoding/json sorts the names.
+// canonical gives equal values one text: encoding/json sorts the names. A task
+// without values has nil after a replay: its record left them out.
 func canonical(params map[string]any) string {
+	if len(params) == 0 {
+		return "{}"
+	}
 	text, _ := json.Marshal(params) // values are plain JSON
 	return string(text)
 }

@@ -59,7 +59,7 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot, s.Nonces = read.Boot, read.Nonces
+	s.Boot, s.Nonces, s.Drains = read.Boot, read.Nonces, read.Drains
 	for scope, k := range read.Keys {
 		s.Keys[scope] = k
 		s.charge(k.Caller, 0, 1)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/manifest"
@@ -37,6 +38,7 @@ type Options struct {
 	Up       bool             // `deputy up`: everything as one user, and nothing is left at the end
 	NoCgroup bool             // as if there were no cgroup v2
 	Reaper   []string         // argv of the subreaper, where there is no cgroup v2
+	Confiner []string         // argv of what confines the server, and becomes it
 	Log      *log.Logger      // one line for each decision
 	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
@@ -66,6 +68,7 @@ type Monitor struct {
 
 	peer            *wall.Peer    // nil: no server lives
 	greeted         wall.Greeting // what the server that lives, or is being started, was told
+	planned         *confine.Plan // what that server may; nil: it is not confined
 	renew           chan struct{} // holds one when it has to be told something else
 	notify          *os.File      // where tasks tell their progress; the server reads it
 	listener        *os.File

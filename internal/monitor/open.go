@@ -23,7 +23,7 @@ func (m *Monitor) open() error {
 	}
 	set, warnings, err := manifest.Load(m.loadOptions())
 	if err != nil {
-		if len(m.link.Held()) == 0 { // not a restart: nothing depends on us yet
+		if m.first() { // nothing depends on us yet
 			return err
 		}
 		// Tasks of an earlier monitor must be watched; nothing new is allowed.
@@ -49,7 +49,7 @@ func (m *Monitor) open() error {
 	})); err != nil {
 		return err
 	}
-	if w := m.host.Weakness(); w != "" {
+	if w := m.weakness(); w != "" {
 		m.log.Printf("%s", w)
 	}
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {
@@ -99,5 +99,12 @@ func (m *Monitor) openJournal() error {
 	m.floors = m.state.Nonces.leases()
 	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
+	if m.state.Drains && m.first() {
+		m.record(&deputy.Event{Type: deputy.DrainOff, Reason: "deputy was started anew"}, nil, nil)
+	}
 	return nil
 }
+
+// first says whether this is its keeper's first monitor: the service was
+// started, and has not merely lost its monitor.
+func (m *Monitor) first() bool { return len(m.link.Held()) == 0 }

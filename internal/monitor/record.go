@@ -123,7 +123,7 @@ func (s *State) unended() *State {
 			live[id] = t
 		}
 	}
-	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot}
+	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Drains: s.Drains}
 }
 
 // answer gives an outcome to whoever asked, if its server still lives.

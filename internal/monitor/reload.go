@@ -64,11 +64,11 @@ func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, u
 }
 
 // renewServer has the server started anew if it was told of other front doors
-// than there are to be: what it is told of them, it is told once.
+// than there are to be, or may reach other files: that is settled at its start.
 func (m *Monitor) renewServer() {
 	now := m.greeting()
-	now.Policy, now.Last = m.greeted.Policy, m.greeted.Last
-	if reflect.DeepEqual(now, m.greeted) {
+	now.Policy, now.Draining, now.Last = m.greeted.Policy, m.greeted.Draining, m.greeted.Last
+	if reflect.DeepEqual(now, m.greeted) && reflect.DeepEqual(m.plan(&now), m.planned) {
 		return
 	}
 	select {

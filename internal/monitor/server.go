@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/confine"
 	"deputy/internal/wall"
 )
 
@@ -52,7 +54,11 @@ func (m *Monitor) keepServer(ctx context.Context) {
 
 // serve lives as long as one server does.
 func (m *Monitor) serve(ctx context.Context) error {
-	program, stream, door, err := m.startServer()
+	greeting, plan, err := m.prepareServer()
+	if err != nil {
+		return err
+	}
+	program, stream, door, err := m.startServer(plan)
 	if err != nil {
 		return err
 	}
@@ -61,12 +67,18 @@ func (m *Monitor) serve(ctx context.Context) error {
 	dead := make(chan error, 1)
 	go func() { dead <- exitOf(program) }()
 	talk := make(chan error, 1)
-	go func() { talk <- m.talk(stream, door) }()
+	prove := func() error {
+		if plan == nil {
+			return nil
+		}
+		return confine.Prove(program.Pid, *plan)
+	}
+	go func() { talk <- m.talk(stream, door, greeting, prove) }()
 
 	select {
 	case err = <-talk: // it broke the protocol, or closed the stream
 		program.Kill()
-		if gone := <-dead; errors.Is(err, io.EOF) {
+		if gone := <-dead; errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 			err = gone
 		}
 		return err
@@ -100,31 +112,41 @@ func exitOf(p *os.Process) error {
 	if err != nil {
 		return err
 	}
-	return errors.New(state.String())
+	return deathOf(state)
 }
 
-// talk greets the server, then takes its requests until it is gone or breaks
-// the protocol.
-func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door) error {
-	peer := wall.NewPeer(stream)
-	greeting := make(chan wall.Greeting, 1)
+// prepareServer says what the next server is told, and what it may.
+func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) {
+	ready := make(chan struct{})
 	m.post(func() {
-		m.greeted = m.greeting()
+		defer close(ready)
+		g = m.greeting()
+		p = m.plan(&g)
+		m.greeted, m.planned = g, p
 		select {
 		case <-m.renew: // it is told all of it now
 		default:
 		}
-		greeting <- m.greeted
 	})
-	var from uint64
-	var err error
 	select {
-	case g := <-greeting:
-		if from, err = peer.Greet(g); err != nil {
-			return err
-		}
+	case <-ready:
+		return g, p, nil
 	case <-m.over: // nobody makes one any more
-		return errors.New("the monitor ends")
+		return wall.Greeting{}, nil, errors.New("the monitor ends")
+	}
+}
+
+// talk greets the server, has it proved that it is confined, then takes its
+// requests until it is gone or breaks the protocol.
+func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeting, prove func() error) error {
+	peer := wall.NewPeer(stream)
+	g.Last = m.journal.Durable()
+	from, err := peer.Greet(g)
+	if err == nil {
+		err = prove()
+	}
+	if err != nil {
+		return err
 	}
 	reader, err := m.journal.ReadFrom(from)
 	if err != nil {
@@ -133,7 +155,14 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door) error {
 	defer reader.Close()
 	writing := make(chan error, 1)
 	go func() { writing <- peer.Write(reader) }()
-	m.post(func() { m.peer = peer; peer.Advanced() })
+	m.post(func() {
+		m.peer = peer
+		if g.Policy != m.set.Digest { // loaded since the greeting was made
+			peer.Policy(m.set.Digest)
+		}
+		peer.Advanced()
+		peer.Draining(m.state.Drains) // it may have changed since the greeting
+	})
 	if err = m.reception.open(door); err == nil {
 		err = m.hear(peer)
 	}
@@ -167,8 +196,8 @@ func (m *Monitor) greeting() wall.Greeting {
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
-		Proof: m.host.Proof(), Weakness: m.host.Weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"deputy/internal/monitor/confine"
 	"deputy/internal/wall"
 )
 
@@ -25,7 +27,7 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 
 // startServer starts deputy-server, and gives our ends of the stream and of the
 // door.
-func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wall.Door, err error) {
+func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pair(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, nil, nil, err
@@ -38,7 +40,7 @@ func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wal
 	}
 	defer theirDoor.Close()
 	if door, err = wall.NewDoor(ourDoor); err == nil {
-		if program, err = m.execServer(theirStream, theirDoor); err == nil {
+		if program, err = m.execServer(theirStream, theirDoor, plan); err == nil {
 			return program, stream, door, nil
 		}
 		door.Close()
@@ -47,9 +49,10 @@ func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wal
 	return nil, nil, nil, err
 }
 
-// execServer starts the program as its own user with three descriptors beside
-// the standard ones: the stream, the door, and where tasks tell progress.
-func (m *Monitor) execServer(stream, door *os.File) (*os.Process, error) {
+// execServer starts the program as its own user, confined unless the plan is
+// nil, with three descriptors beside the standard ones: the stream, the door,
+// and where tasks tell progress.
+func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -61,10 +64,14 @@ func (m *Monitor) execServer(stream, door *os.File) (*os.Process, error) {
 		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
-	if m.root() && m.serverUID != 0 {
+	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
+	switch {
+	case plan != nil:
+		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
+	case m.root() && m.serverUID != 0:
 		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
 	}
-	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
+	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}

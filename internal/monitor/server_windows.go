@@ -10,14 +10,15 @@ import (
 
 	"golang.org/x/sys/windows"
 
+	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/process"
 	"deputy/internal/pipe"
 	"deputy/internal/wall"
 )
 
 // startServer starts deputy-server, and gives our ends of the stream and of the
-// door.
-func (m *Monitor) startServer() (program *os.Process, stream *os.File, door *wall.Door, err error) {
+// door. There is no plan here: what confines it is its account.
+func (m *Monitor) startServer(*confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pipe.Pair()
 	if err != nil {
 		return nil, nil, nil, err

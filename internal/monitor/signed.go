@@ -226,6 +226,9 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 	case len(parts) == 1 && parts[0] == "reload":
 		asked.Kind = wall.Reload
 		return asked, nil
+	case len(parts) == 1 && parts[0] == "drain":
+		asked.Kind = wall.Drain
+		return asked, readDrain(asked, r.Body)
 	}
 	return nil, deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", path)
 }
@@ -275,6 +278,23 @@ func readStop(asked *wall.Request, body []byte) error {
 		default:
 			return deputy.Refuse(deputy.BadParam, "cannot stop: %q must be a duration like \"5s\" for grace, true or false for force, and nothing else", name)
 		}
+	}
+	return nil
+}
+
+// readDrain reads the body of POST /v1/drain: {"on":false}, or nothing for true.
+func readDrain(asked *wall.Request, body []byte) error {
+	members, err := strictjson.Object(body, strictjson.Limits{Bytes: 4096})
+	if err != nil {
+		return deputy.Refuse(deputy.BadJSON, "%v", err)
+	}
+	asked.On = true
+	for name, value := range members {
+		on, ok := value.(bool)
+		if name != "on" || !ok {
+			return deputy.Refuse(deputy.BadRequest, "cannot drain: the body takes \"on\" alone, true or false")
+		}
+		asked.On = on
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type State struct {
 	Keys   map[keyScope]*keyUse  `json:"keys"`
 	Nonces nonces                `json:"nonces"` // of signed requests that changed something
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
+	Drains bool                  `json:"draining,omitempty"`
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
 }
@@ -106,6 +107,8 @@ func (s *State) Apply(e *deputy.Event) error {
 		}
 	case deputy.Ended:
 		s.remove(e.Task)
+	case deputy.DrainOn, deputy.DrainOff:
+		s.Drains = e.Type == deputy.DrainOn
 	}
 	return nil
 }

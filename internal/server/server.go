@@ -153,6 +153,9 @@ func (f *feed) Record(seq uint64, line []byte) error {
 // Policy voids what was known of the one before; see wall.Records.
 func (f *feed) Policy(digest string) { f.api.PolicyChanged(digest) }
 
+// Draining passes on whether anything new is taken; see wall.Records.
+func (f *feed) Draining(on bool) { f.api.Draining(on) }
+
 func (f *feed) reached(seq uint64) {
 	if seq >= f.last {
 		f.once.Do(func() { close(f.ready) })

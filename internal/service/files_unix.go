@@ -133,6 +133,9 @@ func (s *Service) writeFiles(_ context.Context, r *Report) error {
 
 // replace writes a file whole: who reads it meanwhile sees the old or the new one.
 func replace(path string, text []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	fresh := path + ".new"
 	if err := os.WriteFile(fresh, text, mode); err != nil {
 		return err

@@ -22,8 +22,9 @@ func Here(p Programs) (*Service, error) {
 	return nil, errors.New("cannot find a service manager: neither systemd nor OpenRC runs here; have your own start deputyd as root, see: deputyd --help")
 }
 
-// systemdUnits is where units go that no package has brought (systemd.unit(5)).
-const systemdUnits = "/etc/systemd/system"
+// systemdUnits is where units go that no package has brought. Unlike those in
+// /etc/systemd/system an administrator can mask them (systemd.unit(5)).
+const systemdUnits = "/usr/local/lib/systemd/system"
 
 func systemd() manager {
 	units := []string{"deputy.socket", "deputy.service"}
@@ -32,7 +33,7 @@ func systemd() manager {
 	}
 	m := manager{
 		name:    "systemd",
-		vendor:  []string{"/usr/lib/systemd/system/deputy.service", "/lib/systemd/system/deputy.service"},
+		vendor:  []string{"/etc/systemd/system/deputy.service", "/usr/lib/systemd/system/deputy.service", "/lib/systemd/system/deputy.service"},
 		enable:  [][]string{systemctl("daemon-reload"), systemctl("enable", units...)},
 		disable: [][]string{systemctl("disable", append([]string{"--now"}, units...)...)},
 		forget:  [][]string{systemctl("daemon-reload")},
@@ -46,7 +47,7 @@ func systemd() manager {
 	}
 	for _, unit := range []string{"deputy.service", "deputy.socket"} {
 		m.files = append(m.files, file{"systemd/" + unit, filepath.Join(systemdUnits, unit), 0o644, "# " + mark})
-		m.more = append(m.more, filepath.Join(systemdUnits, unit+".d"))
+		m.more = append(m.more, filepath.Join("/etc/systemd/system", unit+".d"))
 	}
 	return m
 }
@@ -73,7 +74,7 @@ func systemdStatus(ctx context.Context) (Status, error) {
 	if property["LoadState"] != "loaded" {
 		s.Detail = property["LoadState"]
 	}
-	if text := property["StatusText"]; text != "" {
+	if text := property["StatusText"]; s.Running && text != "" { // systemd keeps that of an earlier run
 		s.Detail += ": " + text
 	}
 	_, _ = fmt.Sscan(property["MainPID"], &s.PID) // 0 where there is none

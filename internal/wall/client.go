@@ -10,13 +10,15 @@ import (
 	"sync"
 )
 
-// Records is what the server does with the monitor's stream. Both are called
+// Records is what the server does with the monitor's stream. All are called
 // by Client.Run, one at a time and in order.
 type Records interface {
 	// Record applies one journal record: its line is not kept by the caller.
 	Record(seq uint64, line []byte) error
 	// Policy voids whatever rights and actions were asked for before.
 	Policy(digest string)
+	// Draining says whether anything new is taken from now on.
+	Draining(on bool)
 }
 
 // Client is the server's end of the stream.
@@ -133,6 +135,9 @@ func (c *Client) receive(frame []byte, records Records) error {
 		return nil
 	case kind == PolicyKind:
 		records.Policy(string(body))
+		return nil
+	case kind == DrainingKind && len(body) == 1:
+		records.Draining(body[0] == 1)
 		return nil
 	}
 	return broken("a message of kind %d from the monitor", frame[0])

@@ -42,6 +42,8 @@ func (r *Request) Encode() ([]byte, error) {
 		e.text(r.EndUser)
 	case Rights:
 		e.text(r.EndUser)
+	case Drain:
+		e.flag(r.On)
 	}
 	if r.Kind == Call || r.Kind == Explain {
 		if err := e.object(r.Params); err != nil {
@@ -91,7 +93,7 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.Version = d.u32()
 	case Follow:
 		r.From = d.u64()
-	case Call, Stop, Explain, Actions, Rights, Reload:
+	case Call, Stop, Explain, Actions, Rights, Reload, Drain:
 		r.ID, r.Connection = d.u64(), d.u64()
 	case Signed:
 		r.ID = d.u64()
@@ -111,6 +113,8 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.As, r.EndUser = d.text(MaxName), d.text(MaxName)
 	case Rights:
 		r.EndUser = d.text(MaxName)
+	case Drain:
+		r.On = d.flag()
 	}
 	if r.Kind == Call || r.Kind == Explain {
 		r.Params = d.params()

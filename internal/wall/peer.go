@@ -99,6 +99,15 @@ func (p *Peer) Policy(digest string) {
 	p.enqueue(frame, 0)
 }
 
+// Draining tells the server whether anything new is taken.
+func (p *Peer) Draining(on bool) {
+	e := encoder{b: make([]byte, 4, 6)}
+	e.b = append(e.b, byte(DrainingKind))
+	e.flag(on)
+	frame, _ := e.frame()
+	p.enqueue(frame, 0)
+}
+
 func (p *Peer) enqueue(frame []byte, answers int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,11 +25,13 @@
 //	actions   id u64, connection u64
 //	rights    id u64, connection u64, end user
 //	reload    id u64, connection u64
+//	drain     id u64, connection u64, on bool
 //	signed    id u64, transport, authorization, method, target, key, end user, body
 //	greeting  JSON                                                       monitor, first and once
 //	record    seq u64, the journal's line                                monitor
 //	answer    id u64, seq u64, JSON of an Outcome                        monitor
 //	policy    digest: rights and actions asked for before are void       monitor
+//	draining  on bool: whether nothing new is taken                      monitor
 //
 // The server names a caller only by the number of a connection, or passes on a
 // signed request whole: the monitor verifies it over the exact bytes, and only
@@ -69,6 +71,7 @@ const (
 	Rights
 	Reload
 	Signed
+	Drain
 )
 
 // Transport says how a signed request came, and so what its signature covers.
@@ -86,6 +89,7 @@ const (
 	RecordKind
 	AnswerKind
 	PolicyKind
+	DrainingKind
 )
 
 // Request is a message of the server. Which members are set follows from Kind,
@@ -106,6 +110,7 @@ type Request struct {
 	Task    string
 	GraceMS int64 // Stop: -1 is the declared one
 	Force   bool  // Stop: although it is declared not stoppable; operators
+	On      bool  // Drain: false ends it
 
 	Transport     Transport // Signed, and what follows
 	Authorization string    // the header's value
@@ -128,6 +133,7 @@ type Greeting struct {
 	Proof       string   `json:"proof"`       // "cgroup" or "subreaper"
 	Weakness    string   `json:"weakness"`    // which promise is weaker, and the remedy; empty: none
 	Policy      string   `json:"policy"`      // digest
+	Draining    bool     `json:"draining"`    // nothing new is taken
 	MaxBody     int64    `json:"max_body"`    // the largest of any action, bytes
 	Connections int      `json:"connections"` // that one caller may have open
 	Last        uint64   `json:"last"`        // the journal's last durable sequence number
@@ -151,4 +157,5 @@ type Outcome struct {
 	Actions  []deputy.ActionInfo `json:"actions,omitempty"`
 	Explain  *deputy.Explanation `json:"explain,omitempty"`
 	Digest   string              `json:"digest,omitempty"` // Reload
+	Drain    *deputy.Drain       `json:"drain,omitempty"`  // Drain
 }

@@ -36,6 +36,7 @@ func requests() []Request {
 		{Kind: Actions, ID: 7, Connection: 8},
 		{Kind: Rights, ID: 9, Connection: 10, EndUser: "carol"},
 		{Kind: Reload, ID: 11, Connection: 12},
+		{Kind: Drain, ID: 11, Connection: 12, On: true},
 		{Kind: Signed, ID: 13, Transport: HTTP, Authorization: "Deputy1 …", Method: "POST", Target: "/v1/reload", Key: "k", EndUser: "e", Body: []byte("\xff\x00{}")},
 	}
 }
@@ -174,6 +175,8 @@ func (a *applied) Record(seq uint64, line []byte) error {
 }
 
 func (a *applied) Policy(string) {}
+
+func (a *applied) Draining(bool) {}
 
 func connect(t *testing.T) (monitor, server net.Conn) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -158,12 +159,14 @@ func stateOf(ctx context.Context, err error) state {
 	switch {
 	case ctx.Err() != nil:
 		return unmade
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case anyOf(err, refused):
 		return closed
-	case errors.As(err, &timeout) && timeout.Timeout(),
-		errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
-		errors.Is(err, syscall.EHOSTDOWN), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+	case errors.As(err, &timeout) && timeout.Timeout(), anyOf(err, unreachable):
 		return filtered
 	}
 	return failed
+}
+
+func anyOf(err error, numbers func() []syscall.Errno) bool {
+	return slices.ContainsFunc(numbers(), func(n syscall.Errno) bool { return errors.Is(err, n) })
 }

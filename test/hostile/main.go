@@ -3,18 +3,23 @@
 // Command hostile is a deputy-server that has been taken over: the monitor
 // starts it in the place of the real one, and it tries whatever the wall lets
 // it send. What it does stands in a file beside it, FILE.mode; what came of it
-// it writes to FILE.report.
+// it writes to FILE.report. Where it may not even read that it is confined, and
+// tries a call that its filter forbids; named unsealed, it comes without the
+// seal of a real one.
 package main
 
 import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/seccomp"
 	"deputy/internal/wall"
 )
 
@@ -37,6 +43,9 @@ func main() {
 	self, err := os.Executable()
 	check(err)
 	mode, err := os.ReadFile(self + ".mode")
+	if errors.Is(err, fs.ErrPermission) {
+		confined(filepath.Base(self) != "unsealed")
+	}
 	check(err)
 	words := strings.Fields(string(mode))
 	report := Report{Answers: map[string]int{}, PeerUID: -1}
@@ -64,6 +73,21 @@ func main() {
 	check(os.WriteFile(self+".new", text, 0o644))
 	check(os.Rename(self+".new", self+".report"))
 	select {}
+}
+
+func confined(sealed bool) {
+	if sealed {
+		check(seccomp.Seal())
+	}
+	stream := os.NewFile(3, "stream")
+	greet(stream)
+	_, err := io.ReadFull(stream, make([]byte, 5)) // the greeting: we are proved, or about to be killed
+	check(err)
+	door, err := wall.NewDoor(os.NewFile(4, "door"))
+	check(err)
+	_, _, err = door.Receive() // a caller is let in
+	check(err)
+	check(unix.Connect(3, &unix.SockaddrUnix{Name: "/run/another"}))
 }
 
 func check(err error) {
@@ -151,7 +175,7 @@ func pick[T any](list ...T) T { return list[rand.IntN(len(list))] }
 
 func request(own uint64) wall.Request {
 	return wall.Request{
-		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload),
+		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload, wall.Drain),
 		Connection: pick(own, own, own+1, own-1, own+uint64(rand.IntN(1000)), 0, 1, ^uint64(0), rand.Uint64()),
 		Module:     pick("m", "m", "M", "", "m/../m", "uid:0", strings.Repeat("m", 1000)),
 		Action:     pick("forbidden", "forbidden", "ok", "Forbidden", "*", "m/forbidden"),
@@ -161,6 +185,7 @@ func request(own uint64) wall.Request {
 		Task:       pick("", "m", "01890000-0000-7000-8000-000000000000", strings.Repeat("../", 100)),
 		GraceMS:    pick(int64(-1), 0, 1<<62, -1<<63),
 		Force:      rand.IntN(2) == 0,
+		On:         rand.IntN(2) == 0,
 		Params: deputy.Params{
 			pick("text", "text", "Text", "argv", "user", ""): pick[any]("fine", "-rf", "a\nb", "\x00", deputy.Number("1"), deputy.Text("-x"), nil,
 				[]any{"a", "b"}, map[string]any{"a": "b"}, strings.Repeat("x", 5000), true, "{text}", "$(id)", "; id"),

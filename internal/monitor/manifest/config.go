@@ -15,7 +15,7 @@ func (l *loader) defaultConfig() *Config {
 	c := &Config{
 		Listen: Listen{Unix: UnixListen{Path: l.Socket, Mode: 0o666, GID: -1}},
 		Keys:   map[string]CallerSettings{}, Users: map[uint32]CallerSettings{},
-		Server: ServerSettings{Name: name},
+		Server: ServerSettings{Name: name, Confine: true},
 		Default: Defaults{
 			Timeout: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20,
 			Live: 256, Rate: Rate{100, time.Second}, Connections: 256,
@@ -57,7 +57,7 @@ func (l *loader) readConfig(root *node) {
 			"key":  l.keySettings,
 			"user": l.userSettings,
 			"server": func(n *node) {
-				l.table(n, "server", fields{"user": into(l, &serverUser, sameText), "name": into(l, &c.Server.Name, audience)})
+				l.table(n, "server", fields{"user": into(l, &serverUser, sameText), "name": into(l, &c.Server.Name, audience), "confine": l.flag(&c.Server.Confine)})
 			},
 			"defaults": func(n *node) {
 				l.table(n, "defaults", fields{

@@ -167,8 +167,9 @@ type CallerSettings struct {
 
 // ServerSettings is the [server] table.
 type ServerSettings struct {
-	User *User // whom the server runs as; nil under `deputy up`
-	Name string
+	User    *User // whom the server runs as; nil under `deputy up`
+	Name    string
+	Confine bool // it can reach only what it needs
 }
 
 // Defaults is the [defaults] table: for every action that does not say otherwise.

@@ -65,6 +65,29 @@ func (x *exchange) reload() error {
 	return x.answer(http.StatusOK, map[string]string{"digest": outcome.Digest})
 }
 
+// drain has the monitor take nothing new, or take requests again.
+func (x *exchange) drain() error {
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	object, err := x.object()
+	if err != nil {
+		return err
+	}
+	on := true
+	for name, value := range object {
+		ok := false
+		if on, ok = value.(bool); name != "on" || !ok {
+			return badRequest("cannot drain: the body takes \"on\" alone, true or false")
+		}
+	}
+	outcome, err := x.ask(wall.Request{Kind: wall.Drain, On: on})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusOK, outcome.Drain)
+}
+
 // health says that requests are answered, and by what.
 func (x *exchange) health() error {
 	if _, err := x.query(); err != nil {
@@ -73,7 +96,7 @@ func (x *exchange) health() error {
 	g := x.api.Greeting
 	return x.answer(http.StatusOK, health{
 		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
-		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
 	})
 }
 
@@ -84,5 +107,6 @@ type health struct {
 	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
 	StateDir  string `json:"state_dir"`
 	ConfigDir string `json:"config_dir"`
-	Policy    string `json:"policy"` // digest of the one in force
+	Policy    string `json:"policy"`   // digest of the one in force
+	Draining  bool   `json:"draining"` // nothing new is taken
 }

@@ -39,6 +39,7 @@ type API struct {
 	Config
 	routes []route
 	policy atomic.Pointer[policy]
+	drains atomic.Bool // nothing new is taken
 	sizes  sizes
 	keys   callers       // what signed requests are being answered
 	large  chan struct{} // holds one for each large body of a TCP connection
@@ -49,8 +50,12 @@ func New(c Config) *API {
 	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}, large: make(chan struct{}, maxLarge)}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
+	a.Draining(c.Greeting.Draining)
 	return a
 }
+
+// Draining lets /healthz say whether anything new is taken.
+func (a *API) Draining(on bool) { a.drains.Store(on) }
 
 // PolicyChanged voids the rights and actions that were asked for before.
 func (a *API) PolicyChanged(digest string) {

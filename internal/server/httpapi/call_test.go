@@ -287,9 +287,21 @@ func TestActions(t *testing.T) {
 	if a := r.do(root, "POST", "/v1/reload", ""); a.StatusCode != 200 || a.body != `{"digest":"n3w"}`+"\n" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	var health map[string]string
+	var drain deputy.Drain
+	if r.do(root, "POST", "/v1/drain", "").into(t, 200, &drain); !drain.Draining || drain.Live != 3 {
+		t.Errorf("%+v", drain)
+	}
+	if r.do(root, "POST", "/v1/drain", `{"on":false}`).into(t, 200, &drain); drain.Draining {
+		t.Errorf("%+v", drain)
+	}
+	for _, body := range []string{`{"on":1}`, `{"off":true}`, `{"on":true,"x":1}`} {
+		if a := r.do(root, "POST", "/v1/drain", body); a.StatusCode != 400 {
+			t.Errorf("%s: %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	var health map[string]any
 	r.do(stranger, "GET", "/healthz", "").into(t, 200, &health)
-	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" {
+	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" || health["draining"] != false {
 		t.Errorf("%v", health)
 	}
 	// A body as long as the largest action's, and one byte more.

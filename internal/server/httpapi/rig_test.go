@@ -84,6 +84,8 @@ func (r *rig) decide(q *wall.Request, uid uint32) wall.Outcome {
 		}}
 	case wall.Reload:
 		return wall.Outcome{Digest: "n3w"}
+	case wall.Drain:
+		return wall.Outcome{Drain: &deputy.Drain{Draining: q.On, Live: 3}}
 	case wall.Explain, wall.Call:
 		if q.Module != "demo" {
 			return refused(deputy.UnknownAction, "cannot call %q/%q: there is no such module", q.Module, q.Action)

@@ -41,6 +41,7 @@ func (a *API) table() []route {
 		{method: "POST", path: "/v1/tasks/{id}/stop", access: visible, handle: (*exchange).stop}, // then the monitor decides
 		{method: "GET", path: "/v1/events", access: filtered, handle: (*exchange).events},
 		{method: "POST", path: "/v1/reload", access: decided, handle: (*exchange).reload},
+		{method: "POST", path: "/v1/drain", access: decided, handle: (*exchange).drain},
 	}
 	for i := range routes {
 		routes[i].segments = strings.Split(routes[i].path, "/")

@@ -150,6 +150,9 @@ func (m *Monitor) Record(e deputy.Event) uint64 {
 // Policy puts another policy in force.
 func (m *Monitor) Policy(digest string) { m.peer.Policy(digest) }
 
+// Draining tells the server whether anything new is taken.
+func (m *Monitor) Draining(on bool) { m.peer.Draining(on) }
+
 // Dial connects a client of uid, as the monitor's reception would: it keeps
 // a duplicate of the server's end.
 func (m *Monitor) Dial(uid uint32) net.Conn { return m.dial(wall.Connection{UID: uid}) }

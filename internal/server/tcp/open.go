@@ -15,8 +15,7 @@ const retry = 3 * time.Second
 func Open(ctx context.Context, address string, log *slog.Logger) net.Listener {
 	said := ""
 	for {
-		var config net.ListenConfig
-		l, err := config.Listen(ctx, "tcp", address)
+		l, err := listen(address)
 		if err == nil {
 			log.Info("listening", "address", address)
 			return l

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package machine boots a small Debian with systemd as PID 1, in a container of
 // its own: for tests of what only a real service manager does. It needs root,
 // debootstrap and systemd-nspawn.

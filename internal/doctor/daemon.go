@@ -1,0 +1,25 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+
+	"deputy"
+)
+
+// daemon asks the one that runs.
+func daemon(m *Machine, _ context.Context) []Finding {
+	if m.health == nil {
+		return []Finding{{Level: Wrong, What: fmt.Sprintf("deputy does not answer: %v", m.down), Remedy: m.start() + "; if it is running, its log says why it does not answer"}}
+	}
+	list := ok(fmt.Sprintf("deputy %s answers", m.health.Version))
+	if m.health.Version != deputy.Version {
+		list = append(list, Finding{Level: Weaker, Follows: "a daemon that was not restarted has the faults of its version",
+			What:   fmt.Sprintf("the daemon is version %s, this command %s", m.health.Version, deputy.Version),
+			Remedy: "install all programs of one release, and restart the daemon: its tasks go on"})
+	}
+	if m.health.Draining {
+		list = append(list, Finding{Level: Weaker, Follows: "what would start a task is refused", What: "deputy is draining: it takes nothing new", Remedy: "deputy drain --off"})
+	}
+	return list
+}

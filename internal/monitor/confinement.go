@@ -1,0 +1,66 @@
+package monitor
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"deputy/internal/monitor/confine"
+	"deputy/internal/wall"
+)
+
+// plan says what a server with this greeting may; nil: it is not confined.
+func (m *Monitor) plan(g *wall.Greeting) *confine.Plan {
+	if !m.set.Config.Server.Confine || len(m.o.Confiner) == 0 {
+		return nil
+	}
+	p := &confine.Plan{Program: m.o.Paths.ServerProg, UID: -1, GID: -1, Write: g.HistoryDir, Read: []string{g.TasksDir}}
+	if m.root() && m.serverUID != 0 {
+		p.UID, p.GID = m.serverUID, m.serverGID
+	}
+	if len(g.HTTPS) > 0 {
+		p.Read = append(p.Read, homes(g.Certificate, g.TLSKey, g.ClientCA)...)
+	}
+	for _, address := range slices.Concat(g.HTTP, g.HTTPS, g.Line) {
+		if a, err := netip.ParseAddrPort(address); err == nil {
+			p.Ports = append(p.Ports, int(a.Port()))
+		}
+	}
+	slices.Sort(p.Ports)
+	p.Ports = slices.Compact(p.Ports)
+	return p
+}
+
+// homes are the folders of files, and those that links lead to: a file that is
+// replaced there is another, and is read again.
+func homes(files ...string) []string {
+	var folders []string
+	for _, file := range files {
+		if file == "" {
+			continue
+		}
+		folders = append(folders, filepath.Dir(file))
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			folders = append(folders, filepath.Dir(real))
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
+// weakness says which promises are weaker here, and the remedy; "" if none is.
+func (m *Monitor) weakness() string {
+	var weak []string
+	if w := m.host.Weakness(); w != "" {
+		weak = append(weak, w)
+	}
+	if missing := confine.Missing(); len(m.o.Confiner) == 0 {
+		weak = append(weak, "the server is not confined, which only Linux can: taken over, it can do all that its user can")
+	} else if !m.set.Config.Server.Confine {
+		weak = append(weak, "the server is not confined: [server] confine = false in deputy.toml; taken over, it can do all that its user can")
+	} else if missing != "" {
+		weak = append(weak, "the server is confined without "+missing+", which this kernel lacks")
+	}
+	return strings.Join(weak, "; ")
+}

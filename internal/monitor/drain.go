@@ -1,0 +1,61 @@
+package monitor
+
+import (
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// drainCall serves POST /v1/drain. While deputy drains no new task is made: not
+// for a call, whatever its action. All else goes on: what was accepted runs,
+// also what waits for its turn; who asks for what lives joins it; a repeated
+// Idempotency-Key gives its tasks; tasks are read and stopped.
+//
+// It lasts until it is ended, or the service is started anew; a monitor that
+// follows one that died finds it in the journal.
+func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	if !m.policy.Rights(id).Operator {
+		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not drain: only an operator may", id)
+		m.denied(id, r, refusal)
+		m.refuse(peer, r, refusal)
+		return
+	}
+	if m.failed != nil {
+		e := deputy.Refuse(deputy.NotDurable, "cannot drain: the journal cannot be written (%v), so nothing new is taken as it is", m.failed)
+		e.RetryAfter = 1
+		m.refuse(peer, r, e)
+		return
+	}
+	if m.state.Drains != r.On {
+		e := &deputy.Event{Type: deputy.DrainOff, Caller: id.Caller, EndUser: id.EndUser}
+		if r.On {
+			e.Type = deputy.DrainOn
+		}
+		m.record(e, func() { m.drainChanged(e) }, nil)
+	}
+	seq := m.lastSeq()
+	m.whenDurable(seq, func() {
+		m.answer(peer, r, seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
+	}, func(err *deputy.Error) { m.refuse(peer, r, err) })
+}
+
+// drainChanged tells of it once it is durable.
+func (m *Monitor) drainChanged(e *deputy.Event) {
+	on := e.Type == deputy.DrainOn
+	if m.peer != nil {
+		m.peer.Draining(on)
+	}
+	if on {
+		m.log.Printf("%s drains deputy: nothing new is taken, %d tasks live", e.Caller, len(m.state.Tasks))
+	} else {
+		m.log.Printf("%s ends the drain: requests are taken again", e.Caller)
+	}
+}
+
+// drains refuses what would start something.
+func drains() *deputy.Error {
+	e := deputy.Refuse(deputy.NotDurable,
+		"cannot accept: deputy is draining, it takes nothing new; nothing was started, and an operator ends the drain with: deputy drain --off")
+	e.RetryAfter = 60
+	return e
+}
