@@ -7,8 +7,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 )
