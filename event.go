@@ -6,21 +6,22 @@ import "encoding/json"
 type EventType string
 
 const (
-	Checkpoint    EventType = "checkpoint"     // first in each segment: all live state
-	MonitorStart  EventType = "monitor_start"  // a monitor took up this journal
-	PolicyLoaded  EventType = "policy"         // the full text of the policy now in force
-	Accepted      EventType = "accepted"       // a request was accepted whole
-	StartIntended EventType = "start_intended" // a queued task is about to be started
-	Started       EventType = "started"        // an attempt's process was born
-	StopRequested EventType = "stop"           // a live task is to be stopped
-	Ended         EventType = "ended"          // a task's one end
-	Denied        EventType = "denied"         // a request was refused for want of a rule
-	NonceUsed     EventType = "nonce"          // a signed request that changes something and has no other record, or a lease for those that change nothing
-	Cancelled     EventType = "cancelled"      // records that were never durable, and so never acknowledged
-	Retired       EventType = "retired"        // segments about to be deleted, by the head of the last
-	OutputRemoved EventType = "output_removed" // the output of ended tasks was deleted
-	DrainOn       EventType = "drain_on"       // nothing new is taken from now on
-	DrainOff      EventType = "drain_off"      // requests are taken again
+	Checkpoint     EventType = "checkpoint"     // first in each segment: all live state
+	MonitorStart   EventType = "monitor_start"  // a monitor took up this journal
+	PolicyLoaded   EventType = "policy"         // the full text of the policy now in force
+	Accepted       EventType = "accepted"       // a request was accepted whole
+	StartIntended  EventType = "start_intended" // a queued task is about to be started
+	Started        EventType = "started"        // an attempt's process was born
+	StopRequested  EventType = "stop"           // a live task is to be stopped
+	Ended          EventType = "ended"          // a task's one end
+	Denied         EventType = "denied"         // a request was refused for want of a rule
+	NonceUsed      EventType = "nonce"          // a signed request that changes something and has no other record, or a lease for those that change nothing
+	Cancelled      EventType = "cancelled"      // records that were never durable, and so never acknowledged
+	Retired        EventType = "retired"        // segments about to be deleted, by the head of the last
+	OutputRemoved  EventType = "output_removed" // the output of ended tasks was deleted
+	DrainOn        EventType = "drain_on"       // nothing new is taken from now on
+	DrainOff       EventType = "drain_off"      // requests are taken again
+	UpgradeOrdered EventType = "upgrade"        // the new programs were proved, and are about to be executed
 )
 
 // Event is one record of the journal: one line of JSON. The journal sets Seq,
@@ -34,7 +35,7 @@ type Event struct {
 
 	Format int `json:"format,omitempty"` // Checkpoint: version of the records that follow
 
-	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff when asked for.
+	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff, UpgradeOrdered when asked for.
 	Caller  Caller `json:"caller,omitempty"`
 	EndUser string `json:"end_user,omitempty"`
 
@@ -66,7 +67,7 @@ type Event struct {
 	Code    Code         `json:"code,omitempty"`    // Denied
 	Count   int          `json:"count,omitempty"`   // Denied: how many more like it, after the hundredth in an hour
 	Files   []PolicyFile `json:"files,omitempty"`   // PolicyLoaded
-	Version string       `json:"version,omitempty"` // MonitorStart
+	Version string       `json:"version,omitempty"` // MonitorStart, UpgradeOrdered: the one that is to start
 	From    uint64       `json:"from,omitempty"`    // Cancelled, Retired, Checkpoint after a failed write: first sequence number
 	To      uint64       `json:"to,omitempty"`      // the same: last sequence number
 	Head    string       `json:"head,omitempty"`    // Retired: hash of the last deleted record

@@ -71,11 +71,22 @@ func (c *Client) Drain(ctx context.Context, on bool) (*deputy.Drain, error) {
 	return d, err
 }
 
+// Upgrade has the daemon execute the programs that now stand at their paths, and
+// gives the old and the new version. It is under way then, and over once Health
+// names another time of Started. New programs that cannot take over are an *Error
+// with status 422; the old ones then go on.
+func (c *Client) Upgrade(ctx context.Context) (from, to string, err error) {
+	var answer struct{ From, To string }
+	_, err = c.ask(ctx, request{method: http.MethodPost, path: []string{"v1", "upgrade"}}, &answer)
+	return answer.From, answer.To, err
+}
+
 // Health is what the daemon says of itself to anybody. All but the first two
 // may be missing.
 type Health struct {
 	Status    string          `json:"status"`
 	Version   string          `json:"version"`
+	Started   string          `json:"started"`  // when the monitor began
 	Proof     string          `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
 	Weakness  string          `json:"weakness"` // which promise is weaker here, and the remedy
 	StateDir  string          `json:"state_dir"`

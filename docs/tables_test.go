@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"deputy"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/manifest/schema"
 	"deputy/test/rig"
@@ -176,4 +178,6 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s answers %d %s", route, answer.Status, answer.Body)
 		}
 	}
+	// The last was an upgrade: the order to end is for the new programs.
+	rig.Eventually(t, time.Minute, "the upgrade is over", func() bool { return len(d.Events(deputy.MonitorStart)) == 2 })
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -411,4 +412,35 @@ func eventsUntil(t *testing.T, d *rig.Deputy, uid, mark int) string {
 		}
 	}
 	return text.String()
+}
+
+// An installed deputy tells the head of its journal to the system's log.
+func TestTheHeadIsInTheSystemLog(t *testing.T) {
+	rig.NeedRoot(t)
+	d := prepare(t, "", rig.Files{"deputy.toml": installed}, "--installed")
+	socket := filepath.Join(d.Work, "log")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, dir := range []string{"upper", "inner"} {
+		if err := os.Mkdir(filepath.Join(d.Work, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A /dev of its own: its /dev/log is ours, and nobody else's.
+	d.Wrapper = []string{"unshare", "--mount", "--propagation", "private", "sh", "-ec",
+		`mount -t overlay overlay -o "lowerdir=/dev,upperdir=$0/upper,workdir=$0/inner" /dev; ln -sf "$0/log" /dev/log; exec "$@"`, d.Work}
+	d.Start()
+	buf := make([]byte, 2048)
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, head, _ := strings.Cut(string(buf[:n]), "]: ")
+	if out, err := d.Command("audit", "verify", "--journal", filepath.Join(d.State, "journal"), "--head", head).CombinedOutput(); err != nil || !strings.HasPrefix(head, "deputy-head 1 ") {
+		t.Errorf("received %q; verify: %v\n%s", buf[:n], err, out)
+	}
 }

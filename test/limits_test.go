@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"deputy"
 	"deputy/test/rig"
 )
@@ -263,68 +261,6 @@ func TestWhatIsKeptTooLongIsRemoved(t *testing.T) {
 	if a := c.Do("GET", "/v1/tasks/"+brief.ID+"/stdout", ""); a.Header.Get("Deputy-Gap") != "0-4095" {
 		t.Errorf("headers: %v", a.Header)
 	}
-}
-
-// A disk that is all but full takes nothing new; what runs goes on, and when
-// there is room again deputy needs nobody's help.
-func TestAFullDiskRefusesAndRecovers(t *testing.T) {
-	rig.NeedRoot(t)
-	d := prepare(t, limitModule, rig.Files{"deputy.toml": wide + "[storage]\nkeep_free = \"1B\"\nmax_use = \"100%\"\n"})
-	if err := unix.Mount("tmpfs", d.State, "tmpfs", 0, "size=32m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(d.State, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	d.Start()
-	c := d.Self()
-	live := c.Started("m/write-and-stay", `{"bytes":4096}`)
-	ready(t, c, live.ID)
-	filler := filepath.Join(d.State, "filler")
-	fill, err := os.Create(filler)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block := make([]byte, 4096)
-	for err == nil {
-		_, err = fill.Write(block)
-	}
-	fill.Close()
-	// The journal cannot grow now: whatever is answered 2xx would be a lie.
-	acked := map[string]bool{live.ID: true}
-	rig.Eventually(t, 30*time.Second, "it refuses", func() bool {
-		a := c.Call("m/quick", "")
-		if a.Status == 202 {
-			acked[a.Tasks(t)[0].ID] = true
-			return false
-		}
-		if a.Status != 503 && a.Status != 500 {
-			t.Fatalf("status %d: %s", a.Status, a.Body)
-		}
-		return a.Status == 503 && a.Header.Get("Retry-After") != "" && strings.Contains(string(a.Body), "nothing was started")
-	})
-	if task := c.Task(live.ID); task.State != deputy.Running {
-		t.Errorf("the running one: %s, %s", task.State, reason(task))
-	}
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
-	rig.Eventually(t, 30*time.Second, "it accepts again", func() bool {
-		a := c.Call("m/quick", "")
-		if a.Status == 202 {
-			acked[a.Tasks(t)[0].ID] = true
-		}
-		return a.Status == 202
-	})
-	c.Stop(live.ID, "")
-	for id := range acked {
-		if task := c.Ended(id); !task.State.Ended() {
-			t.Errorf("task %s is %s", id, task.State)
-		}
-	}
-	d.Verify()
 }
 
 // The journal's oldest segment goes when output is not enough; what is left

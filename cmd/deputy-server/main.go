@@ -15,6 +15,7 @@ import (
 	"deputy"
 	"deputy/internal/seccomp"
 	"deputy/internal/server"
+	"deputy/internal/wall"
 )
 
 func main() {
@@ -28,8 +29,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
-	if len(args) == 1 && args[0] == "--version" {
+	switch {
+	case len(args) == 1 && args[0] == "--version":
 		fmt.Println("deputy-server " + deputy.Version)
+		return nil
+	case len(args) == 1 && args[0] == "--probe": // what a monitor asks before an upgrade
+		fmt.Printf("deputy-server %s, wall %d\n", deputy.Version, wall.Version)
 		return nil
 	}
 	if len(args) > 0 {

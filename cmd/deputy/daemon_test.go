@@ -119,7 +119,7 @@ func (d *daemon) list(w http.ResponseWriter, r *http.Request) {
 		for _, s := range q["state"] {
 			wanted = wanted || s == string(t.State)
 		}
-		if wanted && (q.Get("caller") == "" || q.Get("caller") == string(t.Caller)) {
+		if wanted && (q.Get("caller") == "" || q.Get("caller") == string(t.Caller)) && (q.Get("module") == "" || q.Get("module") == t.Module) {
 			page = append(page, t)
 		}
 	}

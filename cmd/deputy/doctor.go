@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -90,9 +92,8 @@ func doctorVerb(ctx context.Context, a *app, h home, full bool) error {
 
 // rootState is where the installed service keeps what it does.
 const (
-	rootState   = "/var/lib/deputy"
-	rootHistory = "/var/lib/deputy-server"
-	rootSocket  = "/run/deputy/deputy.sock"
+	rootState  = "/var/lib/deputy"
+	rootSocket = "/run/deputy/deputy.sock"
 )
 
 // patient finds which deputy is to be examined.
@@ -101,59 +102,56 @@ func (a *app) patient(ctx context.Context, h home) (*doctor.Machine, error) {
 	if a.socket == "" && a.getenv("DEPUTY_SOCKET") == "" && h.state != "" {
 		c = client.New(filepath.Join(h.state, "deputy.sock"))
 	}
-	health, down := c.Health(ctx)
+	limited, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	health, down := c.Health(limited)
+	if errors.Is(down, context.DeadlineExceeded) {
+		down = errServerDown
+	}
 	if health != nil { // what a daemon says is only where to look
-		if h.config == "" {
-			h.config = health.ConfigDir
-		}
-		if h.state == "" {
-			h.state = health.StateDir
-		}
+		h.config, h.state = cmp.Or(h.config, health.ConfigDir), cmp.Or(h.state, health.StateDir)
 	}
-	if h.config == "" && h.state == "" {
-		h.config, h.state = rootConfig, rootState
-		if _, err := os.Stat(rootConfig); err != nil {
-			h.state = a.stateHome()
-			h.config = filepath.Join(h.state, "examples")
-		}
-	}
-	if h.state == "" {
-		h.state = a.stateHome()
-	}
-	if h.config == "" {
-		h.config = filepath.Join(h.state, "examples")
-	}
-	for _, path := range []*string{&h.config, &h.state} {
-		whole, err := filepath.Abs(*path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot find %s: %w", *path, err)
-		}
-		*path = whole
+	if err := a.locate(&h); err != nil {
+		return nil, err
 	}
 	m := &doctor.Machine{
-		Config: h.config, State: h.state, UID: a.uid, Owner: a.uid, Now: a.now, Query: doctor.Query,
-		Modules: []string{filepath.Join(h.config, "modules.d")},
-		History: filepath.Join(h.state, "server"), Socket: filepath.Join(h.state, "deputy.sock"),
-		Ask: func(context.Context) (*client.Health, error) {
-			return health, down
-		},
+		Config: h.config, Modules: []string{filepath.Join(h.config, "modules.d")}, State: h.state,
+		Socket: filepath.Join(h.state, "deputy.sock"), Programs: "/usr/sbin",
+		Owner: a.uid, Now: a.now, Query: doctor.Query,
+		Ask: func(context.Context) (*client.Health, error) { return health, down },
 	}
-	if socket := c.Socket(); socket != "" && health != nil {
-		m.Socket = socket
+	if health != nil {
+		m.Socket = c.Socket()
 	}
 	if info, err := os.Stat(h.state); err == nil {
 		m.Owner = owner(info)
 	}
 	if h.config == rootConfig && h.state == rootState {
-		m.Installed, m.Owner = true, 0
+		m.Installed, m.Owner, m.Socket = true, 0, rootSocket
 		m.Modules = append([]string{vendorModules}, m.Modules...)
-		m.History, m.Socket = rootHistory, rootSocket
 	}
-	m.Programs = "/usr/sbin"
 	if daemon, err := findDaemon(); err == nil {
 		m.Programs = filepath.Dir(daemon)
 	}
 	return m, nil
+}
+
+// locate fills in what neither the command line nor a daemon has named: the
+// installed service, if there is one, else one's own.
+func (a *app) locate(h *home) error {
+	if _, err := os.Stat(rootConfig); err == nil && h.config == "" && h.state == "" {
+		h.config, h.state = rootConfig, rootState
+	}
+	h.state = cmp.Or(h.state, a.stateHome())
+	h.config = cmp.Or(h.config, filepath.Join(h.state, "examples"))
+	for _, path := range []*string{&h.config, &h.state} {
+		whole, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("cannot find %s: %w", *path, err)
+		}
+		*path = whole
+	}
+	return nil
 }
 
 // printFindings writes one line for what is well, and a paragraph for what is not.

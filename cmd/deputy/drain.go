@@ -183,7 +183,7 @@ func (d *drain) report(late bool, timeout time.Duration) error {
 		return silent(status)
 	}
 	if !late {
-		fmt.Fprintf(a.out, "drained: nothing lives; %s was waited for%s\n", count(len(d.ended), "task"), tally(d.ended))
+		fmt.Fprintf(a.out, "drained: nothing lives; waited for %s%s\n", count(len(d.ended), "task"), tally(d.ended))
 		return nil
 	}
 	return d.late(timeout)

@@ -82,7 +82,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	add(groupLearn, newActions(a), newExplain(a))
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
 	add(groupProve, newEvents(a), newAudit(a), newKey(a))
-	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newDrain(a), newSelftest(a))
+	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newDrain(a), newSelftest(a), newUpgrade(a))
 	add(groupOther, newCGI(a), newCompletion(a), newVersion(a))
 	root.AddCommand(newMan(a))
 }

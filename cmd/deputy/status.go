@@ -41,6 +41,9 @@ const (
 	healthEvery = 50 * time.Millisecond
 )
 
+// errServerDown is what a socket means that connects and does not answer.
+var errServerDown = errors.New("its socket is there, but its server is not; see its log")
+
 func statusVerb(ctx context.Context, a *app, timeout time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, max(timeout, healthTime))
 	defer cancel()
@@ -55,7 +58,7 @@ func statusVerb(ctx context.Context, a *app, timeout time.Duration) error {
 			return ctx.Err()
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("deputy does not answer: its socket is there, but its server is not; see its log")
+			return fmt.Errorf("deputy does not answer: %w", errServerDown)
 		}
 		if time.Now().Add(healthEvery).After(deadline) {
 			return err

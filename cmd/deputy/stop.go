@@ -25,8 +25,9 @@ The task is sent its stop signal, has its grace period to end, and then whatever
 lives of its whole process tree is killed. The receipt says what was done, and
 what "nothing lives" rests on. Stopping what has ended changes nothing.
 
---all stops what lives now and you see: your own, for operators everybody's. What is
-asked for meanwhile is not touched; for that there is deputy drain.`,
+--all stops what lives now and you see: your own; everybody's, if you are operator
+and auditor, as root is. What is asked for meanwhile is not touched; for that there is
+deputy drain.`,
 		Example: `  deputy stop 39e8184c
   deputy stop --grace 1s @
   deputy stop --all --module SCAN_MODULE

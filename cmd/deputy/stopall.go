@@ -40,7 +40,7 @@ func (s *selection) check(ids []string) error {
 	case narrowed && !s.all:
 		return usage("--module, --action, --lock, --caller and --end-user pick from all tasks: add --all")
 	case !s.all && len(ids) == 0:
-		return usage("deputy stop needs the id of a task, or --all; see: deputy stop --help")
+		return usage("deputy stop needs the id of a task; see: deputy stop --help")
 	}
 	return nil
 }

@@ -58,6 +58,12 @@ func TestOutputs(t *testing.T) {
 		{"stop-receipt", "stop 22222222", setting{terminal: true}},
 		{"stop-two", "stop 11111111 22222222", setting{}},
 		{"stop-json", "stop --json 22222222", setting{}},
+		{"stop-none", "stop --all --module other", setting{}},
+		{"stop-all-json", "stop --all --caller key:panel --json", setting{}},
+		{"stop-all-and-ids", "stop --all 11111111", setting{}},
+		{"stop-filter-alone", "stop --module scan", setting{}},
+		{"drain-off", "drain --off", setting{}},
+		{"drain-refused", "drain", setting{}},
 		{"wait-failed", "wait 11111111", setting{}},
 		{"wait-timeout", "wait --timeout 20ms 33333333 --json", setting{}},
 		{"logs", "logs 11111111", setting{}},
@@ -72,6 +78,7 @@ func TestOutputs(t *testing.T) {
 		{"explain-denied", "explain --as uid:33 scan start ids=1", setting{}},
 		{"explain-json", "explain scan start --json", setting{}},
 		{"reload", "reload", setting{}},
+		{"upgrade-refused", "upgrade", setting{}},
 		{"status", "status", setting{}},
 		{"status-json", "status --json", setting{}},
 		{"events", "events --from 1 -n 4", setting{}},
@@ -90,10 +97,15 @@ func TestOutputs(t *testing.T) {
 				"GET /v1/actions":             {200, `{"actions":[` + startInfo + `]}`},
 				"GET /v1/actions/scan/start":  {200, startInfo},
 				"POST /v1/reload":             {200, `{"digest":"abc123"}`},
+				"POST /v1/drain":              {200, `{"draining":false,"live":2}`},
+				"POST /v1/upgrade":            {422, `{"code":"bad_param","detail":"cannot upgrade, the old programs go on: /usr/sbin/deputyd cannot start: exec format error"}`},
 				"POST /v1/explain/scan/start": {200, explained},
 				"GET /v1/events":              {200, stream},
 			}
 			d.health = `{"status":"ok","version":"1.2.3","proof":"subreaper","weakness":"a task may escape; run deputy in a scope of its own","state_dir":"/s","config_dir":"/c","policy":"abc"}`
+			if test.name == "drain-refused" {
+				d.answers["POST /v1/drain"] = answer{403, `{"code":"not_allowed","detail":"uid 33 (www-data) may not drain: only an operator may"}`}
+			}
 			socket := listen(t, d)
 			text := deputyRun(t, socket, test.s, strings.Fields(test.args)...).String()
 			golden(t, test.name+".txt", strings.ReplaceAll(text, socket, "SOCKET"))

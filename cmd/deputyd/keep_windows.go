@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 
+	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 )
 
@@ -13,12 +14,16 @@ func systemFlags(flags *flag.FlagSet, o *options) {
 }
 
 // keep runs the keeper: under the service control manager, or in a console.
-func keep(argv []string, o options) int {
+func keep(program string, args []string, o options) int {
+	argv := append([]string{program, "--role", "monitor"}, args...)
 	if o.service {
-		return runService(argv, paths(argv[0], o).State)
+		return runService(argv, paths(program, o).State)
 	}
 	return keeper.Run(argv, os.Stderr)
 }
+
+// execute is for systems where a program can take another's place.
+func execute(*keeper.Link, []string) error { return monitor.ErrUpgrade }
 
 // orders are signals that the keeper passes on; others do not come here.
 func orders(link *keeper.Link) <-chan os.Signal { return link.Orders() }

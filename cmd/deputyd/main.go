@@ -10,6 +10,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"deputy"
 	"deputy/internal/monitor"
@@ -34,6 +35,7 @@ Options:
 
 Signals:
   HUP    read the configuration again
+  USR2   upgrade in place: execute the programs that now stand at their paths; tasks go on
   TERM   end; tasks live on for the next start (with --up they are stopped)
 `
 
@@ -53,6 +55,7 @@ func main() {
 type options struct {
 	role, config, state, socket, server string
 	up, noCgroup, version, service      bool
+	format                              int // of the journal, for the role probe
 }
 
 func parse(args []string) (options, error) {
@@ -66,6 +69,7 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.server, "server", "", "")
 	flags.BoolVar(&o.up, "up", false, "")
 	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
+	flags.IntVar(&o.format, "journal-format", 0, "")
 	flags.BoolVar(&o.version, "version", false, "")
 	systemFlags(flags, &o)
 	if err := flags.Parse(args); err != nil {
@@ -106,9 +110,11 @@ func run(args []string) int {
 	}
 	switch o.role {
 	case "keeper":
-		return keep(append([]string{program, "--role", "monitor"}, args...), o)
+		return keep(program, args, o)
 	case "monitor":
-		return runMonitor(program, o)
+		return runMonitor(program, args, o)
+	case "probe":
+		return runProbe(program, o)
 	case "reaper":
 		return process.ReaperMain(args)
 	case "holder":
@@ -118,22 +124,39 @@ func run(args []string) int {
 	return 2
 }
 
-func runMonitor(program string, o options) int {
+func runMonitor(program string, args []string, o options) int {
 	logger := log.New(os.Stderr, "", log.LstdFlags|log.Lmsgprefix)
 	logger.SetPrefix("deputyd: ")
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
 		Reaper: []string{program, "--role", "reaper"}, Confiner: confiner(), Log: logger,
+		Probe:   append(append([]string{program}, args...), "--role", "probe"),
+		Manager: monitor.FindServiceManager(os.Getppid()),
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
 		return 1
 	}
-	if err := m.Run(link, orders(link)); err != nil {
+	err = m.Run(link, orders(link))
+	if errors.Is(err, monitor.ErrUpgrade) {
+		err = execute(link, append([]string{program}, args...))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)
 		return 1
 	}
+	return 0
+}
+
+// runProbe is a new program that shows the monitor of an old one that it could
+// take over from it.
+func runProbe(program string, o options) int {
+	if err := monitor.Prove(monitor.Options{Paths: paths(program, o), Up: o.up}, o.format); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(monitor.Proof())
 	return 0
 }
 
@@ -144,6 +167,9 @@ func paths(program string, o options) monitor.Paths {
 	}
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)
+	}
+	if !o.up && runtime.GOOS == "linux" {
+		p.Syslog = "/dev/log"
 	}
 	if p.ServerProg = o.server; p.ServerProg == "" {
 		p.ServerProg = filepath.Join(filepath.Dir(program), "deputy-server"+exe)

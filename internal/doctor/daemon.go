@@ -18,6 +18,10 @@ func daemon(m *Machine, _ context.Context) []Finding {
 			What:   fmt.Sprintf("the daemon is version %s, this command %s", m.health.Version, deputy.Version),
 			Remedy: "install all programs of one release, and restart the daemon: its tasks go on"})
 	}
+	if m.health.Weakness != "" && m.health.Proof == "cgroup" { // without cgroups: see cgroupTree
+		list = append(list, Finding{Level: Weaker, Follows: "the daemon itself says that it keeps a promise less well", What: m.health.Weakness,
+			Remedy: "change what it names in " + m.Config + ", or on this machine, and restart the daemon"})
+	}
 	if m.health.Draining {
 		list = append(list, Finding{Level: Weaker, Follows: "what would start a task is refused", What: "deputy is draining: it takes nothing new", Remedy: "deputy drain --off"})
 	}

@@ -96,7 +96,7 @@ func room(m *Machine, _ context.Context) []Finding {
 	if unix.Statfs(there(m.State), &fs) != nil {
 		return nil // said already
 	}
-	size := int64(fs.Bsize) //nolint:unconvert // not the same type everywhere
+	size := int64(fs.Bsize) // not the same type on every architecture
 	total, free := int64(fs.Blocks)*size, int64(fs.Bavail)*size
 	keep := manifest.Amount{Percent: 15}
 	if m.policy != nil {

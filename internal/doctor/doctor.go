@@ -60,10 +60,8 @@ type Machine struct {
 	Config    string
 	Modules   []string // modules.d, the vendor's first
 	State     string
-	History   string
 	Socket    string // where it listens unless deputy.toml says otherwise
 	Programs  string // directory of deputyd
-	UID       int    // who looks
 	Owner     int    // whom the daemon runs as
 	Full      bool   // follow the whole journal, not its last segment alone
 

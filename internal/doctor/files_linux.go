@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -61,7 +62,8 @@ func programs(m *Machine, _ context.Context) []Finding {
 			continue
 		}
 		if err := manifest.Trusted(path, uint32(m.Owner)); err != nil {
-			list = append(list, Finding{Level: Wrong, What: err.Error(), Follows: "whoever can replace it becomes the user it runs as", Remedy: "install it where root alone can write, like /usr/sbin"})
+			what, remedy, _ := strings.Cut(err.Error(), "; remedy: ")
+			list = append(list, Finding{Level: Wrong, What: what, Follows: "whoever can replace it becomes the user it runs as", Remedy: remedy})
 		}
 	}
 	if list == nil {

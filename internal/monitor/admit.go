@@ -53,6 +53,8 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.reloadCall(peer, r, id)
 	case wall.Drain:
 		m.drainCall(peer, r, id)
+	case wall.Upgrade:
+		m.upgradeCall(peer, r, id)
 	}
 }
 
@@ -124,7 +126,7 @@ func (a *admission) replay() bool {
 		return true
 	}
 	seq := used.Seq
-	if a.r.Nonce != nil {
+	if a.r.Nonce != nil && a.m.unwritable() == nil {
 		a.m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
 		seq = a.m.lastSeq()
 	}
@@ -135,31 +137,19 @@ func (a *admission) replay() bool {
 // answerWith answers once the record seq is durable, which it may be already:
 // what an answer names can then be looked at.
 func (a *admission) answerWith(seq uint64, o wall.Outcome) {
-	a.m.whenDurable(seq, func() { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
+	a.m.whenDurable(seq, func(seq uint64) { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
 }
 
 // whenDurable calls do once the record seq is durable, which it may be already,
-// or lost when it never will be.
-func (m *Monitor) whenDurable(seq uint64, do func(), lost func(*deputy.Error)) {
+// or lost when it never will be, or nobody knows when.
+func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy.Error)) {
 	for i := range m.pending {
 		if p := &m.pending[i]; p.seq == seq {
-			durable, before := p.durable, p.lost
-			p.durable = func() {
-				if durable != nil {
-					durable()
-				}
-				do()
-			}
-			p.lost = func(err *deputy.Error) {
-				if before != nil {
-					before(err)
-				}
-				lost(err)
-			}
+			p.answers = append(p.answers, answer{do, lost})
 			return
 		}
 	}
-	do()
+	do(seq)
 }
 
 // start makes the tasks of a request, or finds those to join.
@@ -199,6 +189,10 @@ func (a *admission) start() {
 	}
 	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record
 		a.answerWith(joinedSeq, wall.Outcome{Tasks: ids})
+		return
+	}
+	if refusal := a.m.recordable(); refusal != nil {
+		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
 	// Secrets are on the disk before the request is: a task never lacks them.

@@ -51,7 +51,7 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 		return
 	}
 	record, hidden := m.denials.note(id.Caller, time.Now())
-	if !record || m.failed != nil {
+	if !record {
 		return
 	}
 	what := r.Module + "/" + r.Action
@@ -59,6 +59,10 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 		what = "stop of task " + r.Task
 	}
 	m.log.Printf("%s %s denied: %s", callerLabel(id), what, refusal.Detail)
+	if m.unwritable() != nil {
+		m.denials.hide(id.Caller, hidden+1)
+		return
+	}
 	m.record(&deputy.Event{
 		Type: deputy.Denied, Caller: id.Caller, EndUser: id.EndUser, Module: r.Module, Action: r.Action, Task: r.Task,
 		Code: refusal.Code, Reason: refusal.Detail, Count: hidden,
@@ -68,9 +72,11 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 // recordHidden records by number the denials that were too many to be recorded
 // one by one, once their hour is over.
 func (m *Monitor) recordHidden() {
-	for caller, count := range m.denials.over(time.Now()) {
-		m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
-			Reason: "more denials like those recorded before"}, nil, nil)
+	if m.unwritable() == nil {
+		for caller, count := range m.denials.over(time.Now()) {
+			m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
+				Reason: "more denials like those recorded before"}, nil, nil)
+		}
 	}
 	m.timers.after(denialsSpan/6, m.recordHidden)
 }

@@ -111,6 +111,9 @@ func (d denials) note(c deputy.Caller, now time.Time) (record bool, hidden int) 
 	return true, hidden
 }
 
+// hide counts denials that were not recorded after all: by number, later.
+func (d denials) hide(c deputy.Caller, count int) { d[c].hidden += count }
+
 // over gives the numbers whose hour is over.
 func (d denials) over(now time.Time) map[deputy.Caller]int {
 	over := map[deputy.Caller]int{}
@@ -169,10 +172,13 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh int, wi
 		e.RetryAfter = 3600
 		return e
 	}
-	if m.failed != nil {
-		e := deputy.Refuse(deputy.NotDurable, "cannot accept: the journal cannot be written (%v); nothing was started, ask again later", m.failed)
-		e.RetryAfter = 1
-		return e
+	return nil
+}
+
+// recordable refuses what cannot be made durable now, or could not run.
+func (m *Monitor) recordable() *deputy.Error {
+	if refusal := m.refuseUnwritable("accept"); refusal != nil {
+		return refusal
 	}
 	if full := m.storage.full; full != "" {
 		e := deputy.Refuse(deputy.NotDurable, "cannot accept: %s; nothing was started, the administrator can make room or change [storage] in deputy.toml", full)

@@ -1,7 +1,10 @@
 package monitor
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +15,7 @@ import (
 
 // plan says what a server with this greeting may; nil: it is not confined.
 func (m *Monitor) plan(g *wall.Greeting) *confine.Plan {
-	if !m.set.Config.Server.Confine || len(m.o.Confiner) == 0 {
+	if !m.set.Config.Server.Confine || !confine.Possible() || len(m.o.Confiner) == 0 {
 		return nil
 	}
 	p := &confine.Plan{Program: m.o.Paths.ServerProg, UID: -1, GID: -1, Write: g.HistoryDir, Read: []string{g.TasksDir}}
@@ -55,12 +58,23 @@ func (m *Monitor) weakness() string {
 	if w := m.host.Weakness(); w != "" {
 		weak = append(weak, w)
 	}
-	if missing := confine.Missing(); len(m.o.Confiner) == 0 {
-		weak = append(weak, "the server is not confined, which only Linux can: taken over, it can do all that its user can")
-	} else if !m.set.Config.Server.Confine {
+	missing := confine.Missing()
+	switch {
+	case !confine.Possible():
+		weak = append(weak, "the server is not confined: only Linux can")
+	case !m.set.Config.Server.Confine:
 		weak = append(weak, "the server is not confined: [server] confine = false in deputy.toml; taken over, it can do all that its user can")
-	} else if missing != "" {
+	case missing != "":
 		weak = append(weak, "the server is confined without "+missing+", which this kernel lacks")
 	}
 	return strings.Join(weak, "; ")
+}
+
+// deathOf says how a server ended.
+func deathOf(state *os.ProcessState) error {
+	if !confine.KilledByFilter(state) {
+		return errors.New(state.String())
+	}
+	return fmt.Errorf("killed by its system call filter (SIGSYS), as one that was taken over would be; which call it was the kernel's log may say: "+
+		"dmesg | grep 'pid=%d .*syscall='; without a filter it is started by [server] confine = false", state.Pid())
 }

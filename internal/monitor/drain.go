@@ -20,10 +20,8 @@ func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if m.failed != nil {
-		e := deputy.Refuse(deputy.NotDurable, "cannot drain: the journal cannot be written (%v), so nothing new is taken as it is", m.failed)
-		e.RetryAfter = 1
-		m.refuse(peer, r, e)
+	if refusal := m.refuseUnwritable("drain"); refusal != nil { // and nothing new is taken as it is
+		m.refuse(peer, r, refusal)
 		return
 	}
 	if m.state.Drains != r.On {
@@ -33,8 +31,7 @@ func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity
 		}
 		m.record(e, func() { m.drainChanged(e) }, nil)
 	}
-	seq := m.lastSeq()
-	m.whenDurable(seq, func() {
+	m.whenDurable(m.lastSeq(), func(seq uint64) {
 		m.answer(peer, r, seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
 	}, func(err *deputy.Error) { m.refuse(peer, r, err) })
 }

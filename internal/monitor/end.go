@@ -92,6 +92,20 @@ func (m *Monitor) recordEnd(t *Task, stdout, stderr deputy.Output) {
 		e.Receipt = &t.receipt
 	}
 	m.record(e, func() { m.ended(t, e) }, nil)
+	if m.failed != nil {
+		m.tellOutstanding(t)
+		m.leaveIfIdle()
+	}
+}
+
+// tellOutstanding answers those who wait for the end of a task, of which nothing
+// lives, but whose end cannot be recorded now.
+func (m *Monitor) tellOutstanding(t *Task) {
+	t.outstanding = true
+	for _, wait := range t.waiters {
+		wait(0, nil, m.outstanding("nothing of task "+t.ID+" lives"))
+	}
+	t.waiters = nil
 }
 
 // end names the state in which a task ends, and why unless it succeeded. A stop
@@ -118,7 +132,7 @@ func (t *Task) end() (deputy.State, string) {
 // next for its lock begins.
 func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	for _, wait := range t.waiters {
-		wait(e.Seq, nil)
+		wait(e.Seq, nil, nil)
 	}
 	t.waiters = nil
 	for _, x := range t.told {
@@ -126,6 +140,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	}
 	m.log.Printf("task=%s %s/%s %s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason))
 	leaf, secrets, keep := t.Leaf, t.Run.Secret, t.Run.KeepMS
+	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.task(t.ID)
 	m.run(func() {
 		if leaf != "" {

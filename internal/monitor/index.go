@@ -61,8 +61,7 @@ func (s *State) restore(text json.RawMessage) error {
 	}
 	s.Boot, s.Nonces, s.Drains = read.Boot, read.Nonces, read.Drains
 	for scope, k := range read.Keys {
-		s.Keys[scope] = k
-		s.charge(k.Caller, 0, 1)
+		s.keep(scope, k)
 	}
 	return nil
 }
@@ -79,6 +78,8 @@ func (s *State) charge(c deputy.Caller, live, keys int) {
 
 func (s *State) add(t *Task) {
 	s.Tasks[t.ID] = t
+	t.bytes = reserveTask + int64(len(canonical(t.Params)))
+	s.bytes += t.bytes
 	s.charge(t.Caller, 1, 0)
 	if t.Lock == nil {
 		return
@@ -103,6 +104,7 @@ func (s *State) remove(id string) {
 		return
 	}
 	delete(s.Tasks, id)
+	s.bytes -= t.bytes
 	s.charge(t.Caller, -1, 0)
 	if t.Lock == nil {
 		return
@@ -132,13 +134,24 @@ func (s *State) lock(module, value string) lockUse {
 func (s *State) remember(e *deputy.Event, tasks []string) {
 	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
 	s.forget(scope)
-	s.Keys[scope] = &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time}
-	s.charge(e.Caller, 0, 1)
+	s.keep(scope, &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time})
+}
+
+func (s *State) keep(scope keyScope, k *keyUse) {
+	s.Keys[scope] = k
+	s.charge(k.Caller, 0, 1)
+	s.bytes += k.bytes(scope)
+}
+
+// bytes is what a key needs of the journal's reserve.
+func (k *keyUse) bytes(scope keyScope) int64 {
+	return reserveKey + int64(2*len(scope)+len(`"",`)*len(k.Tasks)+36*len(k.Tasks))
 }
 
 func (s *State) forget(scope keyScope) {
 	if k := s.Keys[scope]; k != nil {
 		delete(s.Keys, scope)
+		s.bytes -= k.bytes(scope)
 		s.charge(k.Caller, 0, -1)
 	}
 }

@@ -14,6 +14,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -35,11 +36,13 @@ import (
 // Options is what the command line says.
 type Options struct {
 	Paths    Paths
-	Up       bool             // `deputy up`: everything as one user, and nothing is left at the end
-	NoCgroup bool             // as if there were no cgroup v2
-	Reaper   []string         // argv of the subreaper, where there is no cgroup v2
-	Confiner []string         // argv of what confines the server, and becomes it
-	Log      *log.Logger      // one line for each decision
+	Up       bool        // `deputy up`: everything as one user, and nothing is left at the end
+	NoCgroup bool        // as if there were no cgroup v2
+	Reaper   []string    // argv of the subreaper, where there is no cgroup v2
+	Confiner []string    // argv of what confines the server, and becomes it
+	Log      *log.Logger // one line for each decision
+	Probe    []string    // argv by which a new deputyd shows that it could take over
+	Manager  ServiceManager
 	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
 
@@ -56,6 +59,7 @@ type Monitor struct {
 	set       *manifest.Policy
 	policy    *policy.Policy
 	journal   *journal.Journal
+	lock      *os.File // the journal's, of the monitor before us in this keeper's life; nil: there was none
 	host      *process.Host
 	capper    *output.Capper
 	reception *reception
@@ -76,6 +80,7 @@ type Monitor struct {
 	keys            keys                // as the key files were at the last load
 	recent          nonces              // of all signed requests of this monitor, reads too
 	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	floor           int64               // the same, of all secrets
 	leases          map[lease]uint64    // the record of each lease of this one
 	forgot          int64               // when nonces were last forgotten, Unix seconds
 	unauthenticated int                 // requests refused for their signature: counted, not recorded
@@ -83,15 +88,26 @@ type Monitor struct {
 	denials         denials
 	names           names
 	storage         storage
-	boot            string // this boot's id
+	boot            string      // this boot's id
+	since           deputy.Time // when we began
+
+	stored    map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
+	fromStore map[string]string // of those the ones that it gave back at our start, and as what the keeper holds them
+	taken     map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
+	reserve   reserve
+	heads     heads
 
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
-	leaving bool          // `deputy up` was told to end: nothing new is taken
-	done    chan struct{} // closed: the loop may end
-	over    chan struct{} // closed: it has
+	leaving     bool          // told to end: nothing new is taken
+	upgrading   bool          // ordered, or being proved
+	handingOver bool          // the monitor is to be executed anew once the loop has ended
+	retire      chan struct{} // closed: the server is to end, and none to follow
+	served      chan struct{} // closed: none follows
+	done        chan struct{} // closed: the loop may end
+	over        chan struct{} // closed: it has
 }
 
 const (
@@ -107,21 +123,23 @@ func New(o Options) *Monitor {
 	return &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
-		lines: map[string]*os.File{}, renew: make(chan struct{}, 1),
+		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		budgets: budgets{}, denials: denials{}, names: names{},
+		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, fromStore: map[string]string{}, taken: map[string]bool{},
 	}
 }
 
 // Run opens the journal, takes up what an earlier monitor left, and serves
 // until a SIGTERM or SIGINT comes over signals. Each SIGHUP makes it read its
-// configuration again.
+// configuration again, and each SIGUSR2 upgrade; then it returns ErrUpgrade.
 func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.link = link
 	if err := m.open(); err != nil {
 		return err
 	}
 	defer m.journal.Close()
+	go m.endWithKeeper()
 	for range workers {
 		go m.worker()
 	}
@@ -134,20 +152,23 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 			m.post(m.end)
 		}
 	}()
-	serving := make(chan struct{})
-	go func() { defer close(serving); m.keepServer(ctx) }()
+	go func() { defer close(m.served); m.keepServer(ctx) }()
 	if err := link.Ready(); err != nil {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
+	m.tellAlive()
 	m.startStorage(ctx)
 	m.recordHidden()
 	err := m.loop(signals)
 	close(m.over)
 	cancel()
-	<-serving
+	<-m.served
 	m.reception.close()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case m.handingOver:
+		return errors.Join(ErrUpgrade, m.host.Close(true))
 	}
 	return m.close() // after the server's end: our cgroups cannot go while it is in one
 }
@@ -160,17 +181,40 @@ func (m *Monitor) loop(signals <-chan os.Signal) error {
 		case <-m.timers.wake.C:
 			m.timers.run()
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				m.reload(nil)
-			} else {
-				m.leave()
-			}
+			m.obey(sig)
 		case <-m.link.Lost():
+			if m.o.Up && m.upgrading { // it was told to end while it executed itself
+				return nil
+			}
 			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
 		case <-m.done:
 			return nil
 		}
 	}
+}
+
+func (m *Monitor) obey(sig os.Signal) {
+	switch sig {
+	case syscall.SIGHUP:
+		m.tellReloading()
+		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
+	case syscall.SIGUSR2:
+		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
+	default:
+		m.tell("STOPPING=1")
+		m.leave()
+	}
+}
+
+// lostPatience is how long a loop may take to end once the keeper has died. One
+// that hangs would keep the journal from the next monitor.
+const lostPatience = 10 * time.Second
+
+func (m *Monitor) endWithKeeper() {
+	<-m.link.Lost()
+	time.Sleep(lostPatience)
+	m.log.Printf("the keeper is gone, and the monitor does not end: it is ended")
+	os.Exit(1)
 }
 
 // post has do called by the loop. Only other goroutines may use it.
@@ -200,15 +244,15 @@ func (m *Monitor) worker() {
 // next start, `deputy up` stops them first. Asked again it is in a hurry: no
 // grace period for anybody.
 func (m *Monitor) leave() {
-	if !m.o.Up {
-		m.end()
-		return
-	}
 	var grace *int64
 	if m.leaving {
 		grace = new(int64)
 	}
 	m.leaving = true
+	if !m.o.Up {
+		m.end()
+		return
+	}
 	for _, t := range m.state.Tasks {
 		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
@@ -226,9 +270,15 @@ func (m *Monitor) end() {
 }
 
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && len(m.state.Tasks) == 0 {
-		m.end()
+	if !m.leaving {
+		return
 	}
+	for _, t := range m.state.Tasks {
+		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
+			return
+		}
+	}
+	m.end()
 }
 
 func (m *Monitor) close() error {

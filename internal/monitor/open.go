@@ -41,11 +41,16 @@ func (m *Monitor) open() error {
 		return err
 	}
 	m.adopt(set)
+	m.lock = m.link.Held()[heldLock]
 	if err := m.openJournal(); err != nil {
+		return err
+	}
+	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
 		return err
 	}
 	if m.host, err = process.Open(m.held(process.Options{
 		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
+		Kept: kept(m.link.Inherited()),
 	})); err != nil {
 		return err
 	}
@@ -79,12 +84,16 @@ func (m *Monitor) loadOptions() manifest.Options {
 	}
 }
 
+// heldLock is what the keeper calls the journal's lock. It holds it with us, so
+// that nobody comes between this monitor and the next.
+const heldLock = "lock"
+
 // openJournal takes the lock, replays the last segment into the state, and
 // records that this monitor began and by which policy.
 func (m *Monitor) openJournal() error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
-		Checkpoint: m.checkpoint,
-		Notify:     func() { m.post(m.synced) },
+		Checkpoint: m.checkpoint, Lock: m.lock,
+		Notify: func() { m.post(m.synced) },
 	})
 	if err != nil {
 		return err
@@ -97,6 +106,9 @@ func (m *Monitor) openJournal() error {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
 	m.floors = m.state.Nonces.leases()
+	if found.File != "" && !found.Reserve { // the monitor before may have answered without a lease
+		m.floor = m.o.Now().Unix()
+	}
 	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	if m.state.Drains && m.first() {

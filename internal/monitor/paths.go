@@ -15,6 +15,7 @@ type Paths struct {
 	Socket     string   // default of [listen] unix
 	Notify     string   // where tasks tell their progress
 	ServerProg string   // deputy-server
+	Syslog     string   // the system's log, a datagram socket; empty: none is told of
 }
 
 // PathsUnder is the same tree under two directories.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/journal"
 	"deputy/internal/wall"
 )
 
@@ -17,13 +18,24 @@ type pending struct {
 	event   *deputy.Event
 	durable func()              // once it is; may be nil
 	lost    func(*deputy.Error) // Accepted alone: it never will be
+	answers []answer
+}
+
+// answer waits for a record, and is given the number that it has then.
+type answer struct {
+	do   func(seq uint64)
+	lost func(*deputy.Error) // instead, if that cannot be said now
 }
 
 // record hands an event to the journal and changes the state by it. What
 // depends on its being durable goes into durable. An end changes the state only
 // once it is durable: until then the task is not forgotten.
 func (m *Monitor) record(e *deputy.Event, durable func(), lost func(*deputy.Error)) {
-	p := pending{event: e, durable: durable, lost: lost}
+	m.append(pending{event: e, durable: durable, lost: lost})
+}
+
+func (m *Monitor) append(p pending) {
+	e := p.event
 	if m.failed != nil {
 		m.unrecorded = append(m.unrecorded, p)
 		return
@@ -31,12 +43,13 @@ func (m *Monitor) record(e *deputy.Event, durable func(), lost func(*deputy.Erro
 	p.seq = m.journal.Append(e)
 	if e.Type == deputy.Ended {
 		if t := m.state.Tasks[e.Task]; t != nil {
-			t.ending = true
+			t.ending, t.outstanding = true, false
 		}
 	} else if err := m.state.Apply(e); err != nil {
 		m.log.Printf("fault: %v", err)
 	}
 	m.pending = append(m.pending, p)
+	m.fitReserve()
 }
 
 // synced is called after the journal wrote, or failed to.
@@ -56,6 +69,9 @@ func (m *Monitor) synced() {
 		if p.durable != nil {
 			p.durable()
 		}
+		for _, a := range p.answers {
+			a.do(p.seq)
+		}
 	}
 	if m.peer != nil {
 		m.peer.Advanced()
@@ -63,22 +79,46 @@ func (m *Monitor) synced() {
 	if err != nil && m.failed == nil {
 		m.journalFailed(err)
 	}
+	m.lookAtReserve()
+	m.sendNewHead()
 	m.leaveIfIdle()
 }
 
 // journalFailed takes back what was accepted and never acknowledged. What
-// happened to tasks is recorded as soon as the journal can be written again.
+// happened to tasks is recorded as soon as the journal can be written again,
+// which on a full disk is now: its reserve is there for that.
 func (m *Monitor) journalFailed(err error) {
 	m.failed = err
+	lost := m.takeBack()
+	if journal.NoRoom(err) && m.resume() {
+		for _, p := range lost { // cancelled for good
+			p.tell(notDurable("accept", diskFull))
+		}
+		return
+	}
 	m.log.Printf("cannot write the journal: %v; nothing new is accepted, running tasks go on", err)
+	m.tell("STATUS=cannot write the journal: " + err.Error())
+	for _, p := range lost {
+		p.tell(deputy.Refuse(deputy.OutcomeUnknown,
+			"cannot say whether the request was accepted: the journal failed while it was written; ask again with the same Idempotency-Key"))
+	}
+	for i := range m.unrecorded {
+		m.answerUnrecorded(&m.unrecorded[i])
+	}
+	m.timers.after(retryJournal, m.resumeJournal)
+}
+
+// takeBack makes the state what the journal has, but for what has happened: that
+// is still to be recorded. It gives the requests that were not accepted then.
+func (m *Monitor) takeBack() (lost []pending) {
 	for _, p := range m.pending {
-		if p.event.Type == deputy.Accepted {
+		if p.event.Type == deputy.Accepted && len(p.event.Tasks) > 0 {
 			m.state.cancel(p.event)
-			if p.lost != nil {
-				p.lost(deputy.Refuse(deputy.OutcomeUnknown,
-					"cannot say whether the request was accepted: the journal failed while it was written; ask again with the same Idempotency-Key"))
-			}
+			lost = append(lost, p)
 			continue
+		}
+		if p.event.Key != nil { // of a call that stops tasks: not an answer yet
+			m.state.forget(scopeOf(p.event.Caller, p.event.EndUser, p.event.Key.Key))
 		}
 		if t := m.state.Tasks[p.event.Task]; t != nil {
 			t.ending = false
@@ -86,27 +126,75 @@ func (m *Monitor) journalFailed(err error) {
 		m.unrecorded = append(m.unrecorded, p)
 	}
 	m.pending = nil
-	m.timers.after(retryJournal, m.resumeJournal)
+	durable := m.journal.Durable()
+	for l, seq := range m.leases {
+		m.leases[l] = min(seq, durable) // the numbers behind it are given anew
+	}
+	return lost
 }
 
-// resumeJournal tries to begin a new segment, then records what happened meanwhile.
+// tell tells all who wait for a record that it will not be.
+func (p *pending) tell(refusal *deputy.Error) {
+	if p.lost != nil {
+		p.lost(refusal)
+	}
+	for _, a := range p.answers {
+		a.lost(refusal)
+	}
+	p.answers = nil
+}
+
+// answerUnrecorded answers those who wait for a record that will be made, but
+// nobody knows when.
+func (m *Monitor) answerUnrecorded(p *pending) {
+	switch t := m.state.Tasks[p.event.Task]; {
+	case p.event.Type == deputy.NonceUsed: // reads, and refusals, go on
+		for _, a := range p.answers {
+			a.do(m.journal.Durable())
+		}
+		p.answers = nil
+	case p.event.Type == deputy.StopRequested && p.durable != nil:
+		p.durable() // it is stopped all the same: see requestStop
+	case p.event.Type == deputy.Ended && t != nil:
+		m.tellOutstanding(t)
+	}
+	p.tell(m.outstanding("what was asked for is being done"))
+}
+
+// outstanding refuses to say that something is recorded which is done.
+func (m *Monitor) outstanding(done string) *deputy.Error {
+	return deputy.Refuse(deputy.OutcomeUnknown, "cannot record it: the journal cannot be written (%v); %s, and only the record is outstanding; look again later", m.failed, done)
+}
+
+// resumeJournal tries until the journal is written again.
 func (m *Monitor) resumeJournal() {
-	if _, _, err := m.journal.Resume(); err != nil {
+	if !m.resume() {
 		m.timers.after(retryJournal, m.resumeJournal)
-		return
+	}
+}
+
+// resume tries to begin a new segment, then records what happened meanwhile.
+func (m *Monitor) resume() bool {
+	if _, _, err := m.journal.Resume(); err != nil {
+		return false
 	}
 	m.log.Printf("the journal is written again")
+	m.tellServing()
 	m.failed = nil
+	m.lookAtReserve()
 	late := m.unrecorded
 	m.unrecorded = nil
 	for _, p := range late {
-		m.record(p.event, p.durable, p.lost)
+		m.append(p)
 	}
+	m.goOn()
+	return true
 }
 
 // checkpoint is what a new segment of the journal begins with.
 func (m *Monitor) checkpoint() *deputy.Event {
 	m.state.expireKeys(time.Now())
+	m.storage.look()
 	e := &deputy.Event{Type: deputy.Checkpoint}
 	if m.set != nil {
 		e.Policy, e.Files = m.set.Digest, m.set.Files
@@ -146,6 +234,6 @@ func (m *Monitor) refuseAfter(seq uint64, peer *wall.Peer, r *wall.Request, err 
 		peer.Answer(r.ID, 0, wall.Outcome{Error: err})
 		return
 	}
-	m.whenDurable(seq, func() { peer.Answer(r.ID, seq, wall.Outcome{Error: err}) },
+	m.whenDurable(seq, func(seq uint64) { peer.Answer(r.ID, seq, wall.Outcome{Error: err}) },
 		func(lost *deputy.Error) { peer.Answer(r.ID, 0, wall.Outcome{Error: lost}) })
 }

@@ -1,13 +1,17 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
+	"deputy/internal/output"
 )
 
 // recover takes up the tasks that an earlier monitor left, before the keeper is
@@ -30,6 +34,11 @@ func (m *Monitor) recover() {
 			m.recoverStarted(t, exists)
 		}
 	}
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us, on a full disk too.
+	_ = m.journal.Flush()
+	m.synced()
+	m.inherit()
 	for _, t := range queued {
 		if t.StopAs != "" {
 			t.Phase = Over
@@ -38,9 +47,6 @@ func (m *Monitor) recover() {
 		}
 		m.beginQueued(t)
 	}
-	// The keeper reaps from now on, and knows no leaf by its task: what was found
-	// out must outlive us. A journal that fails is told of by synced.
-	_ = m.journal.Flush()
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before
@@ -48,6 +54,7 @@ func (m *Monitor) recover() {
 func (m *Monitor) releaseEnded(leaf string) {
 	id, _, _ := strings.Cut(leaf, ".")
 	if _, err := os.Stat(m.o.Paths.task(id)); err == nil && m.state.Tasks[id] == nil {
+		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
 		m.run(func() { m.host.Release(leaf) })
 	}
 }
@@ -61,6 +68,9 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	switch {
 	case t.Boot != "" && t.Boot != m.boot:
 		m.unknown(t, "the machine was restarted while it ran")
+		return
+	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot && m.mayHaveRun(t):
+		m.unknown(t, "deputy and its keeper were killed together when it was just being started: whether it ran is not known")
 		return
 	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot:
 		// A leaf is made before the birth and removed after the end is durable:
@@ -87,6 +97,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		m.unknown(t, err.Error())
 		return
 	}
+	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
 		t.BootNS = bootNow() // its birth was not recorded: its time runs from now on
 	}
@@ -96,6 +107,16 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		return
 	}
 	m.setDeadline(t)
+}
+
+// mayHaveRun: a service manager removes the cgroups in which nothing lives when the
+// service ends, and with its keeper it does (systemd: each below the unit's own). Then
+// a task without a leaf was never born only if its output, which is made just
+// before the leaf, is missing, too.
+func (m *Monitor) mayHaveRun(t *Task) bool {
+	sameKeeper := len(m.link.Held()) > 0
+	_, err := os.Lstat(filepath.Join(m.o.Paths.task(t.ID), output.Stdout))
+	return !sameKeeper && !errors.Is(err, fs.ErrNotExist)
 }
 
 // recoverBirth records the birth of a task that an earlier monitor did not live

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"reflect"
 
 	"deputy"
@@ -18,6 +19,10 @@ func (m *Monitor) reloadCall(peer *wall.Peer, r *wall.Request, id policy.Identit
 		return
 	}
 	m.reload(func(set *manifest.Policy, seq uint64, err error) {
+		if refusal := (*deputy.Error)(nil); errors.As(err, &refusal) {
+			m.refuse(peer, r, refusal)
+			return
+		}
 		if err != nil {
 			m.refuse(peer, r, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
 			return
@@ -38,6 +43,9 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 		m.post(func() {
 			for _, w := range warnings {
 				m.log.Printf("warning: %s", w)
+			}
+			if refusal := m.refuseUnwritable("reload"); err == nil && refusal != nil {
+				err = refusal
 			}
 			if err != nil {
 				m.log.Printf("cannot reload, the old policy stays in force:\n%v", err)
@@ -67,10 +75,15 @@ func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, u
 // than there are to be, or may reach other files: that is settled at its start.
 func (m *Monitor) renewServer() {
 	now := m.greeting()
-	now.Policy, now.Draining, now.Last = m.greeted.Policy, m.greeted.Draining, m.greeted.Last
+	now.Policy, now.Draining, now.Last, now.Recent = m.greeted.Policy, m.greeted.Draining, m.greeted.Last, m.greeted.Recent
 	if reflect.DeepEqual(now, m.greeted) && reflect.DeepEqual(m.plan(&now), m.planned) {
 		return
 	}
+	m.replaceServer()
+}
+
+// replaceServer has the server end in good order, and another started.
+func (m *Monitor) replaceServer() {
 	select {
 	case m.renew <- struct{}{}:
 	default: // it is about to be

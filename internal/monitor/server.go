@@ -21,19 +21,23 @@ const (
 	serverPauseMax = 5 * time.Second
 	serverWellFor  = time.Second     // a server that lived so long starts again at once
 	serverLastFor  = 2 * time.Second // how long it may take to end, once it is to
+	recentBytes    = 64 << 20        // of the journal that a server reads which has no disk for its history
 )
 
 // errRenewed says that a server ended because it was to.
-var errRenewed = errors.New("other front doors are to be opened")
+var errRenewed = errors.New("what it was told when it began has changed")
+
+// errRetired says that a server ended because another monitor is to start the next.
+var errRetired = errors.New("the monitor makes way for its successor")
 
 // keepServer starts the server, and starts it again when it dies, until ctx
-// ends. It runs beside the loop.
+// ends or the server is retired. It runs beside the loop.
 func (m *Monitor) keepServer(ctx context.Context) {
 	pause := serverPauseMin
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := m.serve(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errRetired) {
 			return
 		}
 		if time.Since(began) > serverWellFor {
@@ -46,6 +50,8 @@ func (m *Monitor) keepServer(ctx context.Context) {
 		m.log.Printf("the server is gone (%v); it is started again in %v, tasks go on", err, pause)
 		select {
 		case <-ctx.Done():
+		case <-m.retire:
+			return
 		case <-time.After(pause):
 		}
 		pause = min(pause*2, serverPauseMax)
@@ -87,6 +93,10 @@ func (m *Monitor) serve(ctx context.Context) error {
 		m.reception.retire()
 		await(program, dead)
 		err = errRenewed
+	case <-m.retire:
+		m.reception.retire()
+		await(program, dead)
+		err = errRetired
 	case <-ctx.Done():
 		endServer(program, stream)
 		err = await(program, dead)
@@ -123,6 +133,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
+		m.reserve.server = m.reserve.short != nil
 		select {
 		case <-m.renew: // it is told all of it now
 		default:
@@ -164,6 +175,7 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeti
 		peer.Draining(m.state.Drains) // it may have changed since the greeting
 	})
 	if err = m.reception.open(door); err == nil {
+		m.post(m.tellServing)
 		err = m.hear(peer)
 	}
 	m.reception.shut()
@@ -191,13 +203,27 @@ func (m *Monitor) hear(peer *wall.Peer) error {
 	}
 }
 
+// recently gives the first record of the oldest segment of those that are within
+// recentBytes, or of the newest.
+func (m *Monitor) recently() (first uint64) {
+	var sum int64
+	for _, s := range slices.Backward(m.journal.Segments()) {
+		if sum += s.Bytes; first != 0 && sum > recentBytes {
+			break
+		}
+		first = s.First
+	}
+	return first
+}
+
 func (m *Monitor) greeting() wall.Greeting {
 	p := m.o.Paths
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
 		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
-		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Connections: m.set.Config.Default.Connections,
+		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Recent: m.recently(), Connections: m.set.Config.Default.Connections,
+		Started: m.since.String(),
 	}
 	if len(m.keys) > 0 { // without a key nobody could ask there
 		g.HTTP, g.HTTPS = m.set.Config.Listen.HTTP, m.set.Config.Listen.HTTPS

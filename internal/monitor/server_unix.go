@@ -25,8 +25,8 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
 }
 
-// startServer starts deputy-server, and gives our ends of the stream and of the
-// door.
+// startServer starts deputy-server, confined unless the plan is nil, and gives
+// our ends of the stream and of the door.
 func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pair(unix.SOCK_STREAM)
 	if err != nil {
@@ -49,9 +49,8 @@ func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *
 	return nil, nil, nil, err
 }
 
-// execServer starts the program as its own user, confined unless the plan is
-// nil, with three descriptors beside the standard ones: the stream, the door,
-// and where tasks tell progress.
+// execServer starts the program as its own user with three descriptors beside
+// the standard ones: the stream, the door, and where tasks tell progress.
 func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -65,17 +64,24 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
 	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
-	switch {
-	case plan != nil:
+	if plan != nil {
 		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
-	case m.root() && m.serverUID != 0:
-		attr.Sys.Credential = &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
+	} else {
+		attr.Sys.Credential = m.serverCredential()
 	}
 	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
 	return p, nil
+}
+
+// serverCredential is whom the server runs as; nil: as we do.
+func (m *Monitor) serverCredential() *syscall.Credential {
+	if !m.root() || m.serverUID == 0 {
+		return nil
+	}
+	return &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
 }
 
 // endServer asks a server to end in good order.

@@ -32,7 +32,7 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 	}
 	asked.ID, asked.Nonce = r.ID, r.Nonce
 	id.EndUser = asked.EndUser
-	if asked.Nonce != nil && asked.Nonce.Time <= m.floors[leaseOf(asked)] {
+	if asked.Nonce != nil && asked.Nonce.Time <= max(m.floor, m.floors[leaseOf(asked)]) {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: it was signed before deputy was started, or within %d s of it; sign the request anew in a moment", leaseTime))
 		return
@@ -42,11 +42,15 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		m.call(peer, asked, id)
 		return
 	case !reads(asked):
-		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
+		// A stop that cannot be recorded is done all the same. Sent again to the
+		// next monitor it stops the same task, and so nothing.
+		if m.unwritable() == nil {
+			m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
+		}
 		m.handle(peer, asked, id)
 		return
 	}
-	m.whenDurable(m.lease(asked), func() { m.handle(peer, asked, id) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
+	m.whenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
 }
 
 // reads says whether a request changes nothing whatever it is told.
@@ -67,18 +71,31 @@ func leaseOf(r *wall.Request) lease {
 // its nonce, and gives the record that must be durable before.
 func (m *Monitor) lease(r *wall.Request) uint64 {
 	l := leaseOf(r)
-	if r.Nonce.Time > m.state.Nonces.leased(l) && m.failed == nil {
+	if r.Nonce.Time > m.state.Nonces.leased(l) && m.unwritable() == nil {
 		m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: r.Nonce.Time + leaseTime}}, nil, nil)
 		m.leases[l] = m.lastSeq()
 	}
 	return m.leases[l]
 }
 
+// leaseMissed makes the leases for what was answered while none was recorded.
+func (m *Monitor) leaseMissed() {
+	for secret := range m.recent {
+		for _, kind := range []string{leaseReads, leaseRefused} {
+			l, newest := lease{secret, kind}, m.recent.newest(secret)
+			if newest > m.state.Nonces.leased(l) {
+				m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: secret, Nonce: kind, Time: newest}}, nil, nil)
+				m.leases[l] = m.lastSeq()
+			}
+		}
+	}
+}
+
 // endLeases shortens them to what was answered indeed, for a next monitor that
 // is started at once.
 func (m *Monitor) endLeases() {
 	for l, until := range m.state.Nonces.leases() {
-		if last := max(m.recent.newest(l.secret), m.floors[l]); last < until && m.failed == nil {
+		if last := max(m.recent.newest(l.secret), m.floors[l]); last < until && m.unwritable() == nil {
 			m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: last}}, nil, nil)
 		}
 	}
@@ -225,6 +242,8 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		return asked, readStop(asked, r.Body)
 	case len(parts) == 1 && parts[0] == "reload":
 		asked.Kind = wall.Reload
+	case len(parts) == 1 && parts[0] == "upgrade":
+		asked.Kind = wall.Upgrade
 		return asked, nil
 	case len(parts) == 1 && parts[0] == "drain":
 		asked.Kind = wall.Drain

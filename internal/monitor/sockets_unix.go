@@ -92,6 +92,9 @@ func (m *Monitor) socket(name, path string, kind int, mode uint32, gid int) (*os
 	if f := m.link.Held()[name]; f != nil {
 		return f, nil
 	}
+	if x := m.inheritedSocket(path, kind); x != nil {
+		return x.File, errors.Join(m.link.Hold(name, x.File), m.link.Drop(x.Held))
+	}
 	f, err := bindUnix(path, kind, mode, gid)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)

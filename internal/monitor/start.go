@@ -30,9 +30,12 @@ type live struct {
 	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early    []process.Event // news that came before the birth was reported
 	failure  string          // why its process could not be started
-	waiters  []func(seq uint64, survives *deputy.Receipt)
-	sent     bool // the stop signal was sent, or is about to be
-	graceMS  int64
+	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
+
+	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
+	sent        bool // the stop signal was sent, or is about to be
+	graceMS     int64
+	bytes       int64 // what it needs of the journal's reserve
 }
 
 // happen walks one step through the table and does what it says.
@@ -48,6 +51,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 		m.startTask(t)
 	case watch:
 		m.setDeadline(t)
+		m.keepPidfd(t, false)
 	case signal:
 		m.setDeadline(t)
 		m.signalTask(t)
@@ -61,9 +65,10 @@ func (m *Monitor) happen(t *Task, h happening) {
 }
 
 // beginQueued starts a task that has waited, if its lock is free now and the
-// policy in force still allows it. The intent is durable before the start.
+// policy in force still allows it. The intent is durable before the start. While
+// nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {

@@ -29,6 +29,7 @@ type State struct {
 	Drains bool                  `json:"draining,omitempty"`
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
+	bytes  int64                 // what Tasks and Keys need of the journal's reserve
 }
 
 // Task is a live task.

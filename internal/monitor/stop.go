@@ -29,7 +29,7 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 	if t == nil { // it has ended, or never was: the server knows
 		rights := m.policy.Rights(id)
 		last := m.lastSeq()
-		m.whenDurable(last, func() { m.answer(peer, r, last, wall.Outcome{Tasks: []string{r.Task}, Rights: &rights}) },
+		m.whenDurable(last, func(last uint64) { m.answer(peer, r, last, wall.Outcome{Tasks: []string{r.Task}, Rights: &rights}) },
 			func(err *deputy.Error) { m.refuse(peer, r, err) })
 		return
 	}
@@ -39,9 +39,17 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 		return
 	}
 	rights := m.policy.Rights(id)
-	t.waiters = append(t.waiters, func(seq uint64, survives *deputy.Receipt) {
+	t.waiters = append(t.waiters, func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error) {
+		if refusal != nil {
+			m.refuse(peer, r, refusal)
+			return
+		}
 		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives, Rights: &rights})
 	})
+	if t.outstanding {
+		m.tellOutstanding(t)
+		return
+	}
 	var grace *int64
 	if r.GraceMS >= 0 {
 		grace = &r.GraceMS
@@ -77,6 +85,7 @@ func (a *admission) stops() {
 	m := a.m
 	e := a.event()
 	var found []*Task
+	fresh := false // one of them is not being stopped yet
 	for i := range a.plan.Items {
 		use := a.use(&a.plan.Items[i])
 		for _, t := range []*Task{use.holder, use.waiting} {
@@ -90,6 +99,7 @@ func (a *admission) stops() {
 				return
 			}
 			found = append(found, t)
+			fresh = fresh || t.StopAs == "" && !t.ending && t.Phase != Over
 		}
 	}
 	ids := make([]string, len(found))
@@ -97,7 +107,11 @@ func (a *admission) stops() {
 		ids[i] = t.ID
 	}
 	e.IDs = ids
-	if refusal := m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != ""); refusal != nil && m.failed == nil {
+	refusal := m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != "")
+	if refusal == nil && !fresh { // then there is nothing that a full disk must not keep it from
+		refusal = m.refuseUnwritable("stop what is not running, or is being stopped")
+	}
+	if refusal != nil {
 		m.refuse(a.peer, a.r, refusal)
 		return
 	}
@@ -108,8 +122,11 @@ func (a *admission) stops() {
 			caller: a.id.Caller, endUser: a.id.EndUser, rule: a.plan.Rule,
 		})
 	}
-	last := m.lastSeq()
-	m.whenDurable(last, func() {
+	if m.failed != nil {
+		m.refuse(a.peer, a.r, m.outstanding("the tasks are being stopped"))
+		return
+	}
+	m.whenDurable(m.lastSeq(), func(last uint64) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(last, wall.Outcome{Tasks: ids})
 	}, func(err *deputy.Error) { m.refuse(a.peer, a.r, err) })
@@ -228,7 +245,7 @@ func (m *Monitor) tellSurvivors(t *Task) {
 	m.log.Printf("task %s: %d processes still live %v after they were killed, the first is %d (%s, state %s)",
 		t.ID, len(survivors), tellSurvivors, survivors[0].PID, survivors[0].Comm, survivors[0].State)
 	for _, wait := range t.waiters {
-		wait(m.journal.Durable(), &receipt)
+		wait(m.journal.Durable(), &receipt, nil)
 	}
 	t.waiters = nil
 }

@@ -20,7 +20,9 @@ const (
 	storageEvery  = 10 * time.Second
 	expiryEvery   = time.Hour
 	readingTime   = 10 * time.Minute // output younger than this goes only if it is deputy that takes too much
-	lastReserve   = 1.0              // percent of the file system: with less, nothing new is accepted
+	fullEvery     = time.Second      // how often it is seen whether there is room again
+	lastPercent   = 1.0              // of the file system: with less left, nothing new is accepted, …
+	lastBytes     = 256 << 20        // … nor with less than this, where a percent is more
 	removeAtOnce  = 500              // tasks between two looks at the disk, and in one record
 	expiresMarker = "expires"        // in a task's directory, where its action declares `keep`
 )
@@ -40,6 +42,14 @@ func (m *Monitor) startStorage(ctx context.Context) {
 	go k.run(ctx)
 }
 
+// look has the disk looked at now.
+func (s *storage) look() {
+	select {
+	case s.kick <- struct{}{}:
+	default: // it is about to be, or nobody looks yet
+	}
+}
+
 // ended counts the output of a task that has ended. A worker calls it.
 func (s *storage) ended(dir string, keepMS int64) {
 	if keepMS > 0 {
@@ -47,10 +57,7 @@ func (s *storage) ended(dir string, keepMS int64) {
 		os.WriteFile(filepath.Join(dir, expiresMarker), []byte(until), 0o640) // without it [storage] keep counts
 	}
 	s.used.Add(sizeOf(dir))
-	select {
-	case s.kick <- struct{}{}:
-	default:
-	}
+	s.look()
 }
 
 // sizeOf is what a task's directory takes on the disk, in bytes.
@@ -68,6 +75,7 @@ type keeperOfSpace struct {
 	m       *Monitor
 	tasks   string
 	expired time.Time // when expiry was last looked at
+	full    bool      // the loop was told that nothing can be accepted
 }
 
 func (k *keeperOfSpace) run(ctx context.Context) {
@@ -75,17 +83,35 @@ func (k *keeperOfSpace) run(ctx context.Context) {
 	for _, name := range names {
 		k.m.storage.used.Add(sizeOf(filepath.Join(k.tasks, name.Name())))
 	}
-	tick := time.NewTicker(storageEvery)
-	defer tick.Stop()
 	for {
 		k.look()
+		if !k.wait(ctx) {
+			return
+		}
+	}
+}
+
+// wait returns true when it is time to look closely, false at the end.
+func (k *keeperOfSpace) wait(ctx context.Context) bool {
+	tick := time.NewTimer(storageEvery)
+	defer tick.Stop()
+	var again <-chan time.Time
+	if k.full {
+		ticker := time.NewTicker(fullEvery)
+		defer ticker.Stop()
+		again = ticker.C
+	}
+	for {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-tick.C:
+			return true
+		case <-again:
+			k.tell(k.measure()) // somebody may have made room
 		case <-k.m.storage.kick:
-			if !k.pressed() {
-				continue // the common case costs one statfs(2)
+			if k.pressed() { // the common case costs one statfs(2)
+				return true
 			}
 		}
 	}
@@ -96,6 +122,7 @@ type view struct {
 	rules    manifest.Storage
 	live     map[string]bool
 	segments []journal.Segment
+	reserve  int64 // bytes that the journal's reserve needs and has not; 0: it is whole
 }
 
 // ask gets the view from the loop; false when the loop has ended.
@@ -105,6 +132,9 @@ func (k *keeperOfSpace) ask() (view, bool) {
 		v := view{rules: k.m.set.Config.Storage, live: make(map[string]bool, len(k.m.state.Tasks)), segments: k.m.journal.Segments()}
 		for id := range k.m.state.Tasks {
 			v.live[id] = true
+		}
+		if k.m.reserve.short != nil {
+			v.reserve = k.m.reserve.asked
 		}
 		ch <- v
 	})
@@ -119,16 +149,12 @@ func (k *keeperOfSpace) ask() (view, bool) {
 // space is how the file system stands, in bytes.
 type space struct{ total, free, ours int64 }
 
-func (k *keeperOfSpace) measure(segments []journal.Segment) space {
+func (k *keeperOfSpace) measure() space {
 	total, free, err := fileSystem(k.tasks)
 	if err != nil {
 		return space{}
 	}
-	s := space{total: total, free: free, ours: k.m.storage.used.Load()}
-	for _, segment := range segments {
-		s.ours += segment.Bytes
-	}
-	return s
+	return space{total: total, free: free, ours: k.m.storage.used.Load() + k.m.journal.Bytes()}
 }
 
 func (s space) of(a manifest.Amount) int64 {
@@ -140,9 +166,14 @@ func (s space) of(a manifest.Amount) int64 {
 
 // pressed says, from what it costs nothing to know, whether to look closely.
 func (k *keeperOfSpace) pressed() bool {
-	s := k.measure(nil)
+	s := k.measure()
 	rules := k.m.rules.Load()
-	return rules == nil || s.ours > s.of(rules.MaxUse)*9/10 || s.free < s.of(rules.KeepFree)
+	return rules == nil || k.m.journal.Short() != nil || s.ours > s.of(rules.MaxUse)*9/10 || s.free < s.of(rules.KeepFree)
+}
+
+// excess says of what there is too much: deputy's own, or anybody's on the disk.
+func (v view) excess(s space) (overUse, underFree bool) {
+	return s.ours > s.of(v.rules.MaxUse), s.free < max(s.of(v.rules.KeepFree), v.reserve)
 }
 
 // look deletes what is too old, then what is too much: the oldest ended tasks'
@@ -152,8 +183,8 @@ func (k *keeperOfSpace) look() {
 	if !ok {
 		return
 	}
-	s := k.measure(v.segments)
-	overUse, underFree := s.ours > s.of(v.rules.MaxUse), s.free < s.of(v.rules.KeepFree)
+	s := k.measure()
+	overUse, underFree := v.excess(s)
 	expire := time.Since(k.expired) > expiryEvery
 	if !overUse && !underFree && !expire {
 		k.tell(s)
@@ -181,12 +212,12 @@ func (k *keeperOfSpace) look() {
 			k.record(removed)
 			removed = nil
 		}
-		s = k.measure(v.segments)
-		overUse, underFree = s.ours > s.of(v.rules.MaxUse), s.free < s.of(v.rules.KeepFree)
+		s = k.measure()
+		overUse, underFree = v.excess(s)
 	}
 	k.record(removed)
-	k.retire(v, overUse)
-	k.tell(k.measure(nil))
+	k.retire(v, s)
+	k.tell(k.measure())
 }
 
 // tooOld goes by the directory's own marker, otherwise by the time in the id.
@@ -234,15 +265,14 @@ func (k *keeperOfSpace) record(ids []string) {
 
 // retire deletes the journal's oldest segments, when they are too old or when
 // nothing else is left to delete.
-func (k *keeperOfSpace) retire(v view, overUse bool) {
-	n := 0
-	for _, s := range v.segments[:max(0, len(v.segments)-1)] {
-		if v.rules.Keep > 0 && time.Since(s.Time) > v.rules.Keep {
-			n++
+func (k *keeperOfSpace) retire(v view, s space) {
+	n, over := 0, s.ours-s.of(v.rules.MaxUse)
+	for _, segment := range v.segments[:max(0, len(v.segments)-1)] {
+		if over <= 0 && (v.rules.Keep <= 0 || time.Since(segment.Time) <= v.rules.Keep) {
+			break
 		}
-	}
-	if overUse && n == 0 && len(v.segments) > 1 {
-		n = 1
+		n++
+		over -= segment.Bytes
 	}
 	if n == 0 {
 		return
@@ -260,9 +290,10 @@ func (k *keeperOfSpace) retire(v view, overUse bool) {
 // tell lets the loop refuse when there is no room left at all.
 func (k *keeperOfSpace) tell(s space) {
 	full := ""
-	if s.total > 0 && float64(s.free) < float64(s.total)*lastReserve/100 {
+	if least := min(float64(s.total)*lastPercent/100, lastBytes); s.total > 0 && float64(s.free) < least {
 		full = fmt.Sprintf("the file system of %s has only %d MiB left", k.tasks, s.free>>20)
 	}
+	k.full = full != ""
 	k.m.post(func() {
 		if full != "" && k.m.storage.full == "" {
 			k.m.log.Printf("nothing new is accepted: %s", full)

@@ -103,7 +103,9 @@ func begin(ctx context.Context, daemon string) (*instance, error) {
 		}
 	}
 	if err = in.start(ctx); err != nil {
-		err = errors.Join(err, in.end())
+		if in.keeper != nil && !in.keeper.over() {
+			err = errors.Join(err, in.end())
+		}
 		err = fmt.Errorf("%w%s", err, in.said())
 		in.remove()
 		return nil, err
@@ -113,10 +115,18 @@ func begin(ctx context.Context, daemon string) (*instance, error) {
 
 func (in *instance) path(name string) string { return filepath.Join(in.dir, name) }
 
-// start starts the daemon and waits until it answers. One that ends before is
-// started again: its predecessor may still be on its way out of the journal.
+// restartTime is how long a daemon may need to follow one that was killed.
+const restartTime = 20 * time.Second
+
+// start starts the daemon and waits until it answers. One that follows another
+// is started again if it ends: its predecessor may still be on its way out of the
+// journal.
 func (in *instance) start(ctx context.Context) error {
-	for {
+	first := in.keeper == nil
+	for end := time.Now().Add(restartTime); ; {
+		if in.keeper != nil && in.keeper.over() && (first || time.Now().After(end)) {
+			return errors.New("the daemon ended instead of answering")
+		}
 		if in.keeper == nil || in.keeper.over() {
 			var err error
 			if in.keeper, err = launch(in.daemon, in.path("log"), "--up", "--config", in.path("config"), "--state", in.path("state")); err != nil {
@@ -155,7 +165,7 @@ func (in *instance) end() error {
 	if in.keeper == nil {
 		return nil
 	}
-	if in.keeper.over() { // killed, by us or by somebody: the next one ends what it has left
+	if in.keeper.over() { // the next one ends what it has left
 		ctx, cancel := context.WithTimeout(context.Background(), endTime)
 		defer cancel()
 		if err := in.start(ctx); err != nil {

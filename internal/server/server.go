@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +34,10 @@ type Sockets struct {
 // lastAnswers is how long requests may take to be answered once the end has
 // come: those that the monitor has not answered are told so.
 const lastAnswers = 250 * time.Millisecond
+
+// lookForRoom is how often a full disk is looked at. Where the journal is on the
+// same disk the monitor is faster, and loses no connection.
+const lookForRoom = 10 * time.Second
 
 // Run serves until ctx ends, which is no error, or until it cannot go on: the
 // monitor is gone, for the most part.
@@ -89,17 +94,25 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log,
 	})
+	from := p.history.Next()
+	if p.history.Memory() {
+		from = p.greeting.Recent
+		p.log.Warn("the disk is full: the history is in memory, from record " + strconv.FormatUint(from, 10) + " on, until there is room")
+	}
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
 	feed.reached(p.history.Applied())
 	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
 	local := httpapi.NewListener(sorter{door, line}, p.log)
-	ended := make(chan error, 3)
-	go func() { ended <- p.client.Run(p.history.Next(), feed) }()
+	ended := make(chan error, 4)
+	go func() { ended <- p.client.Run(from, feed) }()
 	go func() { ended <- unlessClosed(web.Serve(local)) }()
 	go func() { ended <- notify.run() }()
 	listening, unlisten := context.WithCancel(ctx)
+	if p.history.Memory() {
+		go func() { ended <- p.awaitRoom(listening) }()
+	}
 	network.listen(listening)
 	select {
 	case err = <-ended:
@@ -121,6 +134,22 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	line.Wait(finish)
 	p.stream.Close()
 	return err
+}
+
+// awaitRoom ends the server when the history can be on the disk again: the
+// monitor starts another.
+func (p *parts) awaitRoom(ctx context.Context) error {
+	tick := time.NewTicker(lookForRoom)
+	defer tick.Stop()
+	for !p.history.Room() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+	p.log.Info("there is room again for the history")
+	return nil
 }
 
 // unlessClosed passes over the end of the door, by which the monitor says that

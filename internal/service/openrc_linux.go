@@ -13,11 +13,14 @@ import (
 func openrc() manager {
 	const script = "/etc/init.d/deputy"
 	return manager{
-		name:    "openrc",
-		files:   []file{{"openrc/deputy", script, 0o755, "# " + mark}},
-		more:    []string{"/etc/conf.d/deputy"},
-		enable:  [][]string{{"rc-update", "--quiet", "add", "deputy", "default"}},
-		disable: [][]string{{"rc-service", "--ifstarted", "deputy", "stop"}, {"rc-update", "--quiet", "--all", "delete", "deputy"}},
+		name:   "openrc",
+		files:  []file{{"openrc/deputy", script, 0o755, "# " + mark}},
+		more:   []string{"/etc/conf.d/deputy"},
+		enable: [][]string{{"rc-update", "--quiet", "add", "deputy", "default"}},
+		disable: [][]string{
+			{"rc-service", "--ifstarted", "deputy", "stop"},
+			{"sh", "-c", "rc-update --quiet delete deputy default || true"}, // it fails where an administrator has done so
+		},
 		control: [3][]string{
 			start:   {"rc-service", "deputy", "start"},
 			stop:    {"rc-service", "deputy", "stop"},

@@ -93,7 +93,7 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.Version = d.u32()
 	case Follow:
 		r.From = d.u64()
-	case Call, Stop, Explain, Actions, Rights, Reload, Drain:
+	case Call, Stop, Explain, Actions, Rights, Reload, Drain, Upgrade:
 		r.ID, r.Connection = d.u64(), d.u64()
 	case Signed:
 		r.ID = d.u64()

@@ -26,6 +26,7 @@
 //	rights    id u64, connection u64, end user
 //	reload    id u64, connection u64
 //	drain     id u64, connection u64, on bool
+//	upgrade   id u64, connection u64
 //	signed    id u64, transport, authorization, method, target, key, end user, body
 //	greeting  JSON                                                       monitor, first and once
 //	record    seq u64, the journal's line                                monitor
@@ -72,6 +73,7 @@ const (
 	Reload
 	Signed
 	Drain
+	Upgrade
 )
 
 // Transport says how a signed request came, and so what its signature covers.
@@ -143,6 +145,8 @@ type Greeting struct {
 	Certificate string   `json:"certificate"` // [tls], absolute paths
 	TLSKey      string   `json:"tls_key"`
 	ClientCA    string   `json:"client_ca"`
+	Started     string   `json:"started"`      // when the monitor began, as JSON shows times
+	Recent      uint64   `json:"recent"`       // first record of a segment not long before Last
 	CgroupTasks string   `json:"cgroup_tasks"` // path within the cgroup2 mount under which attempts live; empty: none
 }
 
@@ -158,4 +162,11 @@ type Outcome struct {
 	Explain  *deputy.Explanation `json:"explain,omitempty"`
 	Digest   string              `json:"digest,omitempty"` // Reload
 	Drain    *deputy.Drain       `json:"drain,omitempty"`  // Drain
+	Upgrade  *Upgraded           `json:"upgrade,omitempty"`
+}
+
+// Upgraded is what an accepted Upgrade leads from and to.
+type Upgraded struct {
+	From string `json:"from"` // deputy.Version
+	To   string `json:"to"`
 }

@@ -37,6 +37,7 @@ func requests() []Request {
 		{Kind: Rights, ID: 9, Connection: 10, EndUser: "carol"},
 		{Kind: Reload, ID: 11, Connection: 12},
 		{Kind: Drain, ID: 11, Connection: 12, On: true},
+		{Kind: Upgrade, ID: 11, Connection: 12},
 		{Kind: Signed, ID: 13, Transport: HTTP, Authorization: "Deputy1 …", Method: "POST", Target: "/v1/reload", Key: "k", EndUser: "e", Body: []byte("\xff\x00{}")},
 	}
 }

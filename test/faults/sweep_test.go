@@ -42,6 +42,7 @@ func startPoints() []point {
 	return []point{
 		{"fdatasync", "make durable what it found", false, 1},
 		{"write", "record that it began", true, 1},
+		{"fallocate", "make the journal's reserve", false, 1},
 		{"pidfd_open", "adopt a task", false, 2},
 	}
 }

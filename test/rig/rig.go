@@ -6,6 +6,7 @@ package rig
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -95,8 +96,11 @@ type Deputy struct {
 	Socket  string
 	Args    []string
 	Env     []string
-	Wrapper []string  // a command that executes the command after it
-	Cmd     *exec.Cmd // the keeper
+	Bin     string     // directory of its own deputyd and deputy-server; empty: that of Programs
+	Passed  []*os.File // by a service manager, see Launch
+	Names   []string   // of Passed
+	Wrapper []string   // a command that executes the command after it
+	Cmd     *exec.Cmd  // the keeper
 	log     *syncBuffer
 	place   string // its cgroup, above daemon and tasks
 	stopped bool
@@ -164,7 +168,8 @@ func (d *Deputy) Start() {
 	d.Answering(ctx)
 }
 
-// Launch starts it and waits for nothing.
+// Launch starts it and waits for nothing. Passed descriptors are passed as a
+// service manager does (sd_listen_fds(3)).
 func (d *Deputy) Launch() {
 	d.t.Helper()
 	args := append([]string{"--config", d.Config, "--state", d.State}, d.Args...)
@@ -172,10 +177,17 @@ func (d *Deputy) Launch() {
 		args = append([]string{"--up"}, args...)
 	}
 	args = without(args, "--installed")
-	argv := append(append([]string{}, d.Wrapper...), filepath.Join(Programs(d.t), "deputyd"))
+	wrapper := d.Wrapper
+	if len(d.Passed) > 0 {
+		wrapper = append([]string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, wrapper...)
+	}
+	argv := append(append([]string{}, wrapper...), filepath.Join(cmp.Or(d.Bin, Programs(d.t)), "deputyd"))
 	argv = append(argv, args...)
 	d.Cmd = exec.Command(argv[0], argv[1:]...)
 	d.Cmd.Env = append(os.Environ(), d.Env...)
+	if d.Cmd.ExtraFiles = d.Passed; len(d.Passed) > 0 {
+		d.Cmd.Env = append(d.Cmd.Env, fmt.Sprint("LISTEN_FDS=", len(d.Passed)), "LISTEN_FDNAMES="+strings.Join(d.Names, ":"))
+	}
 	d.Cmd.Stderr = d.log
 	d.Cmd.Stdout = d.log
 	// What holds our pipe open after the end is a task's child at most: do not

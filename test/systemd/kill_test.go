@@ -4,6 +4,9 @@ package systemd_test
 
 import (
 	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,8 +31,8 @@ func TestPartsAreKilled(t *testing.T) {
 		{"monitor", func() []string { return []string{s.monitor()} }, false},
 		{"keeper", func() []string { return []string{s.keeper()} }, true},
 		{"monitor-and-server", func() []string { return []string{s.monitor(), s.server()} }, false},
-		{"keeper-and-monitor", func() []string { return []string{s.keeper(), s.monitor()} }, true},
-		{"all", func() []string { return []string{s.keeper(), s.monitor(), s.server()} }, true},
+		{"keeper-and-monitor", func() []string { return []string{s.monitor(), s.keeper()} }, true},
+		{"all", func() []string { return []string{s.server(), s.monitor(), s.keeper()} }, true},
 	} {
 		stays, ends := s.begin(test.name+"-stays", 21), s.begin(test.name+"-ends", 22)
 		if test.away {
@@ -37,7 +40,7 @@ func TestPartsAreKilled(t *testing.T) {
 		}
 		parts := test.parts()
 		began := time.Now()
-		s.signal("KILL", parts...)
+		s.kill(parts...) // the keeper last: its death wakes a stopped monitor
 		ends.open()
 		if state := s.property("ActiveState"); test.away && state != "activating" {
 			t.Errorf("%s: the service was %s when the task had ended, so that shows nothing", test.name, state)
@@ -54,6 +57,44 @@ func TestPartsAreKilled(t *testing.T) {
 		s.Run("systemctl", "reset-failed", "deputy.service") // NRestarts, too
 	}
 	s.until("NFileDescriptorStore", "0")
+	s.verify()
+}
+
+// A task is born, and all that knows of it is killed before its birth is recorded.
+// systemd then removes its cgroup, in which nothing lives any more, so the missing
+// cgroup does not mean that it never was: it is not started again.
+func TestABirthThatWasNotRecorded(t *testing.T) {
+	s := installed(t)
+	keeper, monitor := s.keeper(), s.monitor()
+	s.signal("STOP", keeper) // it is to start no other monitor
+	tracer := exec.Command("strace", "-f", "-o", filepath.Join(t.TempDir(), "strace"), "-p", fmt.Sprint(s.PID(monitor)),
+		"-e", "trace=fsetxattr", "-e", "inject=fsetxattr:signal=KILL:when=1") // the mark of a birth
+	if err := tracer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	rig.Eventually(t, patience, "the monitor is traced", func() bool { return rig.Status(s.PID(monitor), "TracerPid") != "0" })
+	asked, cancel := context.WithCancel(s.context())
+	go func() { _, _ = s.c.Call(asked, "m", "short", nil, client.Options{}) }() // who could answer is killed
+	rig.Eventually(t, patience, "the monitor is dead", func() bool { return s.PID(monitor) == 0 || rig.State(s.PID(monitor)) == "Z" })
+	cancel()
+	_ = tracer.Wait() // the task ends, too
+	short := work{s: s, name: "short"}
+	if n := short.starts(); n != 1 {
+		t.Fatalf("the task was started %d times before the kill, so that shows nothing", n)
+	}
+	s.signal("KILL", keeper)
+	s.healthy()
+	page, err := s.c.Tasks(s.context(), client.Query{Module: "m", Action: "short"})
+	if err != nil || len(page.Tasks) != 1 {
+		t.Fatalf("%d tasks, %v", len(page.Tasks), err)
+	}
+	task, err := s.c.Wait(s.context(), page.Tasks[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := short.starts(); n != 1 || task.State != deputy.Unknown {
+		t.Errorf("it was started %d times, and ended as %s, exit %s", n, task.State, exit(task))
+	}
 	s.verify()
 }
 

@@ -38,6 +38,8 @@ command = ["/bin/sh", "-c", 'echo "$1" >>/work/starts; read -r line </work/"$1";
 params.name = { type = "string", pattern = "^[a-z0-9-]+$" }
 params.code = { type = "integer" }
 grace = "0s"
+[action.short]
+command = ["/bin/sh", "-c", "echo short >>/work/starts"]
 [action.environment]
 command = ["/usr/bin/env"]
 [action.forge]
@@ -174,6 +176,13 @@ func (s *site) signal(name string, pids ...string) {
 	s.Run(append([]string{"/bin/kill", "-" + name, "--"}, pids...)...)
 }
 
+// kill kills them all before any of them can see that another is gone.
+func (s *site) kill(pids ...string) {
+	s.t.Helper()
+	s.signal("STOP", pids...)
+	s.signal("KILL", pids...)
+}
+
 // healthy waits until deputy answers.
 func (s *site) healthy() *client.Health {
 	s.t.Helper()
@@ -242,12 +251,8 @@ func (w work) open() {
 	rig.Eventually(w.s.t, patience, w.name+" has gone", func() bool { return !w.alive() })
 }
 
-// alive asks the machine, not deputy.
-func (w work) alive() bool {
-	w.s.t.Helper()
-	text, _ := w.s.Try("pgrep", "--full", "--runstates", "R,S,D,T", "--", "sh "+w.name+" "+fmt.Sprint(w.code)+"$")
-	return strings.TrimSpace(text) != ""
-}
+// alive asks the kernel, not deputy.
+func (w work) alive() bool { return len(rig.Living(w.id)) > 0 }
 
 // runs holds deputy to it that it still runs.
 func (w work) runs() {

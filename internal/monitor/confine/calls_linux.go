@@ -29,7 +29,7 @@ func rules(pid int, listens bool) []seccomp.Rule {
 		{Do: seccomp.Allow, Calls: []uintptr{ // files; which ones is Landlock's
 			unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_READLINKAT,
 			unix.SYS_GETDENTS64, unix.SYS_GETCWD, unix.SYS_UNLINKAT, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
-			unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FCHMOD, unix.SYS_FCHOWN,
+			unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FCHMOD, unix.SYS_FCHOWN, unix.SYS_STATFS,
 			unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
 		}},
 		{Do: seccomp.Allow, Calls: []uintptr{ // memory: none that is new can be executed

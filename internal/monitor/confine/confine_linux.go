@@ -131,6 +131,9 @@ func checkStatic(path string) error {
 	return nil
 }
 
+// Possible says whether a server can be confined on this system.
+func Possible() bool { return true }
+
 // Missing names what this kernel has not got, for a sentence; "" if nothing.
 func Missing() string {
 	var missing []string

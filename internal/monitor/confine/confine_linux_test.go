@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -100,7 +99,7 @@ func (c *cell) try(confined bool, deed, arg string) (outcome, string) {
 	switch {
 	case err == nil:
 		return works, ""
-	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled() && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGSYS:
+	case errors.As(err, &exit) && KilledByFilter(exit.ProcessState):
 		return killed, string(out)
 	case errors.As(err, &exit) && exit.ExitCode() == 3:
 		return refused, string(out)

@@ -2,7 +2,10 @@
 
 package confine
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // Main is for Linux alone.
 func Main([]string) int { return 1 }
@@ -10,5 +13,11 @@ func Main([]string) int { return 1 }
 // Prove is for Linux alone.
 func Prove(int, Plan) error { return errors.New("cannot confine a server: only Linux can") }
 
-// Missing names what this system has not got, for a sentence.
-func Missing() string { return "confinement of any kind" }
+// Possible says whether a server can be confined on this system.
+func Possible() bool { return false }
+
+// KilledByFilter is for Linux alone.
+func KilledByFilter(*os.ProcessState) bool { return false }
+
+// Missing names what this kernel has not got.
+func Missing() string { return "" }

@@ -7,7 +7,7 @@
 //	no_new_privs            no program gives privilege
 //	Landlock                the files of the plan alone, the ports of the plan alone, no signal
 //	                        and no abstract socket of processes outside
-//	seccomp                 the calls of calls.go alone
+//	seccomp                 the calls of calls_linux.go alone
 //
 // The server itself gives up the last thing, to execute a program, before it
 // reads anything (seccomp.Seal). Then Prove looks at it from outside. What one

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"deputy/internal/seccomp"
 )
@@ -63,4 +64,10 @@ func expected(p Plan, ours map[string]string) map[string]string {
 		}
 	}
 	return want
+}
+
+// KilledByFilter says whether a process ended by a call that its filter forbids.
+func KilledByFilter(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGSYS
 }

@@ -16,6 +16,7 @@ type batch struct {
 	time        time.Time // of last
 	head        digest    // hash of last
 	data        []byte    // their lines
+	reserve     bool      // it begins a segment in the reserve
 	err         error     // instead of data: a record that could not be encoded
 }
 
@@ -85,7 +86,8 @@ func (j *Journal) batch() *batch {
 // Resume begins a new segment after a failed write, from the state that the
 // owner has rolled back to what Durable covers. The numbers from Durable+1 on
 // are given again: a checkpoint that names them, and a Cancelled record, come
-// first. It waits until both are durable.
+// first. It waits until both are durable. After a write that failed for want of
+// room the segment is in the reserve, if there is one.
 //
 // Only when it returns no error are the records from..to cancelled for good;
 // until then a crash may bring some of them back, so that who asked for them
@@ -107,6 +109,9 @@ func (j *Journal) Resume() (from, to uint64, err error) {
 	j.begin(to)
 	j.add(&deputy.Event{Type: deputy.Cancelled, From: from, To: to, Reason: cause.Error()})
 	j.mu.Lock()
+	if len(j.pending) > 0 {
+		j.pending[0].reserve = NoRoom(cause)
+	}
 	j.hold = false
 	j.wake.Signal()
 	j.mu.Unlock()

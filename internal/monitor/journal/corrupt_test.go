@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -210,79 +209,6 @@ func TestEveryByteOfARecord(t *testing.T) {
 	}
 }
 
-func TestRandomDamageIsFound(t *testing.T) {
-	good, head := sample(t)
-	dir := t.TempDir()
-	rng := rand.New(rand.NewPCG(1, 2))
-	for round := 0; round < 2000; {
-		f := good.clone()
-		what := damage(rng, f)
-		if f.equal(good) {
-			continue
-		}
-		round++
-		f.write(t, dir)
-		r, err := Verify(dir, []Head{head}, nil)
-		if err == nil && r.OK() { // an error tells of the damage too: a format that is too new
-			t.Fatalf("round %d: not found: %s", round, what)
-		}
-		if err != nil {
-			continue
-		}
-		for _, size := range []int{50, 1500} { // where a chunk ends must make no difference
-			again, err := verify(dir, []Head{head}, nil, size)
-			if err != nil || !slices.Equal(r.Faults, again.Faults) || again.Head != r.Head || again.Torn != r.Torn || again.Records != r.Records {
-				t.Fatalf("%s: in chunks of %d bytes: %+v, %v; whole: %+v", what, size, again, err, r)
-			}
-		}
-	}
-}
-
-// damage does one random thing to a journal.
-func damage(rng *rand.Rand, f files) string {
-	names := f.names()
-	name := names[rng.IntN(len(names))]
-	other := names[rng.IntN(len(names))]
-	data := f[name]
-	i := rng.IntN(len(data))
-	k := i + rng.IntN(min(600, len(data)-i)+1)
-	l := lines(data)
-	x, y := rng.IntN(len(l)), rng.IntN(len(l))
-	switch kind := rng.IntN(9); kind {
-	case 0:
-		data[i] = byte(rng.Uint32())
-		return fmt.Sprintf("%s: byte %d changed", name, i)
-	case 1:
-		f[name] = slices.Delete(data, i, k)
-		return fmt.Sprintf("%s: bytes %d to %d cut", name, i, k)
-	case 2:
-		f[name] = data[:i]
-		return fmt.Sprintf("%s: cut at %d", name, i)
-	case 3:
-		l[x], l[y] = l[y], l[x]
-		f[name] = bytes.Join(l, nil)
-		return fmt.Sprintf("%s: lines %d and %d swapped", name, x, y)
-	case 4:
-		f[name] = bytes.Join(slices.Delete(l, x, x+1), nil)
-		return fmt.Sprintf("%s: line %d deleted", name, x)
-	case 5:
-		f[name] = bytes.Join(slices.Insert(l, x, l[y]), nil)
-		return fmt.Sprintf("%s: line %d repeated before %d", name, y, x)
-	case 6:
-		m := lines(f[other])
-		z := rng.IntN(len(m))
-		l[x], m[z] = m[z], l[x]
-		f[name], f[other] = bytes.Join(l, nil), bytes.Join(m, nil)
-		return fmt.Sprintf("%s:%d and %s:%d swapped", name, x, other, z)
-	case 7:
-		delete(f, name)
-		return name + " removed"
-	default:
-		f[name], f[other] = f[other], f[name]
-		return fmt.Sprintf("%s and %s swapped", name, other)
-	}
-}
-
 func TestTornTailIsCutAtEveryByte(t *testing.T) {
 	good, _ := sample(t)
 	names := good.names()
@@ -332,7 +258,7 @@ func TestOpenRefusesDamage(t *testing.T) {
 		want   string // with FILE, DIR, SEQ and NEXT
 	}{
 		{"edit", func(d []byte) []byte { return bytes.Replace(d, []byte("alice"), []byte("mally"), 1) },
-			"FILE, record 2 (seq SEQ): its hash is not the one that record NEXT names: one of the two was changed; see all damage with: deputy audit verify DIR; then restore FILE from a copy, or begin a new journal with: mv DIR DIR.damaged"},
+			"FILE, record 2 (seq SEQ): its hash is not the one that record NEXT names: one of the two was changed; see all damage with: deputy audit verify --journal DIR; then restore FILE from a copy, or begin a new journal with: mv DIR DIR.damaged"},
 		{"not JSON in the middle", func(d []byte) []byte { return bytes.Replace(d, []byte(`","rule`), []byte(`""rule`), 1) },
 			"FILE, record 2 (seq 0): this is not a whole record; see all"},
 		{"newer format", func(d []byte) []byte { return bytes.Replace(d, []byte(`"format":1`), []byte(`"format":2`), 1) },

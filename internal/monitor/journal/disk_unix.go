@@ -20,10 +20,15 @@ const lockPatience = time.Second
 
 // lockDir takes the exclusive lock of dir, which the kernel gives up with the
 // file, however this process ends. The file holds the PID for messages only.
-func lockDir(dir string) (*os.File, error) {
+// held may be a copy of a lock of this dir.
+func lockDir(dir string, held *os.File) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
+	}
+	if held != nil && sameFile(held, f) {
+		f.Close()
+		f = held
 	}
 	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -44,6 +49,15 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+func sameFile(a, b *os.File) bool {
+	one, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	other, err := b.Stat()
+	return err == nil && os.SameFile(one, other)
+}
+
 // syncDir makes the names in dir durable: births, deaths and renames of files.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
@@ -55,3 +69,8 @@ func syncDir(dir string) error {
 }
 
 func truncate(f *os.File, size int64) error { return f.Truncate(size) }
+
+// NoRoom says whether an error means that the disk, or a quota, is full.
+func NoRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}

@@ -21,7 +21,8 @@ const lockAt = 1 << 30
 
 // lockDir takes the exclusive lock of dir, which the kernel gives up with the
 // file, however this process ends. The file holds the PID for messages only.
-func lockDir(dir string) (*os.File, error) {
+// A lock goes with the handle here, so one of another Journal is not taken over.
+func lockDir(dir string, _ *os.File) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -54,3 +55,8 @@ func syncDir(string) error { return nil }
 
 // truncate cuts f, which was opened for appending and so cannot do it itself.
 func truncate(f *os.File, size int64) error { return os.Truncate(f.Name(), size) }
+
+// NoRoom says whether an error means that the disk, or a quota, is full.
+func NoRoom(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}

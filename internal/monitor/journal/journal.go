@@ -17,6 +17,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,7 +57,12 @@ type Options struct {
 	// record being appended brings: that one follows it.
 	Checkpoint func() *deputy.Event
 
-	// Notify is called after every change of Durable or Err, by the goroutine
+	// Lock is the lock file of another Journal of the same folder, which this one
+	// goes on to hold instead of taking it; nil: none. One of another folder, that
+	// has been moved away since, is passed over.
+	Lock *os.File
+
+	// Notify is called after every change of Durable, Err or Short, by the goroutine
 	// that writes: it must not block, nor call Flush or Close.
 	Notify func()
 }
@@ -81,11 +87,13 @@ type Journal struct {
 	live *os.File // the file of the last of segments; nil: none, or it failed
 
 	mu       sync.Mutex
-	wake     sync.Cond // for the writer: pending or closing changed
-	settled  sync.Cond // for Flush: durable or err changed
+	wake     sync.Cond // for the writer: pending, asked or closing changed
+	settled  sync.Cond // for Flush: durable, making or err changed
 	pending  []batch   // appended, not yet taken by the writer
 	spare    []byte    // the buffer that the writer gave back
 	hold     bool      // the writer waits until more is appended: it must be one batch
+	asked    int64     // a reserve of so many bytes is to be made; 0: it need not
+	making   bool      // one is being made
 	closing  bool
 	appended uint64 // last record in pending or taken
 	durable  uint64 // last record known to be on disk
@@ -93,6 +101,8 @@ type Journal struct {
 	err      error
 	segments []Segment // oldest first; only what is durable
 	tail     tail
+	reserved int64         // bytes of the reserve
+	short    error         // why it is smaller than it should be
 	stopped  chan struct{} // closed when the writer has ended
 }
 
@@ -127,7 +137,7 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 			return nil, nil, err
 		}
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(dir, o.Lock)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -143,6 +153,9 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 	go j.write()
 	return j, r, nil
 }
+
+// Lock is the locked file. Whoever holds a copy of its descriptor holds the lock.
+func (j *Journal) Lock() *os.File { return j.lock }
 
 // Durable is the number of the last record that is on disk, with all before it.
 func (j *Journal) Durable() uint64 {
@@ -160,6 +173,28 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
+// Live is the number of the record that the live segment begins with; 0: there
+// is none.
+func (j *Journal) Live() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segments) == 0 {
+		return 0
+	}
+	return j.segments[len(j.segments)-1].First
+}
+
+// Head names the last record that is on disk; zero: there is none.
+func (j *Journal) Head() Head {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.durable == 0 {
+		return Head{}
+	}
+	last := &j.segments[len(j.segments)-1]
+	return Head{Seq: j.durable, Hash: hex.EncodeToString(j.head[:]), Time: deputy.Time{Time: last.Time}}
+}
+
 // Segments lists what is durable, oldest first; the last one is live.
 func (j *Journal) Segments() []Segment {
 	j.mu.Lock()
@@ -167,11 +202,12 @@ func (j *Journal) Segments() []Segment {
 	return slices.Clone(j.segments)
 }
 
-// Flush waits until everything appended before it is durable.
+// Flush waits until everything appended before it is durable, and until the
+// reserve that was asked for is made, or known to be short.
 func (j *Journal) Flush() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for target := j.appended; j.err == nil && j.durable < target; {
+	for target := j.appended; j.err == nil && (j.durable < target || j.asked > 0 || j.making); {
 		j.settled.Wait()
 	}
 	return j.err

@@ -16,6 +16,7 @@ type Recovered struct {
 	Records int
 	Head    Head  // the last record
 	Cuts    []Cut // what a crash had left unfinished, and Open removed
+	Reserve bool  // there is one: the journal was not living on it, nor without
 
 	segments []Segment // the last one, or none
 }
@@ -38,7 +39,7 @@ func (j *Journal) recover() (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(Recovered)
+	r := &Recovered{Reserve: hasReserve(j.dir)}
 	for len(list) > 0 {
 		last := &list[len(list)-1]
 		s := newScan(list[len(list)-1:])
@@ -47,7 +48,7 @@ func (j *Journal) recover() (*Recovered, error) {
 		}
 		cut, err := s.torn()
 		if err != nil {
-			return nil, fmt.Errorf("%w; see all damage with: deputy audit verify %s; then restore %s from a copy, or begin a new journal with: mv %s %s.damaged",
+			return nil, fmt.Errorf("%w; see all damage with: deputy audit verify --journal %s; then restore %s from a copy, or begin a new journal with: mv %s %s.damaged",
 				err, j.dir, last.File, j.dir, j.dir)
 		}
 		if cut != nil && cut.Bytes > 0 {
@@ -89,6 +90,19 @@ func (s *scan) torn() (*Cut, error) {
 	return cut, nil
 }
 
+// cutTo cuts a file, but leaves it its blocks: it may have been the reserve, on
+// a disk that is still full.
+func cutTo(f *os.File, size int64) error {
+	held, err := blocks(f)
+	if err == nil {
+		err = truncate(f, size)
+	}
+	if held > size {
+		_ = fallocate(f, held) // without them it is a segment like any other
+	}
+	return err
+}
+
 // take makes a verified segment the one to append to.
 func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 	f, err := os.OpenFile(last.File, os.O_WRONLY|os.O_APPEND, 0)
@@ -96,7 +110,7 @@ func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 		return err
 	}
 	if cut != nil {
-		err = truncate(f, s.whole)
+		err = cutTo(f, s.whole)
 	}
 	if err = errors.Join(err, f.Sync(), syncDir(j.dir)); err != nil {
 		f.Close()

@@ -12,14 +12,8 @@ import (
 func (j *Journal) write() {
 	defer close(j.stopped)
 	for {
-		j.mu.Lock()
-		for (len(j.pending) == 0 || j.hold) && !j.closing {
-			j.wake.Wait()
-		}
-		batches := j.pending
-		j.pending = nil
-		j.mu.Unlock()
-		if len(batches) == 0 {
+		batches, reserve, more := j.await()
+		if !more {
 			return
 		}
 		for i := range batches {
@@ -29,7 +23,25 @@ func (j *Journal) write() {
 			}
 			j.options.Notify()
 		}
+		if reserve > 0 {
+			j.makeReserve(reserve)
+		}
 	}
+}
+
+// await waits for something to do: batches to write, a reserve to make. It says
+// false once the journal is being closed and there is nothing left.
+func (j *Journal) await() (batches []batch, reserve int64, more bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for (len(j.pending) == 0 || j.hold) && j.asked == 0 && !j.closing {
+		j.wake.Wait()
+	}
+	if !j.hold {
+		batches, j.pending = j.pending, nil
+	}
+	reserve, j.asked, j.making = j.asked, 0, j.asked > 0
+	return batches, reserve, len(batches) > 0 || !j.closing
 }
 
 // commit puts one batch on disk and then says so.
@@ -39,7 +51,7 @@ func (j *Journal) commit(b *batch) error {
 	}
 	begins := b.segment == b.first
 	if begins {
-		if err := j.create(b.segment); err != nil {
+		if err := j.create(b); err != nil {
 			return err
 		}
 	}
@@ -80,14 +92,14 @@ func (j *Journal) settle(b *batch) {
 }
 
 // create begins a file. The one before it is whole and durable, or has failed.
-func (j *Journal) create(first uint64) error {
-	name := segmentFile(j.dir, first)
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		// Nothing durable is in it: record `first` is not. An earlier attempt left it.
-		if err = os.Remove(name); err == nil {
-			f, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
-		}
+func (j *Journal) create(b *batch) (err error) {
+	name := segmentFile(j.dir, b.segment)
+	var f *os.File
+	if b.reserve {
+		f, err = j.useReserve(name)
+	}
+	if f == nil { // there is none, or its room is not the matter
+		f, err = newSegment(name)
 	}
 	if err != nil {
 		return err
@@ -97,6 +109,17 @@ func (j *Journal) create(first uint64) error {
 	}
 	j.live = f
 	return nil
+}
+
+func newSegment(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		// Nothing durable is in it: not even its first record is. An earlier attempt left it.
+		if err = os.Remove(name); err == nil {
+			f, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+	}
+	return f, err
 }
 
 // fail closes the live segment for good: after a failed sync the kernel may have

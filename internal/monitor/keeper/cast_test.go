@@ -26,10 +26,15 @@ func TestMain(m *testing.M) {
 	if len(os.Args) < 3 || !strings.HasPrefix(os.Args[1], "@") {
 		os.Exit(m.Run())
 	}
+	if err := process.CleanSelf(); err != nil {
+		panic(err)
+	}
 	self, _ := os.Executable()
 	switch dir := os.Args[2]; os.Args[1] {
 	case "@keeper":
-		os.Exit(keeper.Run([]string{self, "@monitor", dir}, os.Stderr))
+		os.Exit(keeper.Run(keeper.Program{
+			Monitor: []string{self, "@monitor", dir}, Self: []string{self, "@keeper", dir}, Env: []string{process.Cleaned()},
+		}, os.Stderr))
 	case "@reaper":
 		os.Exit(process.ReaperMain(os.Args[2:]))
 	case "@monitor":
@@ -50,7 +55,8 @@ type note struct {
 
 // monitor is a small one. It journals what happens, and obeys files in its
 // directory: "absent" holds it up before it is ready, "fail" ends it before,
-// "crash" after; "forgetful" never says done; "tasks" is what to start first.
+// "crash" after; "tell" is told to the service manager; with "upgrade" SIGUSR2
+// makes it execute itself anew; "forgetful" never says done; "tasks" is what to start first.
 type monitor struct {
 	dir  string
 	host *process.Host
@@ -92,6 +98,9 @@ func play(dir string) {
 		select {
 		case sig := <-signals:
 			m.write(note{What: "signal", Name: unix.SignalName(sig.(unix.Signal))})
+			if sig == unix.SIGUSR2 && m.is("upgrade") {
+				m.upgrade()
+			}
 			if sig == unix.SIGTERM {
 				if err := m.host.Close(false); err != nil {
 					panic(err)
@@ -104,6 +113,17 @@ func play(dir string) {
 			os.Exit(3)
 		}
 	}
+}
+
+// upgrade executes keeper and monitor anew.
+func (m *monitor) upgrade() {
+	if err := m.link.Upgrade(); err != nil {
+		panic(err)
+	}
+	if err := m.host.Close(true); err != nil {
+		panic(err)
+	}
+	panic(m.link.Execute(os.Args, os.Environ()))
 }
 
 // instance is as unique as the test's directory: DIR is …/TestName123456/001.
@@ -122,6 +142,7 @@ func (m *monitor) begin() {
 	}
 	m.listen()
 	m.adopt()
+	m.manager()
 	if err := m.link.Ready(); err != nil {
 		panic(err)
 	}
@@ -138,6 +159,30 @@ func (m *monitor) begin() {
 			panic(err)
 		}
 		m.write(note{What: "started", Name: leaf, Attempt: a})
+	}
+}
+
+// manager notes what the service manager passed on, and tells it.
+func (m *monitor) manager() {
+	for _, x := range m.link.Inherited() {
+		text := make([]byte, 100)
+		n, _ := x.File.ReadAt(text, 0)
+		m.write(note{What: "inherited", Name: x.Name + " " + string(text[:n])})
+		if strings.HasPrefix(x.Name, "drop") {
+			if err := m.link.Drop(x.Held); err != nil {
+				panic(err)
+			}
+		}
+	}
+	for _, each := range os.Environ() {
+		if strings.HasPrefix(each, "LISTEN_") || strings.HasPrefix(each, "DEPUTY_") {
+			m.write(note{What: "environment", Name: each})
+		}
+	}
+	if f, err := os.Open(m.dir + "/tell"); err == nil {
+		if err := m.link.Notify("READY=1\nSTATUS=of the play", f); err != nil {
+			panic(err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func socketpair() (pair [2]int, err error) {
 
 // send writes one frame whole: the socket blocks. The descriptor goes with its
 // first byte.
-func send(socket int, text string, fd int) error {
+func send(socket int, text string, fd, _ int) error {
 	text = text[:min(len(text), maxFrame)]
 	frame := append(binary.LittleEndian.AppendUint32(nil, uint32(len(text))), text...)
 	var rights []byte
@@ -108,6 +109,29 @@ func receiveSome(socket int, p []byte) (n, fd int, err error) {
 		return n, fd, err
 	}
 }
+
+// monitorAttributes give a monitor a process group of its own: a Ctrl-C at the
+// terminal reaches it once, through us.
+func monitorAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+// carrier makes the file of what lives through execute.
+func carrier() (fd int, err error) {
+	f, err := os.CreateTemp("", "deputy-keeper-")
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil {
+		return -1, err
+	}
+	return unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+}
+
+// inherit does nothing: no service manager here passes descriptors in this way.
+func (k *keeper) inherit() {}
+
+// relay does nothing: no service manager here listens.
+func (k *keeper) relay(string, int) {}
 
 // becomeSubreaper does nothing: there are no subreapers here. The tasks of a
 // monitor that died go to the system's first process, and how they end is not

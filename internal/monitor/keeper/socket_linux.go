@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"errors"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,13 +15,24 @@ func socketpair() ([2]int, error) {
 	return unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 }
 
-func send(socket int, text string, fd int) error {
+// monitorAttributes give a monitor a process group of its own: a Ctrl-C at the
+// terminal reaches it once, through us. Our death wakes one that is stopped, so
+// that it ends, too.
+func monitorAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT}
+}
+
+// carrier makes the file of what lives through execute.
+func carrier() (fd int, err error) { return unix.MemfdCreate("keeper", unix.MFD_CLOEXEC) }
+
+// send passes one frame; flags are those of sendmsg(2).
+func send(socket int, text string, fd, flags int) error {
 	var rights []byte
 	if fd >= 0 {
 		rights = unix.UnixRights(fd)
 	}
 	for {
-		err := unix.Sendmsg(socket, []byte(text[:min(len(text), maxFrame)]), rights, nil, unix.MSG_NOSIGNAL)
+		err := unix.Sendmsg(socket, []byte(text[:min(len(text), maxFrame)]), rights, nil, flags|unix.MSG_NOSIGNAL)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

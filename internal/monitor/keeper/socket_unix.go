@@ -27,15 +27,23 @@ func receivedFD(rights []byte) int {
 	return fds[0]
 }
 
+// upgrade is the frame by which the monitor orders a new program.
+const upgrade = "upgrade"
+
+// receiveAll gives each frame to frames. Behind the order to execute a new program
+// it takes none: those are for that program.
 func receiveAll(socket int, frames chan<- frame) {
-	defer close(frames)
 	buf := make([]byte, maxFrame)
 	for {
 		f, ok := receive(socket, buf)
 		if !ok {
+			close(frames)
 			return
 		}
 		frames <- f
+		if f.text == upgrade {
+			return
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func TestConfigDefaults(t *testing.T) {
 			Listen:  Listen{Unix: UnixListen{Path: o.Socket, Mode: 0o666, GID: -1}},
 			Keys:    map[string]CallerSettings{},
 			Users:   map[uint32]CallerSettings{},
-			Server:  ServerSettings{Name: host},
+			Server:  ServerSettings{Name: host, Confine: true},
 			Default: Defaults{Timeout: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20, Live: 256, Rate: Rate{100, time.Second}, Connections: 256},
 			Storage: Storage{MaxUse: Amount{Percent: 10}, KeepFree: Amount{Percent: 15}, Keep: 2160 * time.Hour},
 		}

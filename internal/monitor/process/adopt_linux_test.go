@@ -22,10 +22,15 @@ import (
 // after a monitor's death.
 func succeed(t *testing.T, old *rig) *rig {
 	t.Helper()
+	return succeedWith(t, old, Options{KeeperPID: os.Getpid()})
+}
+
+func succeedWith(t *testing.T, old *rig, o Options) *rig {
+	t.Helper()
 	if err := old.Close(true); err != nil {
 		t.Fatal(err)
 	}
-	r := openRig(t, old.Proof(), old.dir)
+	r := openRigWith(t, old.Proof(), old.dir, o)
 	t.Cleanup(func() {
 		if err := r.Close(false); err != nil {
 			t.Errorf("Close: %v", err)
@@ -381,5 +386,100 @@ func TestASubreaperAloneBeginsNothing(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) > 0 {
 		t.Errorf("it left %v, %v", entries, err)
+	}
+}
+
+// A program that is executed in our place adopts what is its child: living, or a
+// zombie whose status nobody took; and what was only not buried yet goes with its
+// leaf.
+func TestAdoptOwnChildren(t *testing.T) {
+	for _, proof := range proofs() {
+		t.Run(proof, func(t *testing.T) {
+			old := openRig(t, proof, t.TempDir())
+			lives, _ := old.start("lives.1", "/bin/sleep", "1000")
+			zombie, _ := old.start("zombie.1", "/bin/sh", "-c", "exit 9")
+			ended, _ := old.start("ended.1", "/bin/sh", "-c", "exit 8")
+			for _, leaf := range []string{"zombie.1", "ended.1"} {
+				old.wait(leaf, Exited)
+				old.wait(leaf, Empty)
+			}
+			r := succeedWith(t, old, Options{})
+			for _, a := range []Attempt{lives, zombie} {
+				if err := r.Adopt(a); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want(t, r.wait("zombie.1", Exited), `{"code":9}`)
+			if s, err := readStat(zombie.PID); err != nil || s.state != "Z" {
+				t.Errorf("before Release its process is %q, %v; want a zombie", s.state, err)
+			}
+			if r.ForeignExit(lives.PID, "/elsewhere", 0) {
+				t.Error("another told of the end of a child of ours, and was believed")
+			}
+			if _, err := r.Kill("lives.1"); err != nil {
+				t.Error(err)
+			}
+			want(t, r.wait("lives.1", Exited), `{"signal":"SIGKILL"}`)
+			for _, leaf := range []string{"lives.1", "zombie.1", "ended.1"} {
+				r.Release(leaf)
+			}
+			for _, a := range []Attempt{lives, zombie, ended} {
+				until(t, a.Leaf+" is buried", func() bool { _, err := readStat(a.PID); return err != nil })
+			}
+		})
+	}
+}
+
+// A pidfd that was kept tells the exit of a process that is gone; that of another
+// process, or what is none, is not believed.
+func TestAdoptByAKeptPidfd(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: run as root")
+	}
+	old := openRig(t, ProofCgroup, t.TempDir())
+	kept := map[string]*os.File{"file.1": os.Stderr}
+	var gone []Attempt
+	for _, leaf := range []string{"kept.1", "swapped.1", "file.1"} {
+		a, _ := old.start(leaf, "/bin/sh", "-c", "sleep 0.3; exit 7")
+		gone = append(gone, a)
+		f, err := old.Pidfd(leaf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if leaf == "kept.1" {
+			kept[leaf] = f
+		}
+	}
+	self, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept["swapped.1"] = os.NewFile(uintptr(self), "self")
+	defer kept["swapped.1"].Close()
+	for _, a := range gone {
+		old.wait(a.Leaf, Empty)
+	}
+	if _, err := old.Pidfd("kept.1"); !errors.Is(err, ErrGone) {
+		t.Errorf("the pidfd of what has ended: %v, want ErrGone", err)
+	}
+	for _, a := range gone { // as PID 1 does
+		bury(t, a.PID)
+	}
+	r := succeedWith(t, old, Options{KeeperPID: os.Getpid(), Kept: kept})
+	for _, a := range gone {
+		if err := r.Adopt(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, a := range gone {
+		e := r.wait(a.Leaf, Exited)
+		if a.Leaf == "kept.1" && kernelTells(t) {
+			want(t, e, `{"code":7}`)
+		} else if e.Exit.Unknown == "" {
+			t.Errorf("%s: exit is %+v, want unknown", a.Leaf, e.Exit)
+		}
+		r.wait(a.Leaf, Empty)
+		r.Release(a.Leaf)
 	}
 }

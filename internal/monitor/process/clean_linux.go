@@ -42,6 +42,11 @@ func CleanSelf() error {
 	return nil
 }
 
+// Cleaned is what a clean program puts into the environment of one that it
+// executes in its own process, where that must keep blocked signals and
+// descriptors as they are.
+func Cleaned() string { return cleanMark + "=" + strconv.Itoa(os.Getpid()) }
+
 func startAgainClean(pid string) error {
 	self, err := os.Executable()
 	if err != nil {

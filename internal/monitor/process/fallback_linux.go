@@ -139,12 +139,14 @@ func (h *Host) adoptReaped(a *attempt) error {
 			a.pidfd = -1
 		}
 	}
+	a.child = a.pidfd >= 0 && h.isChild(a.Attempt)
+	gone := a.pidfd < 0 // from the watch on the poller may end it at any moment
 	if err := h.watchAttempt(a); err != nil {
 		unix.Close(a.pidfd)
 		h.unreserve(a.Leaf)
 		return fmt.Errorf("cannot adopt %s: %w", a.Leaf, err)
 	}
-	if a.pidfd < 0 {
+	if gone {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.post(func(p *poller) { p.reaperEnded(a) })

@@ -163,7 +163,9 @@ func newRig(t testing.TB, proof string) *rig {
 	return r
 }
 
-func openRig(t testing.TB, proof, dir string) *rig {
+func openRig(t testing.TB, proof, dir string) *rig { return openRigWith(t, proof, dir, Options{}) }
+
+func openRigWith(t testing.TB, proof, dir string, o Options) *rig {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -172,8 +174,9 @@ func openRig(t testing.TB, proof, dir string) *rig {
 	// As CleanSelf does for deputyd, and a subreaper does for its task.
 	unix.Umask(0o022)
 	r := &rig{t: t, dir: dir, events: map[key][]Event{}}
-	r.Host, err = Open(Options{Instance: fmt.Sprint("test", os.Getpid()), Reaper: []string{self, "@reaper"}, StateDir: dir,
-		Events: r.event, ForceFallback: proof == ProofSubreaper})
+	o.Instance, o.Reaper, o.StateDir = fmt.Sprint("test", os.Getpid()), []string{self, "@reaper"}, dir
+	o.Events, o.ForceFallback = r.event, proof == ProofSubreaper
+	r.Host, err = Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,9 +72,26 @@ func Open(o Options) (*Host, error) {
 			return nil, fmt.Errorf("cannot follow process trees: %w, and this kernel does not list children either (CONFIG_PROC_CHILDREN)", cause)
 		}
 	}
+	h.findZombies()
 	go h.poll()
 	go h.clean()
 	return h, nil
+}
+
+// findZombies finds children of ours that have ended: those of the program that
+// was executed in this process before. Release of their leaf buries them.
+func (h *Host) findZombies() {
+	ours := children(os.Getpid())
+	if len(ours) == 0 {
+		return
+	}
+	leaves, _ := h.Leaves() // those that cannot be listed cannot be released either
+	for _, leaf := range leaves {
+		a, found := h.FindFirst(leaf)
+		if s, err := readStat(a.PID); found && err == nil && s.dead() && slices.Contains(ours, a.PID) && bornAt(a) {
+			h.zombies[leaf] = a.PID
+		}
+	}
 }
 
 func (h *Host) openDescriptors() (err error) {
@@ -223,6 +241,23 @@ func (h *Host) Survivors(leaf string) []deputy.Survivor {
 		return h.survivorsReaped(leaf)
 	}
 	return survivors(pidsIn(h.tree.leaf(leaf)))
+}
+
+// Pidfd gives a descriptor of a live attempt's first process that outlives ours;
+// the caller closes it. ErrGone: it has ended, or the proof is not a cgroup and
+// the subreaper needs nobody to keep its status.
+func (h *Host) Pidfd(leaf string) (*os.File, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.attempts[leaf]
+	if h.tree == nil || a == nil || a.pidfd < 0 {
+		return nil, ErrGone
+	}
+	fd, err := unix.FcntlInt(uintptr(a.pidfd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("cannot keep the pidfd of %s: %w", leaf, err)
+	}
+	return os.NewFile(uintptr(fd), leaf), nil
 }
 
 // Release gives the leaf back after its end, which must be durable: until then

@@ -93,6 +93,21 @@ func exitOf(ws unix.WaitStatus) deputy.Exit {
 	return deputy.Exit{Code: &code}
 }
 
+// pidOf gives the PID of a pidfd's process, -1 once it has been reaped
+// (proc_pid_fdinfo(5)). An error: it is no pidfd.
+func pidOf(pidfd int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "Pid:"); ok {
+			return strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	return 0, fmt.Errorf("descriptor %d is no pidfd", pidfd)
+}
+
 // pidfdExit asks the kernel how a process ended that was reaped by another
 // (PIDFD_INFO_EXIT, Linux 6.15).
 func pidfdExit(pidfd int) (deputy.Exit, bool) {

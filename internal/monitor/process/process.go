@@ -75,13 +75,14 @@ type Event struct {
 
 // Options is what a Host needs to know.
 type Options struct {
-	Instance      string      // stable id of this installation: names P where our own cgroup is the root
-	Reaper        []string    // argv of a program that calls ReaperMain; the leaf's name is appended
-	StateDir      string      // where subreapers leave their findings
-	Events        func(Event) // called from the Host's one goroutine, so it must not wait for an event
-	KeeperPID     int         // moves with us; 0: none
-	Holder        Holder      // Windows; nil: nobody holds anything beyond our death
-	Held          []Attempt   // Windows: what the Holder held when we began
+	Instance      string              // stable id of this installation: names P where our own cgroup is the root
+	Reaper        []string            // argv of a program that calls ReaperMain; the leaf's name is appended
+	StateDir      string              // where subreapers leave their findings
+	Events        func(Event)         // called from the Host's one goroutine, so it must not wait for an event
+	KeeperPID     int                 // moves with us; 0: none
+	Kept          map[string]*os.File // by leaf: pidfds of first processes that outlived the monitor and keeper before us
+	Holder        Holder              // Windows; nil: nobody holds anything beyond our death
+	Held          []Attempt           // Windows: what the Holder held when we began
 	ForceFallback bool
 }
 

@@ -126,8 +126,10 @@ func (h *Host) watchAttempt(a *attempt) error {
 }
 
 // Adopt watches an attempt of a monitor before us again, in the same boot.
-// Its Exited is exact where ForeignExit or the kernel tells; where the first
-// process is gone and nobody told within statusGrace it is unknown. A PID of 0
+// Its Exited is exact where it is our child, being one of the program that was
+// executed in our process before us, or ForeignExit or the kernel tells; where
+// the first process is gone and nobody told within statusGrace it is unknown. A
+// pidfd that was kept is believed for the attempt that it is named after. A PID of 0
 // stands for an attempt of which only the leaf is known. Adopt before the
 // keeper is told that the monitor is ready, so that what it reaps finds its
 // attempt here.
@@ -141,20 +143,32 @@ func (h *Host) Adopt(old Attempt) error {
 		return h.adoptReaped(a)
 	}
 	a.pidfd = h.findAgain(old)
+	a.child = a.pidfd >= 0 && h.isChild(old)
+	gone := a.pidfd < 0 // from the watch on the poller may end it at any moment
+	h.tellOf(a, old.PID > 0 && !a.child)
 	if err := h.watchAttempt(a); err != nil {
+		h.tellOf(a, false)
 		unix.Close(a.pidfd)
 		h.unreserve(old.Leaf)
 		return fmt.Errorf("cannot adopt %s: %w", old.Leaf, err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if old.PID > 0 {
-		h.foreign[old.PID] = a
-	}
-	if a.pidfd < 0 {
+	if gone {
 		h.post(func(p *poller) { p.await(a, statusGrace) })
 	}
 	return nil
+}
+
+// tellOf says whether ForeignExit is to tell of an attempt.
+func (h *Host) tellOf(a *attempt, foreign bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if foreign {
+		h.foreign[a.PID] = a
+	} else if h.foreign[a.PID] == a {
+		delete(h.foreign, a.PID)
+	}
 }
 
 // findAgain gives a pidfd of an attempt's first process, dead or alive, or -1.
@@ -163,6 +177,13 @@ func (h *Host) Adopt(old Attempt) error {
 func (h *Host) findAgain(a Attempt) int {
 	if a.PID <= 0 {
 		return -1
+	}
+	if kept := h.options.Kept[a.Leaf]; kept != nil {
+		if pid, err := pidOf(int(kept.Fd())); err == nil && (pid == a.PID || pid == -1) {
+			if fd, err := unix.FcntlInt(kept.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+				return fd
+			}
+		}
 	}
 	pidfd, err := unix.PidfdOpen(a.PID, 0)
 	if err != nil {
@@ -174,6 +195,13 @@ func (h *Host) findAgain(a Attempt) int {
 		return -1
 	}
 	return pidfd
+}
+
+// isChild says whether an attempt's first process is a child of ours. Its number
+// is then no other's until we reap it.
+func (h *Host) isChild(a Attempt) bool {
+	s, err := readStat(a.PID)
+	return err == nil && s.ppid == os.Getpid() && s.ppid != h.options.KeeperPID && bornAt(a)
 }
 
 func bornAt(a Attempt) bool {

@@ -151,6 +151,18 @@ func (h *History) reset() error {
 	return nil
 }
 
+// Memory says that the index is in memory alone, for the disk was full when it
+// was opened. It needs not begin with the first record then: with that of any
+// segment, and knows what lives.
+func (h *History) Memory() bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.store.memory
+}
+
+// Room says whether the database could be on the disk again.
+func (h *History) Room() bool { return roomFor(h.path) }
+
 // Next is the sequence number from which the journal must be followed.
 func (h *History) Next() uint64 { return h.Applied() + 1 }
 

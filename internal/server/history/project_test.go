@@ -87,7 +87,7 @@ func TestProjection(t *testing.T) {
 		{"joined too late", []deputy.Event{accept(), started("t"), ended("t", deputy.Succeeded), join("uid:34")},
 			func(task *deputy.Task) { over(task, 3) }},
 		{"others", []deputy.Event{accept(), {Type: deputy.Denied, Task: "t"}, {Type: deputy.Cancelled, From: 1, To: 1},
-			{Type: deputy.MonitorStart, Version: "1"}, {Type: "unheard_of", Task: "t"}}, func(*deputy.Task) {}},
+			{Type: deputy.MonitorStart, Version: "1"}, {Type: deputy.DrainOn}, {Type: deputy.DrainOff}, {Type: "unheard_of", Task: "t"}}, func(*deputy.Task) {}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "history.db")

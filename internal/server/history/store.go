@@ -3,6 +3,7 @@ package history
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/rand"
 	"database/sql"
 	_ "embed"
 	"errors"
@@ -26,6 +27,7 @@ func migrations() []string { return []string{schema} }
 
 // store is the database. Its write and collect belong to the writer goroutine.
 type store struct {
+	memory bool    // it is on no disk
 	writer *sql.DB // one connection
 	reader *sql.DB // few connections that cannot write
 	byID   *sql.Stmt
@@ -47,7 +49,9 @@ type known struct {
 }
 
 // openOrReplace opens the database at path, or makes an empty one in the place
-// of one that cannot be used. The folder itself must be there and writable.
+// of one that cannot be used. The folder itself must be there and writable. On a
+// full disk, where SQLite can open nothing (it needs some room beside a database
+// to read it), what is there is left alone, and the empty one is in memory.
 func openOrReplace(path string) (*store, *known, error) {
 	s, k, err := openStore(path)
 	if err == nil {
@@ -56,6 +60,9 @@ func openOrReplace(path string) (*store, *known, error) {
 	if _, lost := os.Stat(filepath.Dir(path)); lost != nil {
 		return nil, nil, lost
 	}
+	if !isCorrupt(err) && !roomFor(path) {
+		return openStore(memoryPrefix + rand.Text())
+	}
 	removeDatabase(path)
 	s, k, again := openStore(path)
 	if again != nil {
@@ -63,6 +70,14 @@ func openOrReplace(path string) (*store, *known, error) {
 	}
 	return s, k, nil
 }
+
+// memoryPrefix stands before the name of a database in memory, where all
+// connections of this process find it by its name.
+const memoryPrefix = "memory:"
+
+// leastRoom is what must be free on a disk for a database to be opened and
+// written for a while, in bytes.
+const leastRoom = 4 << 20
 
 func removeDatabase(path string) {
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
@@ -84,7 +99,7 @@ func openStore(path string) (*store, *known, error) {
 		w.Close()
 		return nil, nil, err
 	}
-	s := &store{writer: w, reader: r}
+	s := &store{writer: w, reader: r, memory: strings.HasPrefix(path, memoryPrefix)}
 	s.deflate, _ = flate.NewWriter(&s.packed, flate.BestSpeed) // fails for an unknown level only
 	if err = s.prepare(); err == nil {
 		var k *known
@@ -99,6 +114,9 @@ func openStore(path string) (*store, *known, error) {
 // connect opens a pool. A commit is not synced (the journal has it), so after a
 // loss of power the newest may be missing, but never the order broken.
 func connect(path, options string, conns int) (*sql.DB, error) {
+	if name, memory := strings.CutPrefix(path, memoryPrefix); memory {
+		path, options = "/"+name, "vfs=memdb&"+options
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err

@@ -88,6 +88,16 @@ func (x *exchange) drain() error {
 	return x.answer(http.StatusOK, outcome.Drain)
 }
 
+// upgrade has the programs that now stand at their paths take over. Once it is
+// answered it is under way: the end of this server is part of it.
+func (x *exchange) upgrade() error {
+	outcome, err := x.ask(wall.Request{Kind: wall.Upgrade})
+	if err != nil {
+		return err
+	}
+	return x.answer(http.StatusAccepted, outcome.Upgrade)
+}
+
 // health says that requests are answered, and by what.
 func (x *exchange) health() error {
 	if _, err := x.query(); err != nil {
@@ -97,12 +107,14 @@ func (x *exchange) health() error {
 	return x.answer(http.StatusOK, health{
 		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
 		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
+		Started: g.Started,
 	})
 }
 
 type health struct {
 	Status    string `json:"status"`
 	Version   string `json:"version"`
+	Started   string `json:"started"`  // when the monitor began
 	Proof     string `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
 	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
 	StateDir  string `json:"state_dir"`

@@ -287,6 +287,12 @@ func TestActions(t *testing.T) {
 	if a := r.do(root, "POST", "/v1/reload", ""); a.StatusCode != 200 || a.body != `{"digest":"n3w"}`+"\n" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
+	if a := r.do(root, "POST", "/v1/upgrade", ""); a.StatusCode != 202 || a.body != `{"from":"1","to":"2"}`+"\n" {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if a := r.do(panel, "POST", "/v1/upgrade", ""); a.StatusCode != 403 {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
 	var drain deputy.Drain
 	if r.do(root, "POST", "/v1/drain", "").into(t, 200, &drain); !drain.Draining || drain.Live != 3 {
 		t.Errorf("%+v", drain)

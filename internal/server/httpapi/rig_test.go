@@ -86,6 +86,11 @@ func (r *rig) decide(q *wall.Request, uid uint32) wall.Outcome {
 		return wall.Outcome{Digest: "n3w"}
 	case wall.Drain:
 		return wall.Outcome{Drain: &deputy.Drain{Draining: q.On, Live: 3}}
+	case wall.Upgrade:
+		if uid != root {
+			return refused(deputy.NotAllowed, "uid %d may not upgrade", uid)
+		}
+		return wall.Outcome{Upgrade: &wall.Upgraded{From: "1", To: "2"}}
 	case wall.Explain, wall.Call:
 		if q.Module != "demo" {
 			return refused(deputy.UnknownAction, "cannot call %q/%q: there is no such module", q.Module, q.Action)

@@ -42,6 +42,7 @@ func (a *API) table() []route {
 		{method: "GET", path: "/v1/events", access: filtered, handle: (*exchange).events},
 		{method: "POST", path: "/v1/reload", access: decided, handle: (*exchange).reload},
 		{method: "POST", path: "/v1/drain", access: decided, handle: (*exchange).drain},
+		{method: "POST", path: "/v1/upgrade", access: decided, handle: (*exchange).upgrade},
 	}
 	for i := range routes {
 		routes[i].segments = strings.Split(routes[i].path, "/")

@@ -16,7 +16,9 @@ import (
 // computer has the older name=systemd hierarchy, in that, too.
 type cgroups []string
 
-func makeCgroups(name string) (cgroups, error) {
+// They are named after this process, too, so that those of a process that was
+// killed can be told, and are removed.
+func makeCgroups(test string) (cgroups, error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
@@ -28,7 +30,8 @@ func makeCgroups(name string) (cgroups, error) {
 		if len(fields) < 5 || !strings.HasPrefix(right, "cgroup2 ") && !strings.Contains(right, "name=systemd") {
 			continue
 		}
-		dir := filepath.Join(fields[4], name)
+		removeStale(fields[4])
+		dir := filepath.Join(fields[4], fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), test))
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			all.remove()
 			return nil, fmt.Errorf("cannot make the machine's cgroup: %w", err)
@@ -39,6 +42,18 @@ func makeCgroups(name string) (cgroups, error) {
 		return nil, errors.New("cannot find a cgroup v2 hierarchy for the machine")
 	}
 	return all, nil
+}
+
+const prefix = "deputy-test-"
+
+func removeStale(mount string) {
+	dirs, _ := filepath.Glob(filepath.Join(mount, prefix+"*"))
+	for _, dir := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), prefix), "-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, os.ErrNotExist) {
+			_ = removeTree(dir) // what lives in it is not ours to end
+		}
+	}
 }
 
 // remove removes them with all that the machine has made in them. Its last

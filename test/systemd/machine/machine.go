@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,11 +33,13 @@ type Machine struct {
 // halt is SIGRTMIN+4, which has systemd halt (systemd(1)).
 const halt = syscall.Signal(34 + 4)
 
-// spawn runs in a mount namespace of its own, so whatever ends it unmounts all.
+// spawn runs in mount and PID namespaces of its own, as number 1: whatever ends it
+// ends and unmounts all.
 // Its arguments: the tree, a directory for the mounts, then the machine's cgroups.
 const spawn = `set -e
 tree=$1 work=$2
 shift 2
+mount -t proc proc /proc
 for group; do echo $$ >"$group/cgroup.procs"; done
 mount -t tmpfs -o mode=0755,size=2g machine "$work"
 mkdir "$work/upper" "$work/work" "$work/root"
@@ -54,7 +58,7 @@ func Boot(t testing.TB, packages ...string) *Machine {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	groups, err := makeCgroups("deputy-test-" + fmt.Sprint(os.Getpid()) + "-" + filepath.Base(filepath.Dir(work)))
+	groups, err := makeCgroups(filepath.Base(filepath.Dir(work)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,19 +70,36 @@ func Boot(t testing.TB, packages ...string) *Machine {
 	defer console.Close()
 	m.nspawn = exec.Command("/bin/sh", append([]string{"-c", spawn, "spawn", base, work}, groups...)...)
 	m.nspawn.Stdout, m.nspawn.Stderr = console, console
-	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if err := m.nspawn.Start(); err != nil {
+	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := m.start(); err != nil {
 		groups.remove()
 		t.Fatal(err)
 	}
-	go func() { _ = m.nspawn.Wait(); close(m.ended) }() // how it ended the console tells
 	t.Cleanup(func() { m.halt(); groups.remove() })
 	m.wait("its PID 1 is there", func() bool { m.leader = m.findLeader(); return m.leader != 0 })
 	m.wait("it has booted", func() bool {
 		state, _ := m.Try("systemctl", "is-system-running")
-		return strings.TrimSpace(state) == "running"
+		state = strings.TrimSpace(state)
+		return state == "running" || state == "degraded" // by a unit that this computer does not let run
 	})
 	return m
+}
+
+// start starts nspawn from a thread that lives as long: the end of that thread,
+// however it comes, is the end of the machine (prctl(2), PR_SET_PDEATHSIG).
+func (m *Machine) start() error {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(m.ended)
+		err := m.nspawn.Start()
+		started <- err
+		if err == nil {
+			_ = m.nspawn.Wait() // how it ended the console tells
+		}
+	}()
+	return <-started
 }
 
 // wait waits until ok, for at most a minute, or until the machine has ended.
@@ -97,17 +118,14 @@ func (m *Machine) wait(what string, ok func() bool) {
 	}
 }
 
-// findLeader finds the child of nspawn that is number 1 in a PID namespace.
+// findLeader finds the child of nspawn that is number 1 in a PID namespace below.
 func (m *Machine) findLeader() int {
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", m.nspawn.Process.Pid))
 	for child := range strings.FieldsSeq(string(children)) {
-		status, _ := os.ReadFile("/proc/" + child + "/status")
-		for line := range strings.Lines(string(status)) {
-			if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "NSpid:" && fields[2] == "1" {
-				var pid int
-				_, _ = fmt.Sscan(child, &pid) // the kernel writes numbers there
-				return pid
-			}
+		numbers := namespacePIDs("/proc/" + child)
+		if len(numbers) > 0 && numbers[len(numbers)-1] == "1" {
+			pid, _ := strconv.Atoi(child) // the kernel writes numbers there
+			return pid
 		}
 	}
 	return 0
@@ -144,6 +162,35 @@ func (m *Machine) Console() string {
 // Path is a file of the machine as this computer reaches it.
 func (m *Machine) Path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", m.leader), name)
+}
+
+// PID is how this computer numbers a process of the machine; 0: there is none.
+func (m *Machine) PID(inside string) int {
+	namespace, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", m.leader))
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range processes {
+		numbers := namespacePIDs(process)
+		if len(numbers) == 0 || numbers[len(numbers)-1] != inside {
+			continue
+		}
+		if its, _ := os.Readlink(process + "/ns/pid"); its == namespace {
+			pid, _ := strconv.Atoi(filepath.Base(process))
+			return pid
+		}
+	}
+	return 0
+}
+
+// namespacePIDs are the numbers of a process, from this computer's on inwards
+// (NSpid in proc_pid_status(5)).
+func namespacePIDs(process string) []string {
+	status, _ := os.ReadFile(process + "/status") // one that has ended has none
+	for line := range strings.Lines(string(status)) {
+		if numbers, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return strings.Fields(numbers)
+		}
+	}
+	return nil
 }
 
 // Command makes a command that runs in the machine, as root and outside any unit.

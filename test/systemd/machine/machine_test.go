@@ -3,10 +3,15 @@
 package machine_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"deputy/test/rig"
 	"deputy/test/systemd/machine"
@@ -44,6 +49,39 @@ func TestMachine(t *testing.T) {
 	if left, _ := filepath.Glob("/sys/fs/cgroup/*/deputy-test-*-TestMachine*"); len(left) > 0 {
 		t.Errorf("cgroups are left: %q", left)
 	}
+}
+
+// TestKilled: a test that is killed takes its machine with it.
+func TestKilled(t *testing.T) {
+	rig.NeedRoot(t)
+	const waits = "DEPUTY_TEST_WAITS"
+	if os.Getenv(waits) != "" {
+		m := machine.Boot(t)
+		fmt.Println("machine", m.Run("readlink", "/proc/1/ns/pid"))
+		select {} // for the SIGKILL
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+	cmd.Env = append(os.Environ(), waits+"=1")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var namespace string
+	_, err = fmt.Fscanf(out, "machine %s", &namespace)
+	if err = errors.Join(err, cmd.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	rig.Eventually(t, time.Minute, "nothing of the machine lives", func() bool {
+		links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
+		return !slices.ContainsFunc(links, func(link string) bool {
+			its, _ := os.Readlink(link)
+			return its == namespace
+		})
+	})
 }
 
 // mounts lists what is mounted here for machines.

@@ -1,0 +1,173 @@
+package monitor
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"deputy/internal/monitor/keeper"
+)
+
+const (
+	maxKept   = 512         // pidfds in the service manager's store: FileDescriptorStoreMax= of our unit
+	keptAfter = time.Second // a task that ends sooner is not worth two messages
+)
+
+// ServiceManager is what the service manager that started the keeper wants to
+// hear, as its environment says (sd_notify(3), sd_watchdog_enabled(3)). It listens
+// to the keeper alone, which relays what the monitor says.
+type ServiceManager struct {
+	Listens  bool
+	Watchdog time.Duration // it takes us for hung after such a silence; 0: never
+	Store    int           // how many descriptors it keeps for us, at most
+}
+
+// FindServiceManager reads the environment of the keeper, whose PID is given.
+func FindServiceManager(keeperPID int) ServiceManager {
+	s := ServiceManager{Listens: os.Getenv("NOTIFY_SOCKET") != "", Store: maxKept}
+	if n, err := strconv.Atoi(os.Getenv("FDSTORE")); err == nil && n < maxKept {
+		s.Store = n
+	}
+	whom := os.Getenv("WATCHDOG_PID")
+	if µs, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64); err == nil && µs > 0 && (whom == "" || whom == strconv.Itoa(keeperPID)) {
+		s.Watchdog = time.Duration(µs) * time.Microsecond
+	}
+	return s
+}
+
+// tell says lines of sd_notify(3) to the service manager. What it does not hear
+// costs a task nothing.
+func (m *Monitor) tell(lines ...string) { m.tellWith(nil, lines...) }
+
+func (m *Monitor) tellWith(f *os.File, lines ...string) {
+	if m.o.Manager.Listens {
+		_ = m.link.Notify(strings.Join(lines, "\n"), f) // a dead keeper is told of by Lost
+	}
+}
+
+// tellServing says that requests are answered.
+func (m *Monitor) tellServing() { m.tell("READY=1", "STATUS=requests are answered") }
+
+// tellReloading begins what tellServing ends.
+func (m *Monitor) tellReloading() {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail
+	m.tell("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", ts.Nano()/1000))
+}
+
+// tellAlive feeds the watchdog. The loop itself does it, so that a hung one is seen.
+func (m *Monitor) tellAlive() {
+	if every := m.o.Manager.Watchdog / 2; every > 0 {
+		m.tell("WATCHDOG=1")
+		m.timers.after(every, m.tellAlive)
+	}
+}
+
+// keepPidfd has the service manager keep the pidfd of a task's first process:
+// should keeper and monitor both be killed, the kernel tells the next ones by it
+// how the process ended (Linux 6.15). An adopted one may be in the store already,
+// by another descriptor.
+func (m *Monitor) keepPidfd(t *Task, adopted bool) {
+	if !m.o.Manager.Listens {
+		return
+	}
+	leaf := t.Leaf
+	if adopted {
+		m.stored[leaf] = true
+	}
+	m.timers.after(keptAfter, func() {
+		if m.fromStore[leaf] != "" || !adopted && len(m.stored) >= m.o.Manager.Store {
+			return
+		}
+		f, err := m.host.Pidfd(leaf)
+		if err != nil {
+			return // it has ended; or it is not kept, and should all die its end is unknown
+		}
+		defer f.Close()
+		if adopted {
+			m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
+		}
+		m.stored[leaf] = true
+		m.tellWith(f, "FDSTORE=1", "FDPOLL=0", "FDNAME="+leaf)
+	})
+}
+
+// forgetPidfd takes a pidfd out of the store, once the end is durable.
+func (m *Monitor) forgetPidfd(leaf string) {
+	if held := m.fromStore[leaf]; held != "" {
+		m.link.Drop(held)
+		delete(m.fromStore, leaf)
+	}
+	if m.stored[leaf] {
+		delete(m.stored, leaf)
+		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
+	}
+}
+
+// kept gives what the service manager passed on by name: among it pidfds, named
+// by leaf.
+func kept(inherited []keeper.Inherited) map[string]*os.File {
+	files := map[string]*os.File{}
+	for _, x := range inherited {
+		files[x.Name] = x.File
+	}
+	return files
+}
+
+// inherit looks through what the service manager passed on, once sockets and
+// tasks have taken theirs. The pidfd of a task is held until its end is durable;
+// nothing else is needed.
+func (m *Monitor) inherit() {
+	for _, x := range m.link.Inherited() {
+		if m.taken[x.Held] {
+			continue
+		}
+		id, _, _ := strings.Cut(x.Name, ".")
+		if t := m.state.Tasks[id]; t != nil && t.Leaf == x.Name && t.Phase != Over {
+			m.fromStore[x.Name], m.stored[x.Name] = x.Held, true
+			x.File.Close() // whoever adopted the task has a copy
+			continue
+		}
+		if path := listensAt(x.File, unix.SOCK_STREAM); path != "" {
+			m.log.Printf("the service manager passed a socket at %s that no [listen] of deputy.toml names; it is closed", path)
+		} else {
+			m.tell("FDSTOREREMOVE=1", "FDNAME="+x.Name)
+		}
+		m.link.Drop(x.Held)
+		x.File.Close()
+	}
+}
+
+// inheritedSocket takes the socket of a path that the service manager listens on
+// for us; nil: there is none.
+func (m *Monitor) inheritedSocket(path string, kind int) *keeper.Inherited {
+	for _, x := range m.link.Inherited() {
+		if !m.taken[x.Held] && listensAt(x.File, kind) == filepath.Clean(path) {
+			m.taken[x.Held] = true
+			return &x
+		}
+	}
+	return nil
+}
+
+// listensAt gives the path of a Unix socket that is bound, and listens if its
+// kind does that; "" of anything else.
+func listensAt(f *os.File, kind int) string {
+	fd := int(f.Fd())
+	if is, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || is != kind {
+		return ""
+	}
+	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); kind == unix.SOCK_STREAM && (err != nil || listens != 1) {
+		return ""
+	}
+	address, err := unix.Getsockname(fd)
+	if local, is := address.(*unix.SockaddrUnix); err == nil && is {
+		return local.Name
+	}
+	return ""
+}

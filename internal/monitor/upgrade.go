@@ -1,0 +1,184 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
+)
+
+// An upgrade in place, ordered by SIGUSR2 or POST /v1/upgrade:
+//
+//	the programs that now stand at our paths are proved       refused: the old ones go on
+//	the order is recorded, and answered once that is durable
+//	the keeper executes itself, and holds signals back        keeper.Link.Upgrade
+//	the server answers what it has, and ends; the backlog waits
+//	the loop ends; tasks, also those that have ended meanwhile, stay our children
+//	Run returns ErrUpgrade, and main executes the monitor     keeper.Link.Execute
+//
+// The new monitor takes up everything as after a death of the old one. Should it
+// die, the keeper starts it again.
+
+// ErrUpgrade is what Run returns when the monitor is to be executed anew.
+var ErrUpgrade = errors.New("the monitor is to be upgraded")
+
+const (
+	proofTime = 10 * time.Second // for one program to show that it can start
+	proofSize = 64 << 10         // bytes that it may say
+)
+
+// upgradeCall serves POST /v1/upgrade.
+func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+	if !m.policy.Rights(id).Operator {
+		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not upgrade: only an operator may", id)
+		m.denied(id, r, refusal)
+		m.refuse(peer, r, refusal)
+		return
+	}
+	m.upgrade(id, r.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
+		if refusal != nil {
+			m.refuse(peer, r, refusal)
+			return
+		}
+		m.answer(peer, r, seq, wall.Outcome{Upgrade: &wall.Upgraded{From: deputy.Version, To: to}})
+	})
+}
+
+// upgrade proves the new programs beside the loop, records the order and carries
+// it out. done is told the new version and the record, or why not.
+func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to string, seq uint64, refusal *deputy.Error)) {
+	switch {
+	case m.upgrading:
+		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: an upgrade is under way"))
+		return
+	case m.leaving || m.failed != nil:
+		done("", 0, deputy.Refuse(deputy.NotDurable, "cannot upgrade: deputy is being stopped, or its journal cannot be written; see: deputy status"))
+		return
+	}
+	m.upgrading = true
+	go func() {
+		to, err := m.prove()
+		m.post(func() {
+			if err != nil {
+				m.upgrading = false
+				m.log.Printf("cannot upgrade, the old programs go on: %v", err)
+				done("", 0, deputy.Refuse(deputy.BadParam, "cannot upgrade, the old programs go on: %v", err))
+				return
+			}
+			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Nonce: nonce, Version: to}
+			m.record(e, func() {
+				m.log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
+				m.tell("STATUS=upgrading to version " + to)
+				done(to, e.Seq, nil)
+				go m.handOver()
+			}, nil)
+		})
+	}()
+}
+
+// handOver has the keeper and the server make way, then the loop.
+func (m *Monitor) handOver() {
+	if err := m.link.Upgrade(); err != nil {
+		m.log.Printf("the keeper goes on with its old program: %v", err)
+	}
+	close(m.retire)
+	<-m.served
+	m.post(func() {
+		m.handingOver = !m.leaving // who was told to end meanwhile ends
+		m.end()
+	})
+}
+
+// prove runs both new programs for a moment. They must be able to start, to read
+// this configuration and this journal, and to talk to one another.
+func (m *Monitor) prove() (version string, err error) {
+	daemon := append([]string{}, m.o.Probe...)
+	said, err := proof("deputyd", append(daemon, "--journal-format", strconv.Itoa(journal.Format)), nil)
+	if err != nil {
+		return "", err
+	}
+	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--probe"}, m.serverCredential())
+	if err != nil {
+		return "", err
+	}
+	if said.wall != server.wall {
+		return "", fmt.Errorf("deputyd %s and deputy-server %s do not speak the same version of their protocol (%s and %s); install all programs together",
+			said.version, server.version, said.wall, server.wall)
+	}
+	return said.version, nil
+}
+
+// proved is what a program says of itself: "NAME VERSION, wall N".
+type proved struct{ version, wall string }
+
+// Proof is the line by which a program that can start says so.
+func Proof() string { return fmt.Sprintf("deputyd %s, wall %d", deputy.Version, wall.Version) }
+
+func proof(name string, argv []string, as *syscall.Credential) (proved, error) {
+	out, err := answerOf(argv, as)
+	if err != nil {
+		return proved{}, fmt.Errorf("%s cannot start: %w", argv[0], err)
+	}
+	out = strings.TrimSpace(out)
+	out = out[strings.LastIndex(out, "\n")+1:] // before it there may be warnings
+	said, wall, found := strings.Cut(out, ", wall ")
+	version, named := strings.CutPrefix(said, name+" ")
+	if !found || !named {
+		return proved{}, fmt.Errorf("%s is no %s that can be upgraded to: it says %.200q", argv[0], name, out)
+	}
+	return proved{version, wall}, nil
+}
+
+// answerOf runs a program to its end, as a user or as ours, and gives what it wrote.
+func answerOf(argv []string, as *syscall.Credential) (string, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"},
+		Files: []*os.File{nil, w, w}, Sys: &syscall.SysProcAttr{Setsid: true, Credential: as}})
+	w.Close()
+	if err != nil {
+		return "", errors.Unwrap(err)
+	}
+	late := time.AfterFunc(proofTime, func() { p.Kill() })
+	defer late.Stop()
+	if err := r.SetReadDeadline(time.Now().Add(proofTime + time.Second)); err != nil {
+		return "", err
+	}
+	text, _ := io.ReadAll(io.LimitReader(r, proofSize)) // as much as it says
+	state, err := p.Wait()
+	switch {
+	case err != nil:
+		return "", err
+	case !late.Stop() && !state.Success():
+		return "", fmt.Errorf("it did not show within %v that it can", proofTime)
+	case !state.Success():
+		return "", fmt.Errorf("%v: %s", state, bytes.TrimSpace(text))
+	}
+	return string(text), nil
+}
+
+// Prove is the other side of prove: it says whether this program could take over
+// an installation whose journal is written in the given format.
+func Prove(o Options, format int) error {
+	if format > journal.Format {
+		return fmt.Errorf("cannot read the journal: it is written in format %d, and version %s reads at most %d; install a version that reads it", format, deputy.Version, journal.Format)
+	}
+	if _, _, err := manifest.Load(New(o).loadOptions()); err != nil {
+		return err
+	}
+	return nil
+}
