@@ -129,7 +129,7 @@ func runMonitor(program string, args []string, o options) int {
 	logger.SetPrefix("deputyd: ")
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
-		Reaper: []string{program, "--role", "reaper"}, Confiner: confiner(), Log: logger,
+		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"}, Log: logger,
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
 		Manager: monitor.FindServiceManager(os.Getppid()),
 	})

@@ -106,6 +106,19 @@ func (l *Link) Held() map[string]*os.File {
 	return nil
 }
 
+// Inherited is for systems whose service manager passes on what it kept.
+type Inherited struct {
+	Name, Held string
+	File       *os.File
+}
+
+// Inherited is nothing: the service control manager keeps nothing.
+func (l *Link) Inherited() []Inherited { return nil }
+
+// Hold is for systems where a lock lives on in a descriptor: here it ends with
+// the process that has it.
+func (l *Link) Hold(string, *os.File) error { return nil }
+
 // Keep gives the keeper handles of its own, which live beyond our death until
 // Forget. It is on its way to the keeper when Keep returns: a pipe keeps what its
 // writer wrote before it died.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package monitor
 
 import (
@@ -32,6 +34,9 @@ import (
 
 // ErrUpgrade is what Run returns when the monitor is to be executed anew.
 var ErrUpgrade = errors.New("the monitor is to be upgraded")
+
+// upgradeSignal orders an upgrade.
+const upgradeSignal = syscall.SIGUSR2
 
 const (
 	proofTime = 10 * time.Second // for one program to show that it can start
