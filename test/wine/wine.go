@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package wine runs Windows programs for tests, under Wine in a Debian of their
 // own. Everything runs in a PID and a mount namespace, which end with the test;
 // 127.0.0.1 is the machine's own.
