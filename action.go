@@ -27,6 +27,7 @@ type Explanation struct {
 	Denied    []DeniedRule `json:"denied,omitempty"`
 	Tasks     []Launch     `json:"tasks,omitempty"` // what would run, one for each item
 	TimeoutMS int64        `json:"timeout_ms,omitempty"`
+	WithinMS  int64        `json:"start_within_ms,omitempty"`
 	GraceMS   int64        `json:"grace_ms,omitempty"`
 	OutputCap int64        `json:"output_cap,omitempty"` // bytes
 }

@@ -8,6 +8,7 @@ type EventType string
 const (
 	Checkpoint     EventType = "checkpoint"     // first in each segment: all live state
 	MonitorStart   EventType = "monitor_start"  // a monitor took up this journal
+	MonitorEnd     EventType = "monitor_end"    // it ended in good order: what no record says to be started was not
 	PolicyLoaded   EventType = "policy"         // the full text of the policy now in force
 	Accepted       EventType = "accepted"       // a request was accepted whole
 	StartIntended  EventType = "start_intended" // a queued task is about to be started
@@ -55,7 +56,7 @@ type Event struct {
 	PID     int      `json:"pid,omitempty"`     // Started
 	Leaf    string   `json:"leaf,omitempty"`    // Started: the attempt's cgroup, or its subreaper's name
 	Boot    string   `json:"boot,omitempty"`    // boot id; MonitorStart, Started
-	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start; Started
+	BootNS  int64    `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns: at the start in Started, when it was accepted in Accepted, of the monitor in MonitorStart
 	State   State    `json:"state,omitempty"`   // Ended; StopRequested: the state that it will end in
 	Reason  string   `json:"reason,omitempty"`  // Ended, StopRequested, Denied, Cancelled, DrainOff
 	Exit    *Exit    `json:"exit,omitempty"`    // Ended
@@ -64,14 +65,15 @@ type Event struct {
 	Out     *Output  `json:"stdout,omitempty"` // Ended
 	Err     *Output  `json:"stderr,omitempty"` // Ended
 
-	Code    Code         `json:"code,omitempty"`    // Denied
-	Count   int          `json:"count,omitempty"`   // Denied: how many more like it, after the hundredth in an hour
-	Files   []PolicyFile `json:"files,omitempty"`   // PolicyLoaded
-	Version string       `json:"version,omitempty"` // MonitorStart, UpgradeOrdered: the one that is to start
-	From    uint64       `json:"from,omitempty"`    // Cancelled, Retired, Checkpoint after a failed write: first sequence number
-	To      uint64       `json:"to,omitempty"`      // the same: last sequence number
-	Head    string       `json:"head,omitempty"`    // Retired: hash of the last deleted record
-	IDs     []string     `json:"ids,omitempty"`     // OutputRemoved: tasks; Accepted by a stops action: the tasks it stops
+	Code     Code         `json:"code,omitempty"`     // Denied
+	Count    int          `json:"count,omitempty"`    // Denied: how many more like it, after the hundredth in an hour
+	Files    []PolicyFile `json:"files,omitempty"`    // PolicyLoaded
+	Version  string       `json:"version,omitempty"`  // MonitorStart, UpgradeOrdered: the one that is to start
+	Restored bool         `json:"restored,omitempty"` // MonitorStart: the journal is a restored copy: what was live in it is unknown
+	From     uint64       `json:"from,omitempty"`     // Cancelled, Retired, Checkpoint after a failed write: first sequence number
+	To       uint64       `json:"to,omitempty"`       // the same: last sequence number
+	Head     string       `json:"head,omitempty"`     // Retired: hash of the last deleted record
+	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted by a stops action: the tasks it stops
 
 	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own; see internal/monitor
 }

@@ -117,7 +117,7 @@ func (a *app) printLimits(e *deputy.Explanation) {
 	for _, l := range []struct {
 		name string
 		ms   int64
-	}{{"timeout", e.TimeoutMS}, {"grace", e.GraceMS}} {
+	}{{"timeout", e.TimeoutMS}, {"start within", e.WithinMS}, {"grace", e.GraceMS}} {
 		if l.ms > 0 {
 			words = append(words, l.name+" "+(time.Duration(l.ms)*time.Millisecond).String())
 		}

@@ -114,7 +114,7 @@ func TestOutputs(t *testing.T) {
 }
 
 const explained = `{"allowed":false,"reason":"no rule allows it","denied":[{"rule":"site.toml:7","reason":"the user is not www-data"}],
-"tasks":[{"argv":["/bin/scan","-t","1"," x"],"user":"scanner","directory":"/","env":["LANG=C.UTF-8"],"lock":"1"}],"timeout_ms":7200000,"grace_ms":10000,"output_cap":8388608}`
+"tasks":[{"argv":["/bin/scan","-t","1"," x"],"user":"scanner","directory":"/","env":["LANG=C.UTF-8"],"lock":"1"}],"timeout_ms":7200000,"start_within_ms":600000,"grace_ms":10000,"output_cap":8388608}`
 
 var stream = `id: 1
 data: {"seq":1,"time":"2026-01-02T03:04:05.000Z","type":"policy","policy":"0123456789abcdef"}

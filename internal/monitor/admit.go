@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"encoding/json"
-	"time"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -81,7 +80,7 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if m.leaving {
+	if m.leaving || m.ending.Load() {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started"))
 		return
 	}
@@ -116,19 +115,20 @@ func (a *admission) answer(seq uint64, o wall.Outcome) {
 
 // replay answers a request whose Idempotency-Key was used before.
 func (a *admission) replay() bool {
-	used := a.m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
-	if used == nil || time.Since(used.Time) > keyLife {
+	m := a.m
+	used := m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
+	if used == nil || m.age(used.Accepted, used.Time) > keyLife {
 		return false
 	}
 	if used.Digest != a.digest {
-		a.m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
+		m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
 			"cannot accept: the Idempotency-Key %q was used for another action or other values within 24 hours; use a new key for a new request", a.r.Key))
 		return true
 	}
 	seq := used.Seq
-	if a.r.Nonce != nil && a.m.unwritable() == nil {
-		a.m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
-		seq = a.m.lastSeq()
+	if a.r.Nonce != nil && m.unwritable() == nil {
+		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
+		seq = m.lastSeq()
 	}
 	a.answerWith(seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
 	return true
@@ -211,6 +211,7 @@ func (a *admission) event() *deputy.Event {
 	e := &deputy.Event{
 		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
 		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest, Nonce: a.r.Nonce,
+		BootNS: bootNow(),
 	}
 	if a.r.Key != "" {
 		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}
@@ -287,7 +288,7 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
 	run := Run{
 		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
-		TimeoutMS: act.Timeout.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
+		TimeoutMS: act.Timeout.Milliseconds(), WithinMS: act.StartWithin.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
 		Signal: act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
@@ -311,7 +312,11 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
-			if t := m.state.Tasks[e.Tasks[i].ID]; t != nil && !e.Tasks[i].Joined && !e.Tasks[i].Queued {
+			switch t := m.state.Tasks[e.Tasks[i].ID]; {
+			case t == nil || e.Tasks[i].Joined:
+			case e.Tasks[i].Queued:
+				m.expireQueued(t)
+			default:
 				m.startIntended(t)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -65,6 +66,11 @@ func (b *birth) start() (process.Attempt, error) {
 		Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir,
 		Credential: b.credential(), Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	})
+	if err != nil && scarce(err) { // it may be tried again, from the beginning
+		_, _, _ = b.m.capper.Finish(dir)
+		os.Remove(filepath.Join(dir, output.Stdout))
+		os.Remove(filepath.Join(dir, output.Stderr))
+	}
 	return attempt, err
 }
 

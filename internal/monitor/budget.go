@@ -167,6 +167,9 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh int, wi
 		e.RetryAfter = 1
 		return e
 	}
+	if refusal := m.crowded(fresh); fresh > 0 && refusal != nil {
+		return refusal
+	}
 	if withKey && u.keys >= maxKeys {
 		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", c, u.keys)
 		e.RetryAfter = 3600

@@ -15,7 +15,7 @@ const numberLife = 5 * time.Second
 // connections are those that were accepted and identified, by their numbers. A
 // duplicate of each descriptor is kept, to see the peer go.
 type connections struct {
-	limit func() int
+	share share
 
 	mu        sync.Mutex // guards what follows
 	door      *wall.Door // nil: no server lives, the backlog waits
@@ -33,28 +33,28 @@ type connection struct {
 	gone   time.Time // when the peer closed
 }
 
-// newConnections has none yet. limit gives how many one user may have.
-func newConnections(limit func() int) connections {
+// newConnections has none yet.
+func newConnections(s share) connections {
 	return connections{
-		limit: limit, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
-		// Numbers of an earlier monitor are not used again either: the clock is ahead of them.
-		last: uint64(time.Now().UnixNano()),
+		share: s, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
+		// Numbers of an earlier monitor are not used again either: the boot clock is
+		// ahead of them, and no server lives longer than it runs.
+		last: uint64(bootNow()),
 	}
 }
 
-// admit numbers a connection; nil: it is not taken. over says that its caller
-// has too many: the first limit is told so by the server, the second is not. mu
-// is held.
-func (r *connections) admit(fd int, who policy.Identity) (c *connection, over bool) {
-	limit, open := r.limit(), r.perCaller[who.Caller]
-	if r.door == nil || open >= 2*limit {
-		return nil, false
+// admit numbers a connection; nil: it is not taken. over and full are as share
+// has them. mu is held.
+func (r *connections) admit(fd int, who policy.Identity) (c *connection, over, full bool) {
+	over, full, refused := r.share.of(who, r.perCaller[who.Caller], len(r.byFD))
+	if r.door == nil || refused {
+		return nil, false, false
 	}
 	r.last++
 	c = &connection{number: r.last, fd: fd, who: who}
 	r.byNumber[c.number], r.byFD[fd] = c, c
 	r.perCaller[who.Caller]++
-	return c, open >= limit
+	return c, over, full
 }
 
 // cancel takes back an admission; the descriptor is its caller's again. mu is held.

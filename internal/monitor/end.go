@@ -17,7 +17,7 @@ func (m *Monitor) heard(e process.Event) {
 	m.post(func() {
 		id, _, _ := strings.Cut(e.Leaf, ".")
 		t := m.state.Tasks[id]
-		if t == nil || t.Leaf != "" && t.Leaf != e.Leaf {
+		if t == nil || t.Lost || t.Leaf != "" && t.Leaf != e.Leaf {
 			return
 		}
 		if t.Phase == Starting || t.Phase == Stopping && t.Leaf == "" {
@@ -64,7 +64,7 @@ func (m *Monitor) settle(t *Task) {
 
 // finishTask finds out what is left of a task's output, then records its end.
 func (m *Monitor) finishTask(t *Task) {
-	for _, timer := range []*timer{t.deadline, t.grace, t.killed} {
+	for _, timer := range []*timer{t.expiry, t.deadline, t.grace, t.killed} {
 		m.timers.cancel(timer)
 	}
 	m.run(func() {

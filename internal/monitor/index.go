@@ -29,7 +29,9 @@ type keyUse struct {
 	Digest string        `json:"digest"`
 	Tasks  []string      `json:"tasks"`
 	Seq    uint64        `json:"seq"`
-	Time   time.Time     `json:"time"`
+	Time   deputy.Time   `json:"time"`
+
+	Accepted moment `json:"accepted"` // Time on the boot clock
 }
 
 // use is what a caller costs now.
@@ -59,7 +61,7 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot, s.Nonces, s.Drains = read.Boot, read.Nonces, read.Drains
+	s.Boot, s.Known, s.Nonces, s.Drains = read.Boot, read.Known, read.Nonces, read.Drains
 	for scope, k := range read.Keys {
 		s.keep(scope, k)
 	}
@@ -134,7 +136,7 @@ func (s *State) lock(module, value string) lockUse {
 func (s *State) remember(e *deputy.Event, tasks []string) {
 	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
 	s.forget(scope)
-	s.keep(scope, &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time.Time})
+	s.keep(scope, &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time, Accepted: moment{s.Boot, e.BootNS}})
 }
 
 func (s *State) keep(scope keyScope, k *keyUse) {
@@ -157,9 +159,9 @@ func (s *State) forget(scope keyScope) {
 }
 
 // expireKeys forgets what is older than a day.
-func (s *State) expireKeys(now time.Time) {
+func (s *State) expireKeys(age func(moment, deputy.Time) time.Duration) {
 	for scope, k := range s.Keys {
-		if now.Sub(k.Time) > keyLife {
+		if age(k.Accepted, k.Time) > keyLife {
 			s.forget(scope)
 		}
 	}

@@ -96,12 +96,17 @@ type Monitor struct {
 	taken     map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
 	reserve   reserve
 	heads     heads
+	restored  bool // the journal was found to be a restored copy
 
+	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
+	operators            atomic.Pointer[map[uint32]bool]  // users who are operators, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
 
+	births      int           // under way
 	leaving     bool          // told to end: nothing new is taken
+	ending      atomic.Bool   // the installed service was: nothing begins, either
 	upgrading   bool          // ordered, or being proved
 	handingOver bool          // the monitor is to be executed anew once the loop has ended
 	retire      chan struct{} // closed: the server is to end, and none to follow
@@ -230,7 +235,7 @@ func (m *Monitor) run(do func()) {
 	select {
 	case m.work <- do:
 	default:
-		go do() // the loop never waits for the workers, who wait for it
+		go func() { m.work <- do }() // the loop never waits for the workers, who wait for it
 	}
 }
 
@@ -250,13 +255,29 @@ func (m *Monitor) leave() {
 	}
 	m.leaving = true
 	if !m.o.Up {
-		m.end()
+		if m.ending.Load() { // asked again it waits for nothing
+			m.end()
+			return
+		}
+		m.ending.Store(true)
+		m.endIfQuiet()
 		return
 	}
 	for _, t := range m.state.Tasks {
 		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
 	m.leaveIfIdle()
+}
+
+// endIfQuiet ends an installed monitor that was told to, as soon as nothing is
+// being born. The journal says so: whatever was not started by then is started
+// by the next monitor, even if the machine is restarted in between.
+func (m *Monitor) endIfQuiet() {
+	if !m.ending.Load() || m.births > 0 {
+		return
+	}
+	m.record(&deputy.Event{Type: deputy.MonitorEnd}, nil, nil)
+	m.end()
 }
 
 // end lets the loop end.

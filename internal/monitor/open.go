@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"deputy"
 	"deputy/internal/monitor/journal"
@@ -11,6 +12,7 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/output"
+	"deputy/internal/signature"
 )
 
 // open readies all that a monitor needs, in the order in which each needs the
@@ -20,6 +22,9 @@ func (m *Monitor) open() error {
 	var err error
 	if m.boot, err = bootID(); err != nil {
 		return fmt.Errorf("cannot tell which boot this is: %w", err)
+	}
+	if m.capacity, err = findCapacity(); err != nil {
+		return err
 	}
 	set, warnings, err := manifest.Load(m.loadOptions())
 	if err != nil {
@@ -37,12 +42,13 @@ func (m *Monitor) open() error {
 	if err := m.makeDirectories(set); err != nil {
 		return err
 	}
+	_, unused := os.Stat(p.installationKey())
 	if m.seal, err = openSeal(p.installationKey()); err != nil {
 		return err
 	}
 	m.adopt(set)
 	m.lock = m.link.Held()[heldLock]
-	if err := m.openJournal(); err != nil {
+	if err := m.openJournal(unused != nil); err != nil {
 		return err
 	}
 	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
@@ -69,6 +75,11 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID(), Seal: m.seal})
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.rules.Store(&set.Config.Storage)
+	operators := map[uint32]bool{uint32(os.Geteuid()): true}
+	for uid, settings := range set.Config.Users {
+		operators[uid] = operators[uid] || settings.Operator
+	}
+	m.operators.Store(&operators)
 	var warnings []string
 	m.keys, warnings = loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
 	for _, w := range warnings {
@@ -89,8 +100,9 @@ func (m *Monitor) loadOptions() manifest.Options {
 const heldLock = "lock"
 
 // openJournal takes the lock, replays the last segment into the state, and
-// records that this monitor began and by which policy.
-func (m *Monitor) openJournal() error {
+// records that this monitor began and by which policy. unused says that no
+// monitor was here before.
+func (m *Monitor) openJournal(unused bool) error {
 	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
 		Checkpoint: m.checkpoint, Lock: m.lock,
 		Notify: func() { m.post(m.synced) },
@@ -109,12 +121,33 @@ func (m *Monitor) openJournal() error {
 	if found.File != "" && !found.Reserve { // the monitor before may have answered without a lease
 		m.floor = m.o.Now().Unix()
 	}
-	m.record(&deputy.Event{Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, PID: os.Getpid()}, nil, nil)
+	if err := m.placeJournal(found.File == "", unused); err != nil {
+		return err
+	}
+	m.record(&deputy.Event{
+		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: bootNow(), PID: os.Getpid(), Restored: m.restored,
+	}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	if m.state.Drains && m.first() {
 		m.record(&deputy.Event{Type: deputy.DrainOff, Reason: "deputy was started anew"}, nil, nil)
 	}
 	return nil
+}
+
+// placeJournal finds out whether the journal is a restored copy. One that is new
+// where there was one before knows no more than that.
+func (m *Monitor) placeJournal(fresh, unused bool) error {
+	why, err := "it is new, and the installation is not", error(nil)
+	switch {
+	case fresh && unused:
+		return writePlace(m.o.Paths.place())
+	case !fresh:
+		why, err = checkPlace(m.o.Paths.place())
+	}
+	if m.restored = why != ""; m.restored {
+		m.log.Printf("the journal was restored from a back-up, or begun anew (%s): what was live in it is unknown, and signatures are good from %v after this on", why, signature.Window*time.Second)
+	}
+	return err
 }
 
 // first says whether this is its keeper's first monitor: the service was

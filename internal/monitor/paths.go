@@ -31,6 +31,7 @@ func PathsUnder(config, state string) Paths {
 }
 
 func (p Paths) journal() string         { return filepath.Join(p.State, "journal") }
+func (p Paths) place() string           { return filepath.Join(p.State, "journal", "place") }
 func (p Paths) tasks() string           { return filepath.Join(p.State, "tasks") }
 func (p Paths) reapers() string         { return filepath.Join(p.State, "reapers") }
 func (p Paths) task(id string) string   { return filepath.Join(p.State, "tasks", id) }

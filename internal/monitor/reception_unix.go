@@ -27,14 +27,13 @@ type reception struct {
 	closed    bool         // guarded by mu
 }
 
-// newReception makes one that listens nowhere yet. limit gives how many
-// connections one user may have.
-func newReception(limit func() int) (*reception, error) {
+// newReception makes one that listens nowhere yet.
+func newReception(s share) (*reception, error) {
 	poller, err := newPoller()
 	if err != nil {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
 	}
-	return &reception{poller: poller, connections: newConnections(limit), listeners: map[int]bool{}}, nil
+	return &reception{poller: poller, connections: newConnections(s), listeners: map[int]bool{}}, nil
 }
 
 // listen accepts from one more listening socket, as soon as a server lives.
@@ -187,7 +186,7 @@ func (r *reception) receive(fd int, line bool) bool {
 		return false
 	}
 	r.mu.Lock()
-	c, over := r.admit(fd, who)
+	c, over, full := r.admit(fd, who)
 	if c == nil {
 		r.mu.Unlock()
 		return false
@@ -200,7 +199,7 @@ func (r *reception) receive(fd int, line bool) bool {
 	door := r.door
 	r.mu.Unlock()
 
-	if err := door.Send(wall.Connection{Number: c.number, UID: who.UID, Over: over, Line: line}, fd); err != nil {
+	if err := door.Send(wall.Connection{Number: c.number, UID: who.UID, Over: over, Full: full, Line: line}, fd); err != nil {
 		r.hangup(fd) // the server is going; the peer is told by the close
 	}
 	return true

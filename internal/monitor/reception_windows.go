@@ -55,10 +55,9 @@ type reception struct {
 	ended  chan struct{}  // closed by close
 }
 
-// newReception makes one that listens nowhere yet. limit gives how many
-// connections one user may have.
-func newReception(limit func() int) (*reception, error) {
-	r := &reception{connections: newConnections(limit), silent: map[uint32]int{}, ended: make(chan struct{})}
+// newReception makes one that listens nowhere yet.
+func newReception(s share) (*reception, error) {
+	r := &reception{connections: newConnections(s), silent: map[uint32]int{}, ended: make(chan struct{})}
 	r.change.L = &r.mu
 	return r, nil
 }
@@ -229,9 +228,9 @@ func (r *reception) receive(h windows.Handle) {
 	r.mu.Lock()
 	r.heard(pid)
 	var c *connection
-	var over bool
+	var over, full bool
 	if err == nil {
-		c, over = r.admit(int(h), who)
+		c, over, full = r.admit(int(h), who)
 	}
 	door := r.door
 	r.mu.Unlock()
@@ -240,7 +239,7 @@ func (r *reception) receive(h windows.Handle) {
 		return
 	}
 	sid, _ := who.Caller.SID()
-	passed := wall.Connection{Number: c.number, SID: sid, Over: over, First: o.byte[0]}
+	passed := wall.Connection{Number: c.number, SID: sid, Over: over, Full: full, First: o.byte[0]}
 	if err := door.Send(passed, int(h)); err != nil {
 		r.hangup(int(h)) // the server is going; the peer is told by the close
 	}

@@ -193,7 +193,7 @@ func (m *Monitor) resume() bool {
 
 // checkpoint is what a new segment of the journal begins with.
 func (m *Monitor) checkpoint() *deputy.Event {
-	m.state.expireKeys(time.Now())
+	m.state.expireKeys(m.age)
 	m.storage.look()
 	e := &deputy.Event{Type: deputy.Checkpoint}
 	if m.set != nil {
@@ -211,7 +211,7 @@ func (s *State) unended() *State {
 			live[id] = t
 		}
 	}
-	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Drains: s.Drains}
+	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Known: s.Known, Drains: s.Drains}
 }
 
 // answer gives an outcome to whoever asked, if its server still lives.

@@ -24,11 +24,18 @@ func (m *Monitor) recover() {
 	exists := make(map[string]bool, len(leaves))
 	for _, leaf := range leaves {
 		exists[leaf] = true
-		m.releaseEnded(leaf)
+		if !m.restored {
+			m.releaseEnded(leaf)
+		}
+	}
+	if m.restored {
+		m.endStrays(leaves)
 	}
 	var queued []*Task
 	for _, t := range m.state.Tasks {
-		if t.Phase == Queued {
+		if t.Lost {
+			m.unknown(t, "the journal was restored from a back-up, which does not know what became of it")
+		} else if t.Phase == Queued || t.Unborn {
 			queued = append(queued, t)
 		} else {
 			m.recoverStarted(t, exists)
@@ -36,16 +43,24 @@ func (m *Monitor) recover() {
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us, on a full disk too.
-	_ = m.journal.Flush()
+	if m.journal.Flush() == nil && m.restored {
+		if err := writePlace(m.o.Paths.place()); err != nil {
+			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
+		}
+	}
 	m.synced()
 	m.inherit()
 	for _, t := range queued {
+		if t.Unborn { // it was intended in another boot: it is intended anew
+			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
+		}
 		if t.StopAs != "" {
 			t.Phase = Over
 			m.finishTask(t)
 			continue
 		}
 		m.beginQueued(t)
+		m.expireQueued(t)
 	}
 }
 
@@ -69,10 +84,16 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	case t.Boot != "" && t.Boot != m.boot:
 		m.unknown(t, "the machine was restarted while it ran")
 		return
-	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot && m.mayHaveRun(t):
+	case t.Leaf == "" && t.IntentBoot != m.boot:
+		m.unknown(t, "the machine was restarted when it may just have been started")
+		return
+	case t.Leaf == "" && !exists[leaf] && t.Phase == Over:
+		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
+		return
+	case t.Leaf == "" && !exists[leaf] && m.mayHaveRun(t):
 		m.unknown(t, "deputy and its keeper were killed together when it was just being started: whether it ran is not known")
 		return
-	case t.Leaf == "" && !exists[leaf] && t.IntentBoot == m.boot:
+	case t.Leaf == "" && !exists[leaf]:
 		// A leaf is made before the birth and removed after the end is durable:
 		// where there is none, nothing was ever born.
 		if t.StopAs != "" {
@@ -80,15 +101,12 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		}
 		m.startIntended(t)
 		return
-	case t.Leaf == "" && !exists[leaf]:
-		m.unknown(t, "the machine was restarted when it may just have been started")
-		return
 	}
 	dir := m.o.Paths.task(t.ID)
 	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
-	if t.PID == 0 {
+	if t.Leaf == "" {
 		m.recoverBirth(t, leaf)
 	}
 	t.Leaf, t.Phase = leaf, Running
@@ -120,13 +138,16 @@ func (m *Monitor) mayHaveRun(t *Task) bool {
 }
 
 // recoverBirth records the birth of a task that an earlier monitor did not live
-// to record.
+// to record. Where its first process is not found the record has no PID: that it
+// was born must be known all the same.
 func (m *Monitor) recoverBirth(t *Task, leaf string) {
-	if a, found := m.host.FindFirst(leaf); found {
-		m.record(&deputy.Event{
-			Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
-		}, nil, nil)
+	a, found := m.host.FindFirst(leaf)
+	if !found {
+		a = process.Attempt{BootNS: bootNow()} // its time runs from now on
 	}
+	m.record(&deputy.Event{
+		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
+	}, nil, nil)
 }
 
 // unknown ends a task of which too little is known.

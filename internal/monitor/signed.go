@@ -168,6 +168,10 @@ func (m *Monitor) timely(secret string, a signature.Authorization) error {
 	case a.Time < now-signature.Window || a.Time > now+signature.Window:
 		return deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: the signature's time is %d s from this server's clock, and may be at most %d; set the clocks right and sign anew", a.Time-now, signature.Window)
+	case a.Time < m.known():
+		return deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: what was signed before the machine was started, or until %d s after the journal was restored, may have been used before; sign the request anew, or again in %d s",
+			signature.Window, m.known()-a.Time)
 	case !m.state.Nonces.fresh(secret, a.Nonce, a.Time) || !m.recent.fresh(secret, a.Nonce, a.Time):
 		return deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: this signature was used before, or is older than one that was forgotten; sign each request anew (if a clock was set back, a new secret works at once: deputy key new)")
@@ -177,6 +181,18 @@ func (m *Monitor) timely(secret string, a signature.Authorization) error {
 		return e
 	}
 	return nil
+}
+
+// known is the time, in Unix seconds, from which on the nonces of whatever was
+// signed are known: that of the machine's start, for its disk may have been set
+// back before, or that of the journal's. It is reckoned from the clock as it is
+// now, so that a clock that was wrong then locks nobody out.
+func (m *Monitor) known() int64 {
+	from := int64(0)
+	if m.state.Known.Boot == m.boot {
+		from = m.state.Known.NS
+	}
+	return m.o.Now().Add(time.Duration(from - bootNow())).Unix()
 }
 
 // verifyLegacy finds the key of the original's scheme, which covers the module

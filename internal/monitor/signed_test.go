@@ -111,7 +111,7 @@ func (v *verifier) begin() {
 		v.t.Fatal(err)
 	}
 	v.load()
-	if err := v.openJournal(); err != nil {
+	if err := v.openJournal(true); err != nil {
 		v.t.Fatal(err)
 	}
 	v.answers, v.stopped = make(chan wall.Outcome, wall.MaxPending), make(chan struct{})

@@ -25,7 +25,7 @@ func (m *Monitor) openSockets() error {
 			return err
 		}
 	}
-	if m.reception, err = newReception(func() int { return int(m.connections.Load()) }); err != nil {
+	if m.reception, err = newReception(m.share()); err != nil {
 		return err
 	}
 	if err := m.reception.listen(int(m.listener.Fd()), false); err != nil {

@@ -4,7 +4,7 @@ package monitor
 // reception's; none outlives a monitor.
 func (m *Monitor) openSockets() error {
 	var err error
-	if m.reception, err = newReception(func() int { return int(m.connections.Load()) }); err != nil {
+	if m.reception, err = newReception(m.share()); err != nil {
 		return err
 	}
 	return m.reception.listen(m.set.Config.Listen.Unix.Path)

@@ -15,8 +15,9 @@ import (
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
-	intended bool // the intent to start it is in the journal's hands
-	ending   bool // its Ended is
+	intended bool   // the intent to start it is in the journal's hands
+	ending   bool   // its Ended is
+	expiry   *timer // of the time to be started in
 	deadline *timer
 	grace    *timer
 	killed   *timer // looks for survivors of the kill
@@ -30,6 +31,8 @@ type live struct {
 	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early    []process.Event // news that came before the birth was reported
 	failure  string          // why its process could not be started
+	tried    int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
+	pause    time.Duration   // until the next try
 	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
 	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
@@ -68,7 +71,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 // policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {
@@ -77,6 +80,7 @@ func (m *Monitor) beginQueued(t *Task) {
 		m.finishTask(t)
 		return
 	}
+	m.timers.cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
 	m.record(e, func() { m.startIntended(t) }, nil)
@@ -92,9 +96,13 @@ func (m *Monitor) startIntended(t *Task) {
 	}
 }
 
-// stillAllowed asks the policy in force about a task that was accepted under
-// an earlier one; "" if it may start.
+// stillAllowed says why a task may not be started any more: it is too late, or
+// the policy in force is not the one that it was accepted under and forbids it;
+// "" if it may.
 func (m *Monitor) stillAllowed(t *Task) string {
+	if why := m.late(t); why != "" {
+		return why
+	}
 	if t.Policy == m.set.Digest {
 		return ""
 	}
@@ -143,14 +151,29 @@ func (m *Monitor) startTask(t *Task) {
 		},
 		serverGID: m.serverGID,
 	}
+	m.births++
 	m.run(func() {
+		if m.ending.Load() { // the next monitor starts it: see MonitorEnd
+			m.post(func() { m.births--; m.endIfQuiet() })
+			return
+		}
 		attempt, err := b.start()
-		m.post(func() { m.started(t, attempt, err) })
+		m.post(func() {
+			m.births--
+			m.started(t, attempt, err)
+			m.endIfQuiet()
+		})
 	})
 }
 
 // started goes on after a birth, or its failure.
 func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
+	if err != nil && scarce(err) {
+		if m.retryBirth(t) {
+			return
+		}
+		err = shortage(err)
+	}
 	if err != nil {
 		t.failure = "cannot start: " + strings.TrimPrefix(err.Error(), "cannot start: ")
 		switch {

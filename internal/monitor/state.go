@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/signature"
 )
 
 // keyLife is how long an Idempotency-Key gives the same tasks.
@@ -26,6 +27,7 @@ type State struct {
 	Keys   map[keyScope]*keyUse  `json:"keys"`
 	Nonces nonces                `json:"nonces"` // of signed requests that changed something
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
+	Known  moment                `json:"known"`  // of what was signed from then on every nonce is known
 	Drains bool                  `json:"draining,omitempty"`
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
@@ -59,6 +61,11 @@ type Task struct {
 	Created deputy.Time  `json:"created"`
 	Started *deputy.Time `json:"started,omitempty"`
 
+	Accepted moment `json:"accepted"` // when, on the boot clock
+
+	Unborn bool `json:"unborn,omitempty"` // its start was intended, and nothing came of it
+	Lost   bool `json:"lost,omitempty"`   // it was live in a journal that was restored
+
 	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
 	StopWhy string       `json:"stop_why,omitempty"`
 
@@ -72,7 +79,8 @@ type Run struct {
 	GIDs      []uint32 `json:"gids"` //
 	GroupSIDs []string `json:"group_sids,omitempty"`
 	Manifest  string   `json:"manifest"`
-	TimeoutMS int64    `json:"timeout_ms,omitempty"` // 0: none
+	TimeoutMS int64    `json:"timeout_ms,omitempty"`      // 0: none
+	WithinMS  int64    `json:"start_within_ms,omitempty"` // from its acceptance to its start; 0: however late
 	GraceMS   int64    `json:"grace_ms"`
 	Signal    int      `json:"signal"`
 	Success   []int    `json:"success"`
@@ -91,12 +99,14 @@ func (s *State) Apply(e *deputy.Event) error {
 	case deputy.Checkpoint:
 		return s.restore(e.Checkpoint)
 	case deputy.MonitorStart:
-		s.Boot = e.Boot
+		s.begin(e)
+	case deputy.MonitorEnd:
+		s.unborn()
 	case deputy.Accepted:
 		return s.accept(e)
 	case deputy.StartIntended:
 		if t := s.Tasks[e.Task]; t != nil {
-			t.Phase, t.Attempt, t.IntentBoot = Starting, e.Attempt, s.Boot
+			t.Phase, t.Attempt, t.IntentBoot, t.Unborn = Starting, e.Attempt, s.Boot, false
 		}
 	case deputy.Started:
 		if t := s.Tasks[e.Task]; t != nil {
@@ -114,6 +124,35 @@ func (s *State) Apply(e *deputy.Event) error {
 	return nil
 }
 
+// begin notes that a monitor took up the journal: a new one, one that it has
+// known so far, or a restored one.
+func (s *State) begin(e *deputy.Event) {
+	fresh := s.Boot == ""
+	s.Boot = e.Boot
+	for _, t := range s.Tasks {
+		t.Unborn = t.Unborn && t.IntentBoot != e.Boot
+	}
+	switch {
+	case e.Restored:
+		// A signer's clock may be ahead, and what it signed was used before.
+		s.Known = moment{e.Boot, e.BootNS + int64(signature.Window*time.Second)}
+		for _, t := range s.Tasks {
+			t.Lost = true
+		}
+	case fresh:
+		s.Known = moment{e.Boot, e.BootNS}
+	}
+}
+
+// unborn notes that nothing came of the intents to start that have no record of
+// a start: a monitor that ended in good order had no birth under way. That holds
+// until a monitor begins in the same boot, which may start them by these intents.
+func (s *State) unborn() {
+	for _, t := range s.Tasks {
+		t.Unborn = t.Phase == Starting && t.Leaf == ""
+	}
+}
+
 func (s *State) accept(e *deputy.Event) error {
 	var ids []string
 	for i := range e.Tasks {
@@ -127,7 +166,7 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		t := &Task{
 			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
-			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time,
+			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time, Accepted: moment{s.Boot, e.BootNS},
 		}
 		if err := json.Unmarshal(r.Run, &t.Run); err != nil {
 			return fmt.Errorf("cannot read how task %s runs: %w", r.ID, err)

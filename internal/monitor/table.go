@@ -25,6 +25,7 @@ const (
 	stop      happening = "stop"       // somebody may and wants to stop it; recorded
 	deadline  happening = "deadline"   // its time is up; recorded
 	graceOver happening = "grace over" // the grace period after the stop signal is over
+	expired   happening = "expired"    // its time to be started in is over
 )
 
 // effect is what the monitor does about it.
@@ -44,7 +45,7 @@ const (
 func phases() []Phase { return []Phase{Queued, Starting, Running, Stopping, Killing, Over} }
 
 func happenings() []happening {
-	return []happening{begin, born, stillborn, exited, emptied, gone, stop, deadline, graceOver}
+	return []happening{begin, born, stillborn, exited, emptied, gone, stop, deadline, graceOver, expired}
 }
 
 // transition is the life of a task: one row for each phase, one case for each
@@ -60,7 +61,7 @@ func transition(p Phase, h happening) (Phase, effect) {
 		switch h {
 		case begin:
 			return Starting, start
-		case stop:
+		case stop, expired:
 			return Over, finish
 		}
 	case Starting:

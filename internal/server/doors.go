@@ -16,8 +16,13 @@ import (
 )
 
 // limits of the TCP listeners together. What a connection costs before anybody
-// knows who asks is about 30 KiB with TLS.
-var limits = tcp.Limits{All: 1024, Host: 512}
+// knows who asks is about 30 KiB with TLS. Of the descriptors that this process
+// may have, those of the Unix sockets, with the files that are read for them,
+// take up to half: see the monitor's capacity.
+func limits() tcp.Limits {
+	all := int(min(1024, max(openFiles()/8, 8)))
+	return tcp.Limits{All: all, Host: all / 2}
+}
 
 // sorter gives the connections of the monitor's door to the front doors that
 // they are for.
@@ -52,7 +57,7 @@ type network struct {
 
 // listen opens the addresses of the greeting, each as soon as it can be.
 func (n *network) listen(ctx context.Context) {
-	n.gate = tcp.NewGate(limits)
+	n.gate = tcp.NewGate(limits())
 	for _, address := range n.greeting.Line {
 		go n.serve(ctx, address, nil, n.line.Serve)
 	}

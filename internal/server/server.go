@@ -94,13 +94,13 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log,
 	})
-	from := p.history.Next()
+	from := p.history.From()
 	if p.history.Memory() {
 		from = p.greeting.Recent
 		p.log.Warn("the disk is full: the history is in memory, from record " + strconv.FormatUint(from, 10) + " on, until there is room")
 	}
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
-	feed.reached(p.history.Applied())
+	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
 	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 

@@ -13,6 +13,7 @@ type Connection struct {
 	SID    string // on Windows instead: the user of the client's token
 	First  byte   // on Windows: the first byte that came, which the monitor had to read to learn who it is
 	Over   bool   // the caller has too many connections: answer 429 and close it
+	Full   bool   // all callers together have too many: answer 503 and close it
 	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP
 }
 
@@ -22,6 +23,7 @@ const (
 	doorMessage = 8 + 4 + 1
 	flagOver    = 1
 	flagLine    = 2
+	flagFull    = 4
 )
 
 // Caller is who is at the other end.
@@ -39,6 +41,9 @@ func (c Connection) message() []byte {
 	if c.Over {
 		m[12] |= flagOver
 	}
+	if c.Full {
+		m[12] |= flagFull
+	}
 	if c.Line {
 		m[12] |= flagLine
 	}
@@ -50,6 +55,7 @@ func parseConnection(m []byte) Connection {
 		Number: binary.LittleEndian.Uint64(m[0:]),
 		UID:    binary.LittleEndian.Uint32(m[8:]),
 		Over:   m[12]&flagOver != 0,
+		Full:   m[12]&flagFull != 0,
 		Line:   m[12]&flagLine != 0,
 	}
 }

@@ -3,10 +3,12 @@
 package wall
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,19 +51,23 @@ func (d *Door) Send(c Connection, fd int) error {
 	return err
 }
 
-// Receive waits for a connection; io.EOF when the monitor is gone.
+// errNoRoom says that this process has no room for another descriptor; the
+// connection waits in the door.
+var errNoRoom = errors.New("no room for a descriptor")
+
+// fullPause is the time between two tries to take a connection without room.
+const fullPause = 50 * time.Millisecond
+
+// Receive waits for a connection, and for room for it; io.EOF when the monitor
+// is gone.
 func (d *Door) Receive() (Connection, *os.File, error) {
 	var m [doorMessage + 1]byte
 	control := make([]byte, unix.CmsgSpace(4))
-	var n, controlLen int
-	var err error
-	waitErr := d.raw.Read(func(door uintptr) bool {
-		n, controlLen, err = receive(int(door), m[:], control)
-		return err != unix.EAGAIN
-	})
+	n, controlLen, err := d.receive(m[:], control)
+	for ; err == errNoRoom; time.Sleep(fullPause) {
+		n, controlLen, err = d.receive(m[:], control)
+	}
 	switch {
-	case waitErr != nil:
-		return Connection{}, nil, waitErr
 	case err != nil:
 		return Connection{}, nil, err
 	case n == 0:
@@ -74,6 +80,17 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 		return Connection{}, nil, err
 	}
 	return parseConnection(m[:doorMessage]), os.NewFile(uintptr(fd), "connection"), nil
+}
+
+func (d *Door) receive(m, control []byte) (n, controlLen int, err error) {
+	waitErr := d.raw.Read(func(door uintptr) bool {
+		n, controlLen, err = receive(int(door), m, control)
+		return err != unix.EAGAIN
+	})
+	if waitErr != nil {
+		err = waitErr
+	}
+	return n, controlLen, err
 }
 
 func oneDescriptor(control []byte) (int, error) {

@@ -310,7 +310,7 @@ func TestDoorPassesConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Connection{Number: uint64(i), UID: 33, Over: i%2 == 1, Line: i%3 == 1}
+		want := Connection{Number: uint64(i), UID: 33, Over: i%2 == 1, Full: i%5 == 1, Line: i%3 == 1}
 		if err := inside.Send(want, int(r.Fd())); err != nil {
 			t.Fatal(err)
 		}
@@ -368,5 +368,88 @@ func TestAMillionArbitraryMessages(t *testing.T) {
 	}
 	if read == 0 {
 		t.Error("not one message was well formed: the test does not reach what it is for")
+	}
+}
+
+// A receiver that has no room for descriptors loses no connection: those that
+// are sent meanwhile wait, and come whole and in order.
+func TestDoorOfAReceiverWithoutRoom(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside, err := NewDoor(os.NewFile(uintptr(fds[0]), "door"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inside.Close()
+	outside, err := NewDoor(os.NewFile(uintptr(fds[1]), "door"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const sent = 20
+	for i := range sent {
+		if err := inside.Send(Connection{Number: uint64(i)}, int(w.Fd())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 64
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	var taken []int // every descriptor that this process may have
+	for {
+		fd, err := unix.Dup(int(r.Fd()))
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	came := make(chan Connection, sent)
+	go func() {
+		for range sent {
+			c, f, err := outside.Receive()
+			if err != nil {
+				break
+			}
+			f.Close()
+			came <- c
+		}
+		close(came)
+	}()
+	select {
+	case c, ok := <-came:
+		t.Errorf("came without room: %+v, %v", c, ok)
+	case <-time.After(3 * fullPause):
+	}
+	for _, fd := range taken {
+		unix.Close(fd)
+	}
+	n := uint64(0)
+	for c := range came {
+		if c.Number != n {
+			t.Errorf("connection %d came in the place of %d", c.Number, n)
+		}
+		n++
+	}
+	if n != sent {
+		t.Errorf("%d of %d came", n, sent)
+	}
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err == nil {
+		t.Error("a descriptor is still open")
 	}
 }

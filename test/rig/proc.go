@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"deputy"
 )
 
@@ -39,6 +41,15 @@ func State(pid int) string {
 	_, rest, _ := strings.Cut(string(text), ") ")
 	state, _, _ := strings.Cut(rest, " ")
 	return state
+}
+
+// HasEnded says whether a child of the test has ended. One that executes
+// another program from a thread of its own is a zombie for a moment, too, and
+// has not.
+func HasEnded(pid int) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0
 }
 
 // Cgroup is the path of a process's v2 cgroup, "" without.
@@ -97,13 +108,7 @@ func (d *Deputy) sweep() {
 		return
 	}
 	for _, leaf := range d.Leaves() {
-		os.WriteFile(filepath.Join(leaf, "cgroup.kill"), []byte("1"), 0)
-		for range 1000 {
-			if os.Remove(leaf) == nil {
-				break
-			}
-			pause()
-		}
+		end(leaf)
 	}
 	if strings.HasPrefix(d.place, "/deputy-") {
 		for _, dir := range []string{"tasks", "daemon", ""} {

@@ -207,7 +207,7 @@ func (d *Deputy) Answering(ctx context.Context) {
 			d.place = strings.TrimSuffix(Cgroup(d.Cmd.Process.Pid), "/daemon")
 			return
 		}
-		if State(d.Cmd.Process.Pid) == "Z" {
+		if HasEnded(d.Cmd.Process.Pid) {
 			d.t.Fatalf("deputy has ended; it said:\n%s", d.Log())
 		}
 		select {

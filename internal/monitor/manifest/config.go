@@ -17,7 +17,7 @@ func (l *loader) defaultConfig() *Config {
 		Keys:   map[string]CallerSettings{}, Users: map[uint32]CallerSettings{},
 		Server: ServerSettings{Name: name, Confine: true},
 		Default: Defaults{
-			Timeout: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20,
+			Timeout: 24 * time.Hour, StartWithin: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20,
 			Live: 256, Rate: Rate{100, time.Second}, Connections: 256,
 		},
 		Storage: Storage{MaxUse: Amount{Percent: 10}, KeepFree: Amount{Percent: 15}, Keep: 90 * 24 * time.Hour},
@@ -61,7 +61,7 @@ func (l *loader) readConfig(root *node) {
 			},
 			"defaults": func(n *node) {
 				l.table(n, "defaults", fields{
-					"timeout": into(l, &d.Timeout, timeout), "grace": into(l, &d.Grace, duration),
+					"timeout": into(l, &d.Timeout, timeout), "start_within": into(l, &d.StartWithin, timeout), "grace": into(l, &d.Grace, duration),
 					"output": func(n *node) { l.table(n, "output", fields{"cap": into(l, &d.OutputCap, size)}) },
 					"per_caller": func(n *node) {
 						const most = 1 << 20

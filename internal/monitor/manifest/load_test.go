@@ -60,7 +60,7 @@ func TestConfig(t *testing.T) {
 		Keys:    map[string]CallerSettings{"panel": {Legacy: true, NamesEndUser: true, Auditor: true, Operator: true}},
 		Users:   map[uint32]CallerSettings{0: {NamesEndUser: true}, 1234: {Auditor: true}},
 		Server:  ServerSettings{User: daemon, Name: "gate1"},
-		Default: Defaults{Timeout: 12 * time.Hour, Grace: 5 * time.Second, OutputCap: 4 << 20, Live: 16, Rate: Rate{30, time.Minute}, Connections: 8},
+		Default: Defaults{Timeout: 12 * time.Hour, StartWithin: 6 * time.Hour, Grace: 5 * time.Second, OutputCap: 4 << 20, Live: 16, Rate: Rate{30, time.Minute}, Connections: 8},
 		Storage: Storage{MaxUse: Amount{Bytes: 20 << 30}, KeepFree: Amount{Percent: 7.5}, Keep: 720 * time.Hour},
 		TLS:     TLS{Certificate: dir + "/tls/cert.pem", Key: dir + "/tls/key.pem", ClientCA: dir + "/tls/clients.pem"},
 	}
@@ -85,7 +85,7 @@ func TestConfigDefaults(t *testing.T) {
 			Keys:    map[string]CallerSettings{},
 			Users:   map[uint32]CallerSettings{},
 			Server:  ServerSettings{Name: host, Confine: true},
-			Default: Defaults{Timeout: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20, Live: 256, Rate: Rate{100, time.Second}, Connections: 256},
+			Default: Defaults{Timeout: 24 * time.Hour, StartWithin: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20, Live: 256, Rate: Rate{100, time.Second}, Connections: 256},
 			Storage: Storage{MaxUse: Amount{Percent: 10}, KeepFree: Amount{Percent: 15}, Keep: 2160 * time.Hour},
 		}
 		if o.Root = root; root {
@@ -140,7 +140,7 @@ func TestActions(t *testing.T) {
 		ForEach: &ForEach{Item: "id", List: "ids"}, Lock: text("{unit}/{id}"), OnBusy: Rerun,
 		User: daemon, Groups: []string{"daemon", "gid:4"}, GIDs: []uint32{daemon.GID, 4}, Directory: "/tmp",
 		Env:            map[string]*template.Text{"LANG": text("de_DE.UTF-8"), "TZ": text("{unit}"), "EMPTY": text("")},
-		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Timeout: 0, Stoppable: false, SuccessCodes: []int{0, 3},
+		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Timeout: 0, StartWithin: time.Hour, Stoppable: false, SuccessCodes: []int{0, 3},
 		OutputCap: 64 << 10, Keep: 168 * time.Hour, MaxBody: 2 << 20, Rate: Rate{5, time.Minute},
 	}
 	same := cmp.Options{cmpopts.IgnoreFields(Action{}, "Params"),
@@ -149,9 +149,10 @@ func TestActions(t *testing.T) {
 		t.Errorf("restart (-want +got):\n%s", diff)
 	}
 	cancel := *restart
-	cancel.Name, cancel.Description, cancel.Pos, cancel.Stops = "cancel", "", Pos{file, 38, 9}, "restart"
+	cancel.Name, cancel.Description, cancel.Pos, cancel.Stops = "cancel", "", Pos{file, 39, 9}, "restart"
 	cancel.Command, cancel.User, cancel.Groups, cancel.GIDs, cancel.Env = nil, nil, nil, nil, nil
 	cancel.OnBusy, cancel.Directory, cancel.StderrToStdout, cancel.StopSignal, cancel.Grace = Join, "/", false, 15, 5*time.Second
+	cancel.StartWithin = 6 * time.Hour // what deputy.toml says
 	cancel.Timeout, cancel.Stoppable, cancel.SuccessCodes, cancel.OutputCap, cancel.Keep, cancel.MaxBody, cancel.Rate = 5*time.Minute, true, []int{0}, 4<<20, 0, 64<<10, Rate{}
 	if diff := cmp.Diff(&cancel, module.Actions["cancel"], same); diff != "" {
 		t.Errorf("cancel (-want +got):\n%s", diff)

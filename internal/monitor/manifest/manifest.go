@@ -72,6 +72,7 @@ type Action struct {
 	StopSignal     int // a signal number; SIGTERM by default
 	Grace          time.Duration
 	Timeout        time.Duration // 0: none
+	StartWithin    time.Duration // from its acceptance; 0: however late
 	Stoppable      bool
 	SuccessCodes   []int         // {0} by default
 	OutputCap      int64         // bytes for each of stdout and stderr
@@ -175,6 +176,7 @@ type ServerSettings struct {
 // Defaults is the [defaults] table: for every action that does not say otherwise.
 type Defaults struct {
 	Timeout     time.Duration
+	StartWithin time.Duration // 0: however late
 	Grace       time.Duration
 	OutputCap   int64
 	Live        int  // live tasks of one caller

@@ -37,7 +37,7 @@ func newDraft(defaults Defaults) *draft {
 	return &draft{
 		Action: Action{
 			OnBusy: Join, Directory: rootFolder, Env: map[string]*template.Text{}, StopSignal: term, Stoppable: true,
-			Timeout: defaults.Timeout, Grace: defaults.Grace, OutputCap: defaults.OutputCap,
+			Timeout: defaults.Timeout, StartWithin: defaults.StartWithin, Grace: defaults.Grace, OutputCap: defaults.OutputCap,
 			SuccessCodes: []int{0}, MaxBody: 64 << 10,
 		},
 		declared: map[string]*schema.Param{}, own: map[string]*node{}, uses: map[string][]use{},
@@ -67,6 +67,7 @@ func (l *loader) settings(d *draft) fields {
 		"stop_signal":   into(l, &d.StopSignal, signal),
 		"grace":         into(l, &d.Grace, duration),
 		"timeout":       into(l, &d.Timeout, timeout),
+		"start_within":  into(l, &d.StartWithin, timeout),
 		"stoppable":     l.flag(&d.Stoppable),
 		"success_codes": l.codes(&d.SuccessCodes),
 		"output":        func(n *node) { l.table(n, "output", fields{"cap": into(l, &d.OutputCap, size)}) },

@@ -53,7 +53,7 @@ func (p *Policy) Explain(id Identity, module, action string, params deputy.Param
 	plan, refusal := p.Admit(id, module, action, params)
 	x := deputy.Explanation{
 		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, params),
-		TimeoutMS: a.Timeout.Milliseconds(), GraceMS: a.Grace.Milliseconds(), OutputCap: a.OutputCap,
+		TimeoutMS: a.Timeout.Milliseconds(), WithinMS: a.StartWithin.Milliseconds(), GraceMS: a.Grace.Milliseconds(), OutputCap: a.OutputCap,
 	}
 	switch {
 	case refusal == nil:

@@ -101,9 +101,13 @@ func (h *Host) birthReaped(a *attempt, s Spec) error {
 	if err != nil {
 		return fmt.Errorf("cannot start the subreaper %s: %w", argv[0], err)
 	}
-	if errno, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.Dir, s.Credential}); err != nil || errno != 0 {
+	if begun, errno, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.Dir, s.Credential}); err != nil || errno != 0 {
 		_, _ = unix.Wait4(a.PID, nil, 0, nil) // it ends by itself when it started nothing
 		unix.Close(a.pidfd)
+		if err != nil && !begun { // it found no room for a thread, memory or a descriptor of its own
+			_ = removeFinding(h.options.StateDir, s.Leaf)
+			return fmt.Errorf("the subreaper ended before it began the task: %w", unix.EAGAIN)
+		}
 		if err != nil {
 			return fmt.Errorf("cannot reach the subreaper: %w", err)
 		}
@@ -113,10 +117,11 @@ func (h *Host) birthReaped(a *attempt, s Spec) error {
 }
 
 // instruct gives the order, has it begun once the finding is there, and waits
-// for what came of it.
-func instruct(reaper *os.File, o order) (errno syscall.Errno, err error) {
+// for what came of it. Nothing was started unless it may have begun.
+func instruct(reaper *os.File, o order) (begun bool, errno syscall.Errno, err error) {
 	said, say := gob.NewDecoder(reaper), gob.NewEncoder(reaper)
 	for _, message := range []any{o, true} {
+		begun = message == true
 		if err = say.Encode(message); err == nil {
 			err = said.Decode(&errno)
 		}
@@ -124,7 +129,7 @@ func instruct(reaper *os.File, o order) (errno syscall.Errno, err error) {
 			break
 		}
 	}
-	return errno, err
+	return begun, errno, err
 }
 
 // adoptReaped watches a subreaper again, or takes up what it left.

@@ -11,10 +11,24 @@ import (
 // (cgroups have attributes of the user's since Linux 5.7).
 const firstMark = "user.deputy.first"
 
+// instanceMark is another: whose installation's the leaf is.
+const instanceMark = "user.deputy.instance"
+
 // mark notes an attempt's birth on its open leaf. It is not durable and need
 // not be: it is for the time until the journal has the birth.
-func mark(fd int, a Attempt) {
+func (h *Host) mark(fd int, a Attempt) {
+	_ = unix.Fsetxattr(fd, instanceMark, []byte(h.options.Instance), 0)
 	_ = unix.Fsetxattr(fd, firstMark, fmt.Appendf(nil, "%d %d", a.PID, a.BootNS), 0) // without it FindFirst looks around
+}
+
+// Ours says whether a leaf is marked as one of this installation.
+func (h *Host) Ours(leaf string) bool {
+	if h.tree == nil {
+		return true // StateDir is ours alone
+	}
+	text := make([]byte, 64)
+	n, err := unix.Getxattr(h.tree.leaf(leaf), instanceMark, text)
+	return err == nil && string(text[:n]) == h.options.Instance
 }
 
 // FindFirst finds the first process of an attempt whose birth its monitor did

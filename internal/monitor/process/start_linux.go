@@ -45,7 +45,7 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	started := a.Attempt
 	if err := h.watchAttempt(a); err != nil {
 		h.abandon(a)
-		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
+		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, errors.New(err.Error())} // no errno to try again for: it was born
 	}
 	return started, nil
 }
@@ -102,7 +102,7 @@ func (h *Host) birth(a *attempt, s Spec) error {
 		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
 		runtime.KeepAlive(s) // attr holds only the numbers of its files
 		if err == nil {
-			mark(fd, a.Attempt)
+			h.mark(fd, a.Attempt)
 		}
 		unix.Close(fd)
 	}

@@ -9,6 +9,10 @@ import (
 // belongs to the index from then on. Readers see it when Apply returns. It
 // waits only while the writer is behind by several MiB.
 //
+// The first record may be one that the index has already: the last of them. It
+// then shows that the journal is the one that the index was made from, and
+// changes nothing.
+//
 // ErrForeign is told once, before anything was applied; any other error is
 // final for this History.
 func (h *History) Apply(seq uint64, line []byte) error {
@@ -34,6 +38,9 @@ func (h *History) Apply(seq uint64, line []byte) error {
 	case r.Seq != seq:
 		return fmt.Errorf("cannot apply record %d: it says that it is number %d", seq, r.Seq)
 	}
+	if h.meets(r, line) {
+		return nil
+	}
 	if err := h.follows(r); err != nil {
 		return err
 	}
@@ -43,6 +50,15 @@ func (h *History) Apply(seq uint64, line []byte) error {
 	h.pending.add(r, line, kept, h.latest)
 	h.announceRecord()
 	return nil
+}
+
+// meets says whether the first record is the last that the index has.
+func (h *History) meets(r *record, line []byte) bool {
+	if h.checked || h.applied == 0 || r.Seq != h.applied || hashOf(line) != h.hash {
+		return false
+	}
+	h.checked = true
+	return true
 }
 
 // follows sees that a record is the next one of the journal that the index was

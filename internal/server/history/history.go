@@ -28,7 +28,7 @@ import (
 // Errors that callers tell apart.
 var (
 	// ErrForeign: the database was made from another journal. It is empty now:
-	// follow the journal from Next, which is 1.
+	// follow the journal from From, which is 1.
 	ErrForeign = errors.New("the history was made from another journal; it is emptied and must be built again")
 	// ErrUnknownTask: no task has this id.
 	ErrUnknownTask = errors.New("no such task")
@@ -163,8 +163,12 @@ func (h *History) Memory() bool {
 // Room says whether the database could be on the disk again.
 func (h *History) Room() bool { return roomFor(h.path) }
 
-// Next is the sequence number from which the journal must be followed.
+// Next is the sequence number of the record that comes next.
 func (h *History) Next() uint64 { return h.Applied() + 1 }
+
+// From is the sequence number from which the journal must be followed: that of
+// the last record that the index has, to see whether it is the same there.
+func (h *History) From() uint64 { return max(h.Applied(), 1) }
 
 // Applied is the sequence number of the last record that readers see; 0: none.
 func (h *History) Applied() uint64 {

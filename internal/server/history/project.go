@@ -180,7 +180,7 @@ func (from *checkpointTask) task(id string, ord int64, now deputy.Time) *task {
 	t.ID, t.Module, t.Action, t.Lock = id, from.Module, from.Action, from.Lock
 	t.Caller, t.Joined, t.EndUser = from.Caller, from.Joined, textOrNil(from.EndUser)
 	t.State = deputy.Queued
-	if from.PID > 0 {
+	if from.Leaf != "" {
 		t.State, t.Attempt, t.Started = deputy.Running, from.Attempt, from.Started
 	}
 	if from.StopAs != "" {

@@ -217,6 +217,46 @@ func TestForeign(t *testing.T) {
 	check(t, h, fold(t, other.text))
 }
 
+// TestTheLastRecordAgain shows an index the last record that it has, at first:
+// the same one changes nothing, and one of another journal empties it.
+func TestTheLastRecordAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	j, other := testJournal(12), newJournal()
+	h := openTest(t, path)
+	if h.From() != 1 {
+		t.Errorf("an empty index is to be fed from %d", h.From())
+	}
+	for i, line := range j.text[:10] {
+		if err := h.Apply(uint64(i+1), line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Close()
+	h = openTest(t, path)
+	if h.From() != 10 {
+		t.Errorf("an index of 10 records is to be fed from %d", h.From())
+	}
+	for i, line := range j.text[9:] {
+		if err := h.Apply(uint64(i+10), line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(t, h, fold(t, j.text))
+	if err := h.Apply(12, j.text[11]); err == nil {
+		t.Error("a record was taken twice")
+	}
+	h.Close()
+
+	for len(other.text) < 12 {
+		other.add(deputy.Event{Type: deputy.MonitorStart, Boot: "another"})
+	}
+	h = openTest(t, path)
+	defer h.Close()
+	if err := h.Apply(12, other.text[11]); !errors.Is(err, ErrForeign) || h.From() != 1 {
+		t.Errorf("the last record is another one: %v, to be fed from %d", err, h.From())
+	}
+}
+
 // TestBehindRetention meets a journal whose next segments are gone already.
 func TestBehindRetention(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
@@ -397,7 +437,7 @@ func checkpointOf(t *testing.T, o *oracle, live []string) json.RawMessage {
 			from["end_user"] = *task.EndUser
 		}
 		if task.Attempt > 0 {
-			from["pid"] = 77
+			from["leaf"] = id + ".1"
 		}
 		if task.State == deputy.Stopping {
 			from["stop_as"] = "stopped"

@@ -58,7 +58,7 @@ type checkpointTask struct {
 	Joined  []deputy.Caller `json:"joined"`
 	Seq     uint64          `json:"seq"` // of the record that accepted it
 	Attempt int             `json:"attempt"`
-	PID     int             `json:"pid"`     // 0: not started
+	Leaf    string          `json:"leaf"`    // empty: not started
 	StopAs  string          `json:"stop_as"` // empty: no stop is recorded
 	Created *deputy.Time    `json:"created"` // may be missing
 	Started *deputy.Time    `json:"started"` // may be missing

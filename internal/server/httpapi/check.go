@@ -20,6 +20,9 @@ func (x *exchange) checkConnection() error {
 	case x.peer.Over:
 		err = &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
 			Detail: "cannot take this connection: " + string(x.peer.caller) + " has too many open; close some, or the administrator raises per_caller.connections"}
+	case x.peer.Full:
+		err = &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
+			Detail: "cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"}
 	case len(x.r.TransferEncoding) > 0 && x.peer.conn.framing.length.Load():
 		err = badRequest("cannot read this request: it has both Content-Length and Transfer-Encoding; send one of them")
 	case len(x.r.TransferEncoding) > 0:

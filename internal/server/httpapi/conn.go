@@ -54,14 +54,14 @@ func NewServer(a *API) *http.Server {
 type Listener struct {
 	door Door
 	log  *slog.Logger
-	over atomic.Int32   // open connections that are beyond their caller's limit
+	over atomic.Int32   // open connections that are beyond a limit
 	open sync.WaitGroup // all open connections
 }
 
 // NewListener makes a net.Listener of a door.
 func NewListener(door Door, log *slog.Logger) *Listener { return &Listener{door: door, log: log} }
 
-// maxOver is how many connections beyond their caller's limit are told so;
+// maxOver is how many connections beyond a limit are told so at the same time;
 // more are closed without a word.
 const maxOver = 128
 
@@ -70,7 +70,6 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		c, file, err := l.door.Receive()
 		if errors.Is(err, wall.ErrBroken) {
-			// The descriptor was lost on its way, as when there are too many.
 			l.log.Error("cannot take a connection", "error", err)
 			continue
 		}
@@ -84,7 +83,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		accepted := &conn{Conn: socket, Connection: c, listener: l}
 		l.open.Add(1)
-		if c.Over && l.over.Add(1) > maxOver {
+		if (c.Over || c.Full) && l.over.Add(1) > maxOver {
 			accepted.Close()
 			continue
 		}
@@ -136,7 +135,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Close ends the connection.
 func (c *conn) Close() error {
 	if !c.closed.Swap(true) {
-		if c.Over {
+		if c.Over || c.Full {
 			c.listener.over.Add(-1)
 		}
 		defer c.listener.open.Done()

@@ -165,6 +165,11 @@ func TestOver(t *testing.T) {
 		!strings.Contains(got, `"code":"rate_limited","detail":"cannot take this connection: uid:33 has too many open`) {
 		t.Errorf("%s", got)
 	}
+	got = r.rawOn(r.DialFull(panel), finish("GET /healthz"))
+	if !strings.HasPrefix(got, "503 Service Unavailable\nRetry-After: 1\nContent-Type: application/problem+json\nConnection: close\n") ||
+		!strings.Contains(got, `"code":"not_durable","detail":"cannot take this connection: deputy has as many`) {
+		t.Errorf("%s", got)
+	}
 	var flood []net.Conn
 	for range 300 {
 		conn := r.DialOver(panel)

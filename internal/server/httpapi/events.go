@@ -19,6 +19,9 @@ func (x *exchange) events() error {
 	}
 	from := x.api.History.Next()
 	if given {
+		if end := x.api.History.Applied(); uint64(last) > end { // whatever was sent had been applied
+			return badRequest("cannot send what follows record %d: the journal ends at record %d, for it was restored from a back-up; begin anew, with Last-Event-ID: 0", last, end)
+		}
 		from = uint64(last) + 1
 	}
 	v := &viewer{x: x, seen: map[string]bool{}}

@@ -75,6 +75,11 @@ func TestEvents(t *testing.T) {
 		}
 	}
 
+	// A number that is no more: the journal was restored.
+	if got := r.raw(panel, finish("GET /v1/events\nLast-Event-ID: 1000")); !strings.HasPrefix(got, "400 ") || !strings.Contains(got, "begin anew") {
+		t.Errorf("after a record that is not there: %s", got)
+	}
+
 	// Without Last-Event-ID only what is to come; with it, what is behind.
 	stream := r.events(panel, "/v1/events", "")
 	next := r.Accept("uid:33", "demo", "echo", nil)

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"syscall"
 
 	"deputy"
 )
@@ -45,6 +46,10 @@ func problemOf(err error) problem {
 		p.Status, p.Error = status.status, status.refusal
 	case errors.As(err, &p.Error):
 		p.Status = statusOf(p.Code)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		p.internal = true
+		p.Status = http.StatusServiceUnavailable
+		p.Error = deputy.Refuse(deputy.NotDurable, "cannot answer now: deputy-server has no descriptor or memory left; ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)")
 	default:
 		p.internal = true
 		p.Status = http.StatusInternalServerError

@@ -50,6 +50,10 @@ func (s *Server) local(c wall.Connection, message []byte) answer {
 		return refused(deputy.Refuse(deputy.RateLimited,
 			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", c.Caller()))
 	}
+	if c.Full {
+		return refused(deputy.Refuse(deputy.NotDurable,
+			"cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"))
+	}
 	m, err := keyvalue.Parse(message)
 	switch {
 	case err != nil:

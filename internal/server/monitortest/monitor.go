@@ -160,6 +160,9 @@ func (m *Monitor) Dial(uid uint32) net.Conn { return m.dial(wall.Connection{UID:
 // DialOver connects a client that has too many connections.
 func (m *Monitor) DialOver(uid uint32) net.Conn { return m.dial(wall.Connection{UID: uid, Over: true}) }
 
+// DialFull connects where all callers together have too many.
+func (m *Monitor) DialFull(uid uint32) net.Conn { return m.dial(wall.Connection{UID: uid, Full: true}) }
+
 func (m *Monitor) dial(c wall.Connection) net.Conn {
 	ours, theirs := m.pair(unix.SOCK_STREAM)
 	defer ours.Close()

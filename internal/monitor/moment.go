@@ -1,0 +1,50 @@
+package monitor
+
+import (
+	"fmt"
+	"time"
+
+	"deputy"
+)
+
+// moment is a time on the boot clock, which neither a set clock nor a suspended
+// machine changes; it says nothing in another boot.
+type moment struct {
+	Boot string `json:"boot"` // boot id
+	NS   int64  `json:"ns"`   // CLOCK_BOOTTIME
+}
+
+// age is how long ago something was recorded. In one boot the boot clock says
+// it; across boots only the wall clock, which may be wrong, goes on.
+func (m *Monitor) age(at moment, wall deputy.Time) time.Duration {
+	if at.Boot == m.boot {
+		return time.Duration(bootNow() - at.NS)
+	}
+	return m.o.Now().Sub(wall.Time)
+}
+
+// late says why a task may not be started any more; "" if it may.
+func (m *Monitor) late(t *Task) string {
+	if t.Run.WithinMS == 0 || m.left(t) > 0 {
+		return ""
+	}
+	return fmt.Sprintf("it was not started: %v had passed since it was accepted (start_within)", t.Run.within())
+}
+
+// left is the time that a task has left to be started in.
+func (m *Monitor) left(t *Task) time.Duration { return t.Run.within() - m.age(t.Accepted, t.Created) }
+
+func (r *Run) within() time.Duration { return time.Duration(r.WithinMS) * time.Millisecond }
+
+// expireQueued lets a queued task end when its time to be started is over.
+func (m *Monitor) expireQueued(t *Task) {
+	if t.Run.WithinMS == 0 || t.Phase != Queued {
+		return
+	}
+	t.expiry = m.timers.after(m.left(t), func() {
+		if why := m.late(t); why != "" && !t.intended {
+			t.failure = why
+			m.happen(t, expired)
+		}
+	})
+}

@@ -1,0 +1,185 @@
+package monitor
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/signature"
+)
+
+// clock is a wall clock that a test sets.
+type clock struct{ time.Time }
+
+func (c *clock) now() time.Time { return c.Time }
+
+// newClocked makes a monitor in the boot "this" whose journal began an hour ago,
+// as far as the boot clock knows.
+func newClocked(t *testing.T) (*Monitor, *clock) {
+	t.Helper()
+	c := &clock{time.Now()}
+	m := New(Options{Now: c.now})
+	m.boot = "this"
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow() - int64(time.Hour)})
+	return m, c
+}
+
+func apply(t *testing.T, m *Monitor, e *deputy.Event) {
+	t.Helper()
+	if err := m.state.Apply(e); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// acceptAgo has a queued task accepted ago, with an idempotency key.
+func acceptAgo(t *testing.T, m *Monitor, c *clock, ago, within time.Duration) *Task {
+	t.Helper()
+	run, _ := json.Marshal(Run{WithinMS: within.Milliseconds()})
+	apply(t, m, &deputy.Event{
+		Type: deputy.Accepted, Caller: "uid:1", Time: deputy.Time{Time: c.Add(-ago)}, BootNS: bootNow() - int64(ago),
+		Key: &deputy.Idempotency{Key: "k"}, Tasks: []deputy.TaskRecord{{ID: "t", Queued: true, Run: run}},
+	})
+	return m.state.Tasks["t"]
+}
+
+// Within a boot no set clock makes time pass, or not pass; across boots the
+// wall clock alone says how much did.
+func TestClockJumps(t *testing.T) {
+	const day = 24 * time.Hour
+	for name, test := range map[string]struct {
+		boot      string
+		ago, jump time.Duration
+		late      bool // for a start within 2 h
+		forgotten bool // the idempotency key
+	}{
+		"no jump":                                 {"this", time.Hour, 0, false, false},
+		"forward by hours":                        {"this", time.Hour, 5 * time.Hour, false, false},
+		"forward by days":                         {"this", time.Hour, 5 * day, false, false},
+		"back by days":                            {"this", time.Hour, -5 * day, false, false},
+		"too late, back by days":                  {"this", 3 * time.Hour, -5 * day, true, false},
+		"a day later, back by days":               {"this", 25 * time.Hour, -5 * day, true, true},
+		"another boot":                            {"other", time.Hour, 0, false, false},
+		"another boot, too late":                  {"other", time.Hour, 2 * time.Hour, true, false},
+		"another boot, a day later":               {"other", time.Hour, day, true, true},
+		"another boot, its clock far in the past": {"other", time.Hour, -5 * day, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, c := newClocked(t)
+			task := acceptAgo(t, m, c, test.ago, 2*time.Hour)
+			if test.boot != "this" {
+				m.boot = test.boot
+				apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: bootNow()})
+			}
+			c.Time = c.Add(test.jump)
+			if why := m.late(task); (why != "") != test.late {
+				t.Errorf("to be started within 2 h: %q", why)
+			}
+			m.state.expireKeys(m.age)
+			if forgotten := len(m.state.Keys) == 0; forgotten != test.forgotten {
+				t.Errorf("the key is forgotten: %v", forgotten)
+			}
+		})
+	}
+}
+
+// From when on signatures are good follows the clock as it is now.
+func TestKnownNonces(t *testing.T) {
+	m, c := newClocked(t)
+	at := func(what string, want time.Time) {
+		t.Helper()
+		if off := m.known() - want.Unix(); off < -1 || off > 1 {
+			t.Errorf("%s: known from %v on, want %v", what, time.Unix(m.known(), 0), want)
+		}
+	}
+	at("since the journal began", c.Add(-time.Hour))
+	c.Time = c.Add(1000 * time.Hour)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow(), Restored: true})
+	at("restored under a clock that is far ahead", c.Add(signature.Window*time.Second))
+	c.Time = c.Add(-1000 * time.Hour)
+	at("that clock set right", c.Add(signature.Window*time.Second))
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow()})
+	at("a restart is no restore", c.Add(signature.Window*time.Second))
+	m.boot = "other"
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other", BootNS: bootNow()})
+	at("another boot", c.Add(-time.Duration(bootNow())))
+}
+
+// What is live in a restored journal is lost, through a checkpoint, too; what
+// is accepted later is not.
+func TestRestoredStateIsLost(t *testing.T) {
+	m, c := newClocked(t)
+	acceptAgo(t, m, c, time.Minute, time.Hour)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow(), Restored: true})
+	apply(t, m, m.checkpoint())
+	apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: "u", Queued: true, Run: json.RawMessage("{}")}}})
+	if !m.state.Tasks["t"].Lost || m.state.Tasks["u"].Lost {
+		t.Errorf("lost: %v, %v", m.state.Tasks["t"].Lost, m.state.Tasks["u"].Lost)
+	}
+	if m.state.Known.Boot != "this" {
+		t.Errorf("a checkpoint forgets from when on nonces are known: %+v", m.state.Known)
+	}
+}
+
+// A monitor that ended in good order has nothing half started. The next one may
+// start it, in the same boot by the same intent.
+func TestOrderlyEnd(t *testing.T) {
+	m, _ := newClocked(t)
+	for _, id := range []string{"unborn", "born"} {
+		apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: id, Run: json.RawMessage("{}")}}})
+	}
+	apply(t, m, &deputy.Event{Type: deputy.Started, Task: "born", Attempt: 1, PID: 7, Leaf: "born.1", Boot: "this"})
+	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
+	unborn := func(when, id string, want bool) {
+		t.Helper()
+		if got := m.state.Tasks[id].Unborn; got != want {
+			t.Errorf("%s, %s: it is known not to be born: %v", when, id, got)
+		}
+	}
+	unborn("at the end", "unborn", true)
+	unborn("at the end", "born", false)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other"})
+	apply(t, m, m.checkpoint())
+	unborn("in another boot", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
+	unborn("in a third", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.StartIntended, Task: "unborn", Attempt: 1})
+	unborn("intended anew", "unborn", false)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
+	unborn("at another end", "unborn", true)
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
+	unborn("under a monitor that may start it", "unborn", false)
+}
+
+func TestCapacity(t *testing.T) {
+	for limit, want := range map[uint64]capacity{
+		64: {16, 16}, 512: {320, 128}, 1024: {704, 256}, 524288: {393152, 131072}, 1 << 40: {12582848, 4194304},
+	} {
+		if got := capacityOf(limit); got != want {
+			t.Errorf("%d descriptors: %+v, want %+v", limit, got, want)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	s := share{capacity: capacity{connections: 64}, each: func() int { return 4 }, operator: func(who policy.Identity) bool { return who.UID == 0 }}
+	for _, test := range []struct {
+		uid                 uint32
+		open, all           int
+		over, full, refused bool
+	}{
+		{33, 0, 0, false, false, false},
+		{33, 4, 4, true, false, false},
+		{33, 8, 8, true, false, true},
+		{33, 0, 48, false, true, false},
+		{33, 0, 56, false, true, true},
+		{0, 0, 56, false, false, false},
+		{0, 4, 60, true, false, false},
+		{0, 0, 64, false, false, true},
+	} {
+		if over, full, refused := s.of(policy.Identity{UID: test.uid}, test.open, test.all); over != test.over || full != test.full || refused != test.refused {
+			t.Errorf("uid %d with %d of %d: over %v, full %v, refused %v", test.uid, test.open, test.all, over, full, refused)
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// A birth that failed because the machine, or the task's user, has no process,
+// memory or descriptor to spare is tried again for a while: nothing was born,
+// so it is no second start. Whoever waits longer than that is better told.
+const (
+	retryFirst = 50 * time.Millisecond
+	retryLast  = time.Second
+	retryFor   = 5 * time.Second
+)
+
+// scarce says whether a birth failed for want of what may come back.
+func scarce(err error) bool {
+	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// retryBirth tries once more, later; false: it was tried long enough.
+func (m *Monitor) retryBirth(t *Task) bool {
+	now := bootNow()
+	if t.tried == 0 {
+		t.tried, t.pause = now, retryFirst
+	}
+	if now-t.tried >= int64(retryFor) {
+		return false
+	}
+	m.timers.after(t.pause, func() { m.startIntended(t) })
+	t.pause = min(2*t.pause, retryLast)
+	return true
+}
+
+// shortage is what is said of a birth that was tried in vain.
+func shortage(err error) error {
+	return fmt.Errorf("%w; it was tried for %v: a limit of processes, memory or open files is reached, of the machine (pids.max, ulimit) or of the task's user", err, retryFor)
+}
