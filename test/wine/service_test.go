@@ -42,7 +42,7 @@ func TestTheOriginalsFlow(t *testing.T) {
 	s.lives(t, "2", 5)
 	before := s.Processes("-t", "2")
 	m.Do(t, `w:\deputy.exe`, "service", "restart")
-	m.Do(t, `w:\deputy.exe`, "status", "--timeout", "60s")
+	s.answers(t)
 	s.state(t, 0, `"running":true`)
 	if after := s.Processes("-t", "2"); len(after) != 1 || after[0] != before[0] {
 		t.Errorf("after the restart process %v works, before it was %v", after, before)
@@ -93,6 +93,7 @@ func TestTasksOutliveDeputy(t *testing.T) {
 	t.Run("the monitor is killed", func(t *testing.T) {
 		ends, later := s.exit(t, 200, "1s"), s.exit(t, 201, "10s")
 		s.kill(t, "--role", "monitor", "--service")
+		s.answers(t)
 		s.exited(t, ends, 200)
 		s.exited(t, later, 201)
 	})

@@ -88,7 +88,19 @@ func install(t *testing.T, m *Machine) *site {
 func (s *site) start(t *testing.T) {
 	t.Helper()
 	s.Do(t, `w:\deputy.exe`, "service", "start")
+	s.answers(t)
+}
+
+// answers waits until it answers a local caller, and one that signs: what is signed
+// within 5 s of the monitor's start is refused.
+func (s *site) answers(t *testing.T) {
+	t.Helper()
 	s.Do(t, `w:\deputy.exe`, "status", "--timeout", "60s")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := waitFor(time.Minute, func() bool { _, err := s.client.Tasks(ctx, client.Query{}); return err == nil }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // freeAddress is one on which nobody listens just now.
