@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
 )
@@ -29,7 +30,7 @@ func execute(link *keeper.Link, argv []string) error { return link.Execute(argv,
 // orders are the signals that a monitor obeys.
 func orders(*keeper.Link) <-chan os.Signal {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, monitor.UpgradeSignal)
 	return signals
 }
 

@@ -1,23 +1,46 @@
 package monitor
 
 import (
+	"errors"
 	"os"
+	"syscall"
 
+	"deputy"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
 )
 
-// ServiceManager is of no use here: the service control manager hears of our
-// states from the keeper, and keeps nothing for us.
+// ServiceManager is told by the service itself here: see internal/service.
 type ServiceManager struct{}
 
-// FindServiceManager finds none that listens.
+// FindServiceManager finds none.
 func FindServiceManager(int) ServiceManager { return ServiceManager{} }
 
-func (m *Monitor) tell(...string)                 {}
-func (m *Monitor) tellServing()                   {}
-func (m *Monitor) tellReloading()                 {}
-func (m *Monitor) tellAlive()                     {}
-func (m *Monitor) keepPidfd(*Task, bool)          {}
-func (m *Monitor) forgetPidfd(string)             {}
-func (m *Monitor) inherit()                       {}
+func (m *Monitor) tell(...string)        {}
+func (m *Monitor) tellServing()          {}
+func (m *Monitor) tellReloading()        {}
+func (m *Monitor) tellAlive()            {}
+func (m *Monitor) keepPidfd(*Task, bool) {}
+func (m *Monitor) forgetPidfd(string)    {}
+func (m *Monitor) inherit()              {}
+
 func kept([]keeper.Inherited) map[string]*os.File { return nil }
+
+// ErrUpgrade is returned by nobody: no program executes another in its own process.
+var ErrUpgrade = errors.New("the monitor is to be upgraded")
+
+// UpgradeSignal is none.
+const UpgradeSignal = syscall.Signal(-1)
+
+// Prove says that nothing can be taken over.
+func Prove(Options, int) error { return errors.New("cannot upgrade in place: not on Windows") }
+
+// Proof says nothing.
+func Proof() string { return "" }
+
+func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, _ policy.Identity) {
+	m.refuse(peer, r, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
+}
+
+func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}

@@ -203,7 +203,7 @@ func (m *Monitor) obey(sig os.Signal) {
 	case syscall.SIGHUP:
 		m.tellReloading()
 		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
-	case upgradeSignal:
+	case UpgradeSignal:
 		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
 	default:
 		m.tell("STOPPING=1")

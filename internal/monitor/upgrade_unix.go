@@ -35,8 +35,8 @@ import (
 // ErrUpgrade is what Run returns when the monitor is to be executed anew.
 var ErrUpgrade = errors.New("the monitor is to be upgraded")
 
-// upgradeSignal orders an upgrade.
-const upgradeSignal = syscall.SIGUSR2
+// UpgradeSignal orders an upgrade.
+const UpgradeSignal = syscall.SIGUSR2
 
 const (
 	proofTime = 10 * time.Second // for one program to show that it can start

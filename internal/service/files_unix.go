@@ -231,8 +231,13 @@ func output(ctx context.Context, command []string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, bytes.TrimSpace(append(stdout.Bytes(), stderr.Bytes()...)))
+	err := cmd.Run()
+	if err == nil {
+		return stdout.String(), nil
 	}
-	return stdout.String(), nil
+	err = fmt.Errorf("%s: %w", strings.Join(command, " "), err)
+	if said := bytes.TrimSpace(append(stdout.Bytes(), stderr.Bytes()...)); len(said) > 0 {
+		err = fmt.Errorf("%w: %s", err, said)
+	}
+	return stdout.String(), err
 }

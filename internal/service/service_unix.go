@@ -65,7 +65,7 @@ func (s *Service) Remove(ctx context.Context, purge bool) (Report, error) {
 	var r Report
 	err := needRoot()
 	if n := s.manager.live(); err == nil && n > 0 {
-		err = fmt.Errorf("%s, and nobody would watch them; stop them first: deputy stop ID; those that live are listed by: deputy ps", tasks(n))
+		err = fmt.Errorf("%s, and nobody would watch them; stop them first: deputy stop --all", tasks(n))
 	}
 	if err == nil {
 		err = s.remove(ctx, &r)

@@ -38,6 +38,9 @@ func TestService(t *testing.T) {
 	if h := s.healthy(); h.Proof != "cgroup" || h.Weakness != "" {
 		t.Errorf("under systemd: %s", h.Raw)
 	}
+	if text, _ := s.Try("deputy", "doctor"); !strings.Contains(text, "deputy.service is as it must be") {
+		t.Errorf("deputy doctor, which may find fault with this computer, does with the unit:\n%s", text)
+	}
 	s.says("starts with the machine", "deputy", "service", "install") // again, while it runs
 	w := s.begin("lives-on", 7)
 	s.says("1 task lives on, and were", "deputy", "service", "restart")

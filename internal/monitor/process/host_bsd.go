@@ -285,3 +285,6 @@ func (h *Host) killAll() error {
 		}
 	}
 }
+
+// Pidfd gives nothing: there are no pidfds here.
+func (h *Host) Pidfd(string) (*os.File, error) { return nil, ErrGone }

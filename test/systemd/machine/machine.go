@@ -34,7 +34,7 @@ type Machine struct {
 const halt = syscall.Signal(34 + 4)
 
 // spawn runs in mount and PID namespaces of its own, as number 1: whatever ends it
-// ends and unmounts all.
+// ends and unmounts all. It leaves the machine Landlock, which nspawn takes away.
 // Its arguments: the tree, a directory for the mounts, then the machine's cgroups.
 const spawn = `set -e
 tree=$1 work=$2
@@ -46,7 +46,8 @@ mkdir "$work/upper" "$work/work" "$work/root"
 mount -t overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" overlay "$work/root"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn --quiet --register=no --keep-unit --machine=deputy-test --directory="$work/root" \
-	--boot --console=pipe --link-journal=no --private-network`
+	--boot --console=pipe --link-journal=no --private-network \
+	"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self"`
 
 // Boot boots one whose tree has these Debian packages beside the least. It is
 // halted with the test; if that has failed its console and its journal are shown.
