@@ -40,7 +40,7 @@ func Prove(Options, int) error { return errors.New("cannot upgrade in place: not
 func Proof() string { return "" }
 
 func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, _ policy.Identity) {
-	m.refuse(peer, r, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; use: deputy service restart"))
+	m.refuse(peer, r, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
 }
 
 func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}
