@@ -50,7 +50,3 @@ func ReaperMain([]string) int {
 	fmt.Fprintln(os.Stderr, "deputyd: there are no subreapers on this system")
 	return 2
 }
-
-// Cleaned is what a clean program puts into the environment of one that it
-// executes in its own process: here CleanSelf looks for nothing.
-func Cleaned() string { return "DEPUTY_CLEAN=" }

@@ -170,11 +170,6 @@ func (h *Host) FindFirst(leaf string) (Attempt, bool) {
 	return a, n == 2 && err == nil
 }
 
-// Pidfd is for Linux.
-func (h *Host) Pidfd(string) (*os.File, error) {
-	return nil, errors.New("cannot keep a descriptor of a process: there are none on this system")
-}
-
 // ForeignExit is for a keeper that reaps: here it does not.
 func (h *Host) ForeignExit(int, string, unix.WaitStatus) bool { return false }
 
