@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 
+	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 )
 
@@ -19,7 +20,7 @@ const (
 	waitHint    = 10 * checkEvery // and is given up by the manager after so long without any
 	logRotated  = 8 << 20         // bytes; a longer log is put aside at the next start
 	eventID     = 1               // of all our messages: their text says the rest
-	accepts     = svc.AcceptStop | svc.AcceptShutdown | svc.AcceptParamChange
+	accepts     = svc.AcceptStop | svc.AcceptShutdown | svc.AcceptPauseAndContinue | svc.AcceptParamChange
 )
 
 // service is the keeper as a service of Windows (Service Control Manager,
@@ -81,7 +82,7 @@ func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, status 
 			now = svc.Status{State: svc.Running, Accepts: accepts}
 			status <- now
 		case <-tick.C:
-			if now.State != svc.Running {
+			if now.State == svc.StartPending || now.State == svc.StopPending {
 				now.CheckPoint++
 				status <- now
 			}
@@ -95,6 +96,14 @@ func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, status 
 					status <- now
 					orders <- syscall.SIGTERM
 				}
+			case svc.Pause: // nothing new is taken, as by: deputy drain
+				now.State = svc.Paused
+				orders <- monitor.PauseSignal
+				status <- now
+			case svc.Continue:
+				now.State = svc.Running
+				orders <- monitor.ContinueSignal
+				status <- now
 			case svc.ParamChange: // sc control deputy paramchange
 				orders <- syscall.SIGHUP
 			}

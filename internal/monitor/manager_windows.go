@@ -33,6 +33,13 @@ var ErrUpgrade = errors.New("the monitor is to be upgraded")
 // UpgradeSignal is none.
 const UpgradeSignal = syscall.Signal(-1)
 
+// PauseSignal and ContinueSignal are orders of the service control manager. Windows
+// has no such signals: these numbers go from our keeper to our monitor alone.
+const (
+	PauseSignal    = syscall.Signal(0x100)
+	ContinueSignal = syscall.Signal(0x101)
+)
+
 // Prove says that nothing can be taken over.
 func Prove(Options, int) error { return errors.New("cannot upgrade in place: not on Windows") }
 

@@ -58,6 +58,18 @@ func TestTheOriginalsFlow(t *testing.T) {
 		t.Errorf("it ended as %+v with the receipt %+v", task, task.Stop)
 	}
 
+	m.Do(t, `w:\scan.exe`, "pause")
+	s.drains(t, true)
+	if answer := s.ask(t, message("start", "3")); !strings.Contains(answer, "deputy is draining") {
+		t.Errorf("paused, it answers %s", answer)
+	}
+	m.Do(t, `w:\scan.exe`, "continue")
+	s.drains(t, false)
+	only(t, s.ask(t, message("start", "3")))
+	s.lives(t, "3", 5)
+	only(t, s.ask(t, message("stop", "3")))
+	s.lives(t, "3", 0)
+
 	m.Do(t, `w:\deputy.exe`, "service", "stop")
 	s.state(t, 3, `"running":false`)
 	m.Do(t, `w:\deputy.exe`, "service", "remove")
@@ -68,6 +80,16 @@ func TestTheOriginalsFlow(t *testing.T) {
 	m.Do(t, `w:\deputy.exe`, "service", "remove", "--purge")
 	if _, err := os.Stat(m.Path("ProgramData/deputy")); err == nil {
 		t.Error("remove --purge left the data")
+	}
+}
+
+// drains waits until it takes nothing new, or requests again.
+func (s *site) drains(t *testing.T, want bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := waitFor(time.Minute, func() bool { h, err := s.client.Health(ctx); return err == nil && h.Draining == want }); err != nil {
+		t.Fatalf("draining is not %v: %v", want, err)
 	}
 }
 

@@ -13,7 +13,7 @@
 //	monitor → keeper   hold LEAF PID BOOTNS HANDLE…   handles that it made in the keeper
 //	monitor → keeper   drop LEAF
 //	monitor → keeper   ready
-//	keeper → monitor   order NUMBER                a signal's: TERM ends it, HUP has it read its configuration
+//	keeper → monitor   order NUMBER                a signal's: TERM ends it, HUP has it read its configuration; others are the service manager's
 package keeper
 
 import (
@@ -83,7 +83,7 @@ func Run(argv []string, stderr io.Writer) int {
 	return Serve(argv, stderr, orders, func() {})
 }
 
-// Serve is Run under orders of the caller's: SIGTERM and SIGHUP. It calls ready
+// Serve is Run under orders of the caller's: SIGTERM, SIGHUP, and what it alone knows. It calls ready
 // once, when the first monitor is.
 func Serve(argv []string, stderr io.Writer, orders <-chan syscall.Signal, ready func()) int {
 	k := &keeper{argv: argv, stderr: stderr, onReady: ready, held: map[string]held{}}

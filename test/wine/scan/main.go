@@ -5,6 +5,7 @@
 //	scan exit CODE AFTER       exits with CODE after a duration
 //	scan send ADDRESS FILE     sends the file's bytes, prints the answer
 //	scan kill PID              ends a process as nothing could resist
+//	scan pause, scan continue  orders it of the service deputy, prints the state that it then has
 package main
 
 import (
@@ -57,6 +58,8 @@ func run(args []string) error {
 		os.Exit(code)
 	case "send":
 		return send(args[1], args[2])
+	case "pause", "continue":
+		return control(args[0])
 	case "kill":
 		pid, err := strconv.Atoi(args[1])
 		if err != nil {
