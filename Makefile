@@ -1,6 +1,7 @@
 # make build    the programs, in bin/
 # make demo     starts deputy here, as you, shows what it does, leaves nothing
 # make test     all tests; as root also those that need root
+# make test-windows  the programs as a Windows service, under Wine
 # make faults   a random load under random kills: SEED=7 CYCLES=500 CLIENTS=4
 # make bench    speed, beside what limits it
 # make lint     gofmt, vet, staticcheck, golangci-lint
@@ -15,7 +16,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build demo test faults bench lint man packages install install-files clean
+.PHONY: build demo test test-windows faults bench lint man packages install install-files clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -26,6 +27,9 @@ demo: build
 
 test: build
 	@test/run
+
+test-windows:
+	go test -count=1 -timeout 20m -v ./test/wine
 
 SEED   ?= 1
 CYCLES ?= 100

@@ -15,6 +15,10 @@ const (
 	errDisconnected = syscall.Errno(233) // ERROR_PIPE_NOT_CONNECTED
 	busyPause       = 20 * time.Millisecond
 
+	// FILE_GENERIC_READ and FILE_GENERIC_WRITE without FILE_CREATE_PIPE_INSTANCE,
+	// which GENERIC_WRITE would ask for too, and which is not given to all.
+	pipeAccess = 0x12019b
+
 	// Whoever serves the pipe may learn who I am, and not act as me.
 	identifyOnly = 0x00110000 // SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION
 )
@@ -26,7 +30,7 @@ func Dial(ctx context.Context, name string) (net.Conn, error) {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	for {
-		h, err := syscall.CreateFile(wide, syscall.GENERIC_READ|syscall.GENERIC_WRITE, 0, nil,
+		h, err := syscall.CreateFile(wide, pipeAccess, 0, nil,
 			syscall.OPEN_EXISTING, syscall.FILE_FLAG_OVERLAPPED|identifyOnly, 0)
 		if err == nil {
 			return pipe{os.NewFile(uintptr(h), name)}, nil

@@ -11,7 +11,9 @@ import (
 )
 
 // What is written for a system that the tests do not run on is compiled, the
-// tests too, and looked at by vet; for each kind of machine the programs are built.
+// tests too, and looked at by vet. For the other kinds of machine the programs
+// are built that have code of their own there; deputy-server has none, and its
+// SQLite takes a minute.
 func TestItCompilesForEverySystem(t *testing.T) {
 	root, err := rig.Root()
 	if err != nil {
@@ -19,7 +21,7 @@ func TestItCompilesForEverySystem(t *testing.T) {
 	}
 	out := t.TempDir()
 	for _, system := range systems {
-		build := []string{"build", "-o", out, "./cmd/...", "./modules/portscan"}
+		build := []string{"build", "-o", out, "./cmd/deputyd", "./cmd/deputy", "./modules/portscan"}
 		if goos, _, _ := strings.Cut(system, "/"); goos != "linux" && system != "windows/arm64" {
 			build = []string{"vet", "./..."}
 		}

@@ -60,6 +60,9 @@ func TestWhatDeputydDoesNotContain(t *testing.T) {
 	for _, system := range []string{"linux/amd64", "windows/amd64", "darwin/arm64", "freebsd/amd64"} {
 		for _, pkg := range depsOn(t, system, "deputy/cmd/deputyd") {
 			for name, why := range forbidden {
+				if pkg == "net" && strings.HasPrefix(system, "windows/") {
+					continue // x/sys/windows names types of it, and calls nothing
+				}
 				if pkg == name || strings.HasPrefix(pkg, "deputy/internal/server/") {
 					t.Errorf("deputyd for %s contains %s: %s", system, pkg, why)
 					break

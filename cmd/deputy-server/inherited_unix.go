@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -14,12 +13,8 @@ import (
 
 // inherited takes the sockets that the monitor has left open.
 func inherited() (server.Sockets, error) {
-	names := []string{"wall", "door", "notify"}
-	if runtime.GOOS != "linux" { // the others do not say which process sent a datagram
-		names = names[:2]
-	}
 	var files [3]*os.File
-	for i, name := range names {
+	for i, name := range []string{"wall", "door", "notify"} {
 		fd := i + 3
 		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
 			return server.Sockets{}, errors.New("cannot start alone: deputy-server is started by deputyd, with sockets as descriptors 3, 4 and 5; for a deputy of your own run: deputy up")

@@ -1,6 +1,7 @@
 // Deputy-server is the unprivileged program of deputy: it answers clients and
 // keeps the history. The monitor starts it, with the sockets of the wall as
-// descriptors 3 (messages), 4 (connections) and 5 (progress of tasks).
+// descriptors 3 (messages), 4 (connections) and 5 (progress of tasks), on
+// Windows with two pipes.
 package main
 
 import (

@@ -9,10 +9,8 @@ import (
 	"io"
 	"log"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"deputy"
 	"deputy/internal/monitor"
@@ -56,7 +54,7 @@ func main() {
 
 type options struct {
 	role, config, state, socket, server string
-	up, noCgroup, version               bool
+	up, noCgroup, version, service      bool
 	format                              int // of the journal, for the role probe
 }
 
@@ -73,11 +71,12 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
 	flags.IntVar(&o.format, "journal-format", 0, "")
 	flags.BoolVar(&o.version, "version", false, "")
+	systemFlags(flags, &o)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	switch {
-	case o.role == "reaper":
+	case o.role == "reaper" || o.role == "holder":
 		return o, nil
 	case flags.NArg() > 0:
 		return o, fmt.Errorf("cannot understand %q: no argument is expected", flags.Arg(0))
@@ -111,16 +110,15 @@ func run(args []string) int {
 	}
 	switch o.role {
 	case "keeper":
-		return keeper.Run(keeper.Program{
-			Monitor: append([]string{program, "--role", "monitor"}, args...),
-			Self:    append([]string{program}, args...), Env: []string{process.Cleaned()},
-		}, os.Stderr)
+		return keep(program, args, o)
 	case "monitor":
 		return runMonitor(program, args, o)
 	case "probe":
 		return runProbe(program, o)
 	case "reaper":
 		return process.ReaperMain(args)
+	case "holder":
+		return hold(args)
 	}
 	fmt.Fprintf(os.Stderr, "deputyd: cannot take the role %q\n", o.role)
 	return 2
@@ -140,11 +138,9 @@ func runMonitor(program string, args []string, o options) int {
 		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
 		return 1
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, monitor.UpgradeSignal)
-	err = m.Run(link, signals)
+	err = m.Run(link, orders(link))
 	if errors.Is(err, monitor.ErrUpgrade) {
-		err = link.Execute(append([]string{program}, args...), os.Environ())
+		err = execute(link, append([]string{program}, args...))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)

@@ -53,3 +53,11 @@ func makeDirectory(path string, mode os.FileMode, uid, gid int) error {
 	}
 	return os.Chown(path, uid, gid)
 }
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

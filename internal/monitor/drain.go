@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"cmp"
+
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
@@ -24,16 +26,26 @@ func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if m.state.Drains != r.On {
-		e := &deputy.Event{Type: deputy.DrainOff, Caller: id.Caller, EndUser: id.EndUser}
-		if r.On {
-			e.Type = deputy.DrainOn
-		}
-		m.record(e, func() { m.drainChanged(e) }, nil)
-	}
+	m.drain(r.On, id)
 	m.whenDurable(m.lastSeq(), func(seq uint64) {
 		m.answer(peer, r, seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
 	}, func(err *deputy.Error) { m.refuse(peer, r, err) })
+}
+
+// drain takes nothing new from now on, or requests again. Nobody's identity is the
+// service manager's.
+func (m *Monitor) drain(on bool, id policy.Identity) {
+	if m.state.Drains == on {
+		return
+	}
+	e := &deputy.Event{Type: deputy.DrainOff, Caller: id.Caller, EndUser: id.EndUser}
+	if on {
+		e.Type = deputy.DrainOn
+	}
+	if id.Caller == "" {
+		e.Reason = "ordered by the service manager"
+	}
+	m.record(e, func() { m.drainChanged(e) }, nil)
 }
 
 // drainChanged tells of it once it is durable.
@@ -42,10 +54,11 @@ func (m *Monitor) drainChanged(e *deputy.Event) {
 	if m.peer != nil {
 		m.peer.Draining(on)
 	}
+	who := cmp.Or(string(e.Caller), "the service manager")
 	if on {
-		m.log.Printf("%s drains deputy: nothing new is taken, %d tasks live", e.Caller, len(m.state.Tasks))
+		m.log.Printf("%s drains deputy: nothing new is taken, %d tasks live", who, len(m.state.Tasks))
 	} else {
-		m.log.Printf("%s ends the drain: requests are taken again", e.Caller)
+		m.log.Printf("%s ends the drain: requests are taken again", who)
 	}
 }
 

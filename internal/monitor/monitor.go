@@ -203,6 +203,10 @@ func (m *Monitor) obey(sig os.Signal) {
 	case syscall.SIGHUP:
 		m.tellReloading()
 		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
+	case PauseSignal:
+		m.drain(true, policy.Identity{})
+	case ContinueSignal:
+		m.drain(false, policy.Identity{})
 	case UpgradeSignal:
 		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
 	default:

@@ -54,10 +54,10 @@ func (m *Monitor) open() error {
 	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
 		return err
 	}
-	if m.host, err = process.Open(process.Options{
+	if m.host, err = process.Open(m.held(process.Options{
 		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
 		Kept: kept(m.link.Inherited()),
-	}); err != nil {
+	})); err != nil {
 		return err
 	}
 	if w := m.weakness(); w != "" {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// pipe is the name of the installed service's, and how all others begin.
-const pipe = `\\.\pipe\deputy`
+// pipeName is the name of the installed service's, and how all others begin.
+const pipeName = `\\.\pipe\deputy`
 
 // InstalledPaths are those of the installed service.
 func InstalledPaths() Paths {
@@ -20,12 +20,12 @@ func InstalledPaths() Paths {
 		Modules: []string{filepath.Join(root, "etc", "modules.d")},
 		State:   filepath.Join(root, "state"),
 		History: filepath.Join(root, "server"),
-		Socket:  pipe,
+		Socket:  pipeName,
 		Notify:  filepath.Join(root, "state", "notify"),
 	}
 }
 
 // socketUnder names a pipe, which is in no folder, by the folder of the state.
 func socketUnder(state string) string {
-	return pipe + "-" + Paths{State: filepath.Clean(state)}.instance()
+	return pipeName + "-" + Paths{State: filepath.Clean(state)}.instance()
 }

@@ -52,14 +52,6 @@ func writeSynced(path string, content []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // writeSecrets puts the sensitive values of new tasks, by id, where only root
 // can read them, until the task ends.
 func (m *Monitor) writeSecrets(tasks map[string]map[string]any) error {

@@ -38,6 +38,12 @@ var ErrUpgrade = errors.New("the monitor is to be upgraded")
 // UpgradeSignal orders an upgrade.
 const UpgradeSignal = syscall.SIGUSR2
 
+// PauseSignal and ContinueSignal are none: only Windows' services are paused.
+const (
+	PauseSignal    = syscall.Signal(-1)
+	ContinueSignal = syscall.Signal(-2)
+)
+
 const (
 	proofTime = 10 * time.Second // for one program to show that it can start
 	proofSize = 64 << 10         // bytes that it may say

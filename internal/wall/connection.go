@@ -11,6 +11,7 @@ type Connection struct {
 	Number uint64 // never used again
 	UID    uint32 // as SO_PEERCRED said when it was accepted
 	SID    string // on Windows instead: the user of the client's token
+	First  byte   // on Windows: the first byte that came, which the monitor had to read to learn who it is
 	Over   bool   // the caller has too many connections: answer 429 and close it
 	Full   bool   // all callers together have too many: answer 503 and close it
 	Line   bool   // it came to a socket where 'Key: Value' is spoken, not HTTP

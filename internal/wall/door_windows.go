@@ -5,26 +5,51 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"golang.org/x/sys/windows"
 )
 
+// HandlesEnv is the variable by which the server is told its ends of the stream
+// and of the door: two handles, by their values.
+const HandlesEnv = "DEPUTY_WALL"
+
 // Door is one end of the pipe that connections go through: handles that the
-// sender has made for the receiver's process (DuplicateHandle), by their value.
-type Door struct{ file *os.File }
+// sender makes in the receiver's process (DuplicateHandle), by their value.
+type Door struct {
+	file     *os.File
+	receiver *os.Process // nil: we are it
+}
 
-// NewDoor takes over one end of a pipe.
-func NewDoor(f *os.File) (*Door, error) { return &Door{f}, nil }
+// NewDoor takes over the receiver's end of a pipe.
+func NewDoor(f *os.File) (*Door, error) { return &Door{file: f}, nil }
 
-// Send passes a connection. handle is its value in the receiver's process.
+// NewDoorTo takes over the sender's end of a pipe whose other end is receiver's.
+func NewDoorTo(f *os.File, receiver *os.Process) *Door { return &Door{f, receiver} }
+
+// A connection's message goes on with the first byte, the handle's value, and
+// the length of the SID, which follows.
+const pipeMessage = doorMessage + 1 + 8 + 1
+
+// Send passes a connection. The handle remains the sender's, too.
 func (d *Door) Send(c Connection, handle int) error {
-	m := append(c.message(), 0, 0, 0, 0, 0, 0, 0, 0, byte(len(c.SID)))
-	binary.LittleEndian.PutUint64(m[doorMessage:], uint64(handle))
-	_, err := d.file.Write(append(m, c.SID...))
+	var theirs windows.Handle
+	var failed error
+	err := d.receiver.WithHandle(func(receiver uintptr) {
+		failed = windows.DuplicateHandle(windows.CurrentProcess(), windows.Handle(handle), windows.Handle(receiver), &theirs, 0, false, windows.DUPLICATE_SAME_ACCESS)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	m := append(c.message(), c.First)
+	m = binary.LittleEndian.AppendUint64(m, uint64(theirs))
+	m = append(append(m, byte(len(c.SID))), c.SID...)
+	_, err = d.file.Write(m)
 	return err
 }
 
 // Receive waits for a connection; io.EOF when the monitor is gone.
 func (d *Door) Receive() (Connection, *os.File, error) {
-	var m [doorMessage + 8 + 1]byte
+	var m [pipeMessage]byte
 	if _, err := io.ReadFull(d.file, m[:]); err != nil {
 		return Connection{}, nil, atEnd(err)
 	}
@@ -33,8 +58,8 @@ func (d *Door) Receive() (Connection, *os.File, error) {
 		return Connection{}, nil, atEnd(err)
 	}
 	c := parseConnection(m[:])
-	c.SID = string(sid)
-	return c, os.NewFile(uintptr(binary.LittleEndian.Uint64(m[doorMessage:])), "connection"), nil
+	c.SID, c.First = string(sid), m[doorMessage]
+	return c, os.NewFile(uintptr(binary.LittleEndian.Uint64(m[doorMessage+1:])), "connection"), nil
 }
 
 func atEnd(err error) error {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package packages_test builds the packages as they are released and lives with
 // the one for Debian on a machine of its own: installs, uses, upgrades and removes
 // it, and does what the README tells a newcomer to do, word for word.
@@ -354,7 +356,7 @@ command = ["/bin/sh", "-c", 'read -r line </root/gate; exit 7']
 func (s *site) dropManifest() {
 	s.t.Helper()
 	for name, text := range map[string]string{
-		"DEBIAN/control":                       "Package: neighbour\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: brings a manifest\n",
+		"DEBIAN/control": "Package: neighbour\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: brings a manifest\n",
 		"usr/lib/deputy/modules.d/neighbour.toml": "user = \"nobody\"\n[allow]\nusers = [\"root\"]\n[action.hello]\ncommand = [\"/bin/echo\", \"hello\"]\n",
 	} {
 		s.Write("/root/neighbour/"+name, text, 0o644)

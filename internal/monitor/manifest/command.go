@@ -41,7 +41,7 @@ func (l *loader) command(d *draft) func(*node) {
 // beside a sound program.
 func culprit(n *node) *node {
 	for i, c := range n.children {
-		alone := []any{"/", c.plain()}
+		alone := []any{rootFolder, c.plain()}
 		if i == 0 {
 			alone = alone[1:]
 		}
@@ -55,12 +55,12 @@ func culprit(n *node) *node {
 // element notes which params an element names, or that it is a literal. alone
 // is the element as it stands in a command: one of a group is in a list.
 func (l *loader) element(d *draft, n *node, program bool, alone any) {
-	command, err := template.ParseCommand([]any{"/", alone})
+	command, err := template.ParseCommand([]any{rootFolder, alone})
 	if program {
 		command, err = template.ParseCommand([]any{alone})
 	}
 	if err != nil { // a literal in a group has no group of its own
-		command, err = template.ParseCommand([]any{"/", n.value})
+		command, err = template.ParseCommand([]any{rootFolder, n.value})
 	}
 	if err != nil {
 		return
@@ -82,8 +82,10 @@ func (l *loader) program(n *node, path string) {
 		l.fail(n, "install it or correct the path", "cannot find the program %s: %v", path, err.(*os.PathError).Err)
 	case !info.Mode().IsRegular():
 		l.fail(n, "name a program", "%s is not a program: it is no regular file", path)
-	case info.Mode()&0o111 == 0:
-		l.fail(n, "chmod +x "+path+", or name its interpreter before it", "%s is not executable", path)
+	default:
+		if remedy := executable(path, info); remedy != "" {
+			l.fail(n, remedy, "%s is not executable", path)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (l *loader) defaultConfig() *Config {
 // readConfig reads deputy.toml over the defaults; root is nil if there is none.
 func (l *loader) readConfig(root *node) {
 	c := l.config
-	serverUser := "deputy"
+	serverUser := defaultServerUser
 	if root != nil {
 		path := inFolder(filepath.Dir(root.src.path))
 		d := &c.Default
@@ -168,6 +168,9 @@ func (l *loader) serverUser(root *node, name string) {
 	at := &node{src: &source{path: l.ConfigFile}}
 	if root != nil {
 		at = root.find("server.user")
+	}
+	if name == "" { // the system has an account for it
+		return
 	}
 	u, err := l.user(name)
 	if err == nil && u.privileged() {

@@ -36,7 +36,7 @@ func newDraft(defaults Defaults) *draft {
 	const term = 15 // SIGTERM everywhere
 	return &draft{
 		Action: Action{
-			OnBusy: Join, Directory: "/", Env: map[string]*template.Text{}, StopSignal: term, Stoppable: true,
+			OnBusy: Join, Directory: rootFolder, Env: map[string]*template.Text{}, StopSignal: term, Stoppable: true,
 			Timeout: defaults.Timeout, StartWithin: defaults.StartWithin, Grace: defaults.Grace, OutputCap: defaults.OutputCap,
 			SuccessCodes: []int{0}, MaxBody: 64 << 10,
 		},
@@ -221,7 +221,7 @@ func (l *loader) checkUser(d *draft, n *node) {
 	}
 	switch {
 	case at == n && l.Root:
-		l.failKey(n, `write user = "NAME" (user = "root" if you mean it)`, "action %q does not say whom it runs as", d.Name)
+		l.failKey(n, `write user = "NAME" (user = "`+privilegedName+`" if you mean it)`, "action %q does not say whom it runs as", d.Name)
 	case at == n:
 		self, err := l.self()
 		if err != nil {

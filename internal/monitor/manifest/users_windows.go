@@ -33,14 +33,19 @@ func (l *loader) self() (*User, error) {
 	return l.user("sid:" + u.User.Sid.String())
 }
 
-// runsAs says whether a task of u can be started. To take on another account
+// runsAs says whether a task of u can be started: as deputyd's own account, and
+// by the system itself as the two that have no password. To take on another one
 // its password would be needed.
 func (l *loader) runsAs(u *User) error {
 	self, err := l.self()
-	if err == nil && self.SID != u.SID {
-		err = advise("remove the line", "cannot run as user %q: deputy itself runs as %s, and Windows lets nobody become another without a password", u.Name, self.Name)
+	if err != nil || self.SID == u.SID {
+		return err
 	}
-	return err
+	if self.SID == systemSID && (u.SID == localServiceSID || u.SID == networkServiceSID) {
+		return nil
+	}
+	return advise(`name `+self.Name+`; the installed service, which runs as SYSTEM, can also become LocalService and NetworkService`,
+		"cannot run as user %q: deputy itself runs as %s, and Windows lets nobody become another without a password", u.Name, self.Name)
 }
 
 // privileged says whether u may do whatever it likes: it is the system itself.
@@ -49,6 +54,8 @@ func (u *User) privileged() bool { return u.SID == systemSID }
 // The accounts that may do whatever they like.
 const (
 	systemSID           = "S-1-5-18"
+	localServiceSID     = "S-1-5-19"
+	networkServiceSID   = "S-1-5-20"
 	administratorsSID   = "S-1-5-32-544"
 	trustedInstallerSID = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 )

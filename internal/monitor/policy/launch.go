@@ -121,12 +121,9 @@ func environment(a *manifest.Action, values template.Values, c Context) ([]strin
 		}
 		text[name] = value
 	}
-	set("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-	set("LANG", "C.UTF-8")
-	set("HOME", a.User.Home)
-	set("USER", a.User.Name)
-	set("LOGNAME", a.User.Name)
-	set("SHELL", a.User.Shell)
+	for _, v := range fixed(a.User) {
+		set(v[0], v[1])
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Env)) {
 		value, err := a.Env[name].Expand(values)
 		if err != nil {

@@ -23,6 +23,7 @@ import (
 const (
 	ProofCgroup    = "cgroup"
 	ProofSubreaper = "subreaper"
+	ProofJob       = "job"   // Windows' Job Object
 	ProofGroup     = "group" // macOS, FreeBSD
 )
 
@@ -45,12 +46,6 @@ type Spec struct {
 	Credential     *Credential // nil: as deputyd
 	Stdin          *os.File    // nil: /dev/null
 	Stdout, Stderr *os.File
-}
-
-// Credential is whom an attempt runs as. Groups are all its supplementary ones.
-type Credential struct {
-	UID, GID uint32
-	Groups   []uint32
 }
 
 // Attempt is what finds a started attempt again after a restart of the monitor
@@ -86,7 +81,16 @@ type Options struct {
 	Events        func(Event)         // called from the Host's one goroutine, so it must not wait for an event
 	KeeperPID     int                 // moves with us; 0: none
 	Kept          map[string]*os.File // by leaf: pidfds of first processes that outlived the monitor and keeper before us
+	Holder        Holder              // Windows; nil: nobody holds anything beyond our death
+	Held          []Attempt           // Windows: what the Holder held when we began
 	ForceFallback bool
+}
+
+// Holder keeps handles of an attempt open beyond the monitor's death, so that
+// the next one finds its job and its exit code. It is the keeper, on Windows.
+type Holder interface {
+	Keep(a Attempt, handles ...uintptr) error
+	Forget(leaf string) error
 }
 
 func checkLeaf(leaf string) error {

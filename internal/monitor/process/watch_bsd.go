@@ -63,7 +63,7 @@ func (h *Host) watch(a *attempt) {
 	}
 	h.mu.Unlock()
 	if !a.child && !h.lives(a) {
-		h.ended(a, deputy.Exit{Unknown: "it ended while no monitor watched it"})
+		h.ended(a, ownExit(a.PID, deputy.Exit{Unknown: "it ended while no monitor watched it"}))
 		return
 	}
 	var event unix.Kevent_t
@@ -84,7 +84,7 @@ func (h *Host) lives(a *attempt) bool {
 // else lives is asked before: until it is reaped its number is nobody else's.
 func (h *Host) over(a *attempt, event unix.Kevent_t) {
 	if !a.child {
-		h.ended(a, foreignExit(event))
+		h.ended(a, ownExit(a.PID, foreignExit(event)))
 		return
 	}
 	h.lookEmpty(a)
@@ -101,6 +101,19 @@ func (h *Host) over(a *attempt, event unix.Kevent_t) {
 		}
 		return
 	}
+}
+
+// ownExit takes the status of an adopted process that has ended, if it is a child
+// of ours: of a monitor that executed its new program. Otherwise it is as told.
+func ownExit(pid int, told deputy.Exit) deputy.Exit {
+	var status unix.WaitStatus
+	if pid <= 0 {
+		return told
+	}
+	if reaped, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); err == nil && reaped == pid {
+		return exitOf(status)
+	}
+	return told
 }
 
 // exitOf reads a wait status. It is exact.

@@ -121,7 +121,11 @@ func connect(path, options string, conns int) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := url.URL{Scheme: "file", Path: abs, RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+	slashed := filepath.ToSlash(abs)
+	if !strings.HasPrefix(slashed, "/") { // a drive stands behind a slash: file:///C:/…
+		slashed = "/" + slashed
+	}
+	u := url.URL{Scheme: "file", Path: slashed, RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=synchronous(NORMAL)&_pragma=wal_autocheckpoint(4000)&_pragma=temp_store(MEMORY)&" + options}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {

@@ -76,7 +76,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		socket, err := local.Open(file)
+		socket, err := local.Open(file, c)
 		if err != nil {
 			l.log.Error("cannot take a connection", "number", c.Number, "error", err)
 			continue

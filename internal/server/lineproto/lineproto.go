@@ -44,7 +44,7 @@ func New(monitor Monitor, log *slog.Logger) *Server { return &Server{monitor: mo
 // Take answers a connection that the monitor has accepted and identified, and
 // returns at once.
 func (s *Server) Take(c wall.Connection, file *os.File) {
-	socket, err := local.Open(file)
+	socket, err := local.Open(file, c)
 	if err != nil {
 		s.log.Error("cannot take a connection", "number", c.Number, "error", err)
 		return

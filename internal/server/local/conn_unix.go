@@ -12,13 +12,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/internal/wall"
 )
 
 // Conn is a connection. It is for the peer's own machine alone.
 type Conn struct{ *net.UnixConn }
 
 // Open takes over the descriptor of a connection.
-func Open(f *os.File) (*Conn, error) {
+func Open(f *os.File, _ wall.Connection) (*Conn, error) {
 	defer f.Close()
 	stream, err := net.FileConn(f)
 	if err != nil {

@@ -1,0 +1,7 @@
+//go:build unix
+
+package main
+
+import "syscall"
+
+var detached = &syscall.SysProcAttr{Setsid: true}
