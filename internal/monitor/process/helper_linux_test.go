@@ -202,12 +202,12 @@ func (r *rig) of(leaf string, kind Kind) []Event {
 
 func (r *rig) wait(leaf string, kind Kind) Event {
 	r.t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Microsecond) {
 		if found := r.of(leaf, kind); len(found) > 0 {
 			return found[0]
 		}
 		if time.Now().After(end) {
-			r.t.Fatalf("no event %d of %s within 15 s; it has %v", kind, leaf, r.Survivors(leaf))
+			r.t.Fatalf("no event %d of %s within a minute; it has %v", kind, leaf, r.Survivors(leaf))
 		}
 	}
 }
@@ -241,9 +241,9 @@ func (r *rig) play(leaf string, args ...string) Attempt {
 
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 15 s: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
