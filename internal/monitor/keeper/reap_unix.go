@@ -14,7 +14,9 @@ import (
 const window = 64
 
 // reap looks after the monitor, and for a ready one after everyone else. A
-// monitor that is dead is taken first, so it cannot stand before the others.
+// monitor that is dead is taken first, so it cannot stand before the others. What
+// a dying one leaves us is for the next to find: whether it dies is asked after
+// its child was seen, for a process begins to exit before it loses its children.
 func (k *keeper) reap() (code int, over bool) {
 	var status unix.WaitStatus
 	if k.pid > 0 {
@@ -24,7 +26,7 @@ func (k *keeper) reap() (code int, over bool) {
 	}
 	for k.ready && len(k.untold) < window {
 		pid := endedChild()
-		if pid == 0 || pid == k.pid {
+		if pid == 0 || pid == k.pid || exiting(k.pid) {
 			break
 		}
 		// Before the reaping, and readable even when the cgroup is removed.

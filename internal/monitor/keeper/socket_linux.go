@@ -1,7 +1,11 @@
 package keeper
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"os"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -65,6 +69,19 @@ type childInfo struct {
 	_                  [unsafe.Sizeof(uintptr(0)) / 8]int32
 	pid                int32
 	_                  [108]byte
+}
+
+// exiting says whether a child of ours has begun to exit, or has; it is not reaped
+// (PF_EXITING of the kernel's sched.h in the flags of proc_pid_stat(5)).
+func exiting(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:]) // comm may hold anything; the state is next
+	if err != nil || len(fields) < 7 {
+		return true
+	}
+	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
+	const pfExiting = 0x4
+	return err != nil || flags&pfExiting != 0 || fields[0][0] == 'Z' || fields[0][0] == 'X'
 }
 
 // endedChild gives the PID of some child that has ended, and leaves it a
