@@ -258,6 +258,7 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		return asked, readStop(asked, r.Body)
 	case len(parts) == 1 && parts[0] == "reload":
 		asked.Kind = wall.Reload
+		return asked, nil
 	case len(parts) == 1 && parts[0] == "upgrade":
 		asked.Kind = wall.Upgrade
 		return asked, nil

@@ -156,7 +156,7 @@ func (r *rig) client(uid uint32) *http.Client {
 		MaxIdleConnsPerHost: 1000,
 	}
 	r.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // sync returns once the server has applied what was recorded: an answer of the
