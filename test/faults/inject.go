@@ -197,7 +197,7 @@ func (i *injector) answering() {
 	ctx, cancel := context.WithTimeout(i.t.Context(), back)
 	defer cancel()
 	for ctx.Err() == nil {
-		if s := rig.State(i.d.Cmd.Process.Pid); s == "" || s == "Z" {
+		if rig.HasEnded(i.d.Cmd.Process.Pid) {
 			_ = i.d.Cmd.Wait()
 			i.counts["a start that had to be repeated"]++
 			i.launch()
