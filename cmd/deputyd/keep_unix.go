@@ -14,7 +14,9 @@ import (
 	"deputy/internal/monitor/process"
 )
 
-// systemFlags are those of this system alone.
+// systemOptions are those of this system alone, and systemFlags read them.
+type systemOptions struct{}
+
 func systemFlags(*flag.FlagSet, *options) {}
 
 func keep(program string, args []string, _ options) int {

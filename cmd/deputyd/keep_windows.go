@@ -8,7 +8,9 @@ import (
 	"deputy/internal/monitor/keeper"
 )
 
-// systemFlags are those of this system alone.
+// systemOptions are those of this system alone, and systemFlags read them.
+type systemOptions struct{ service bool }
+
 func systemFlags(flags *flag.FlagSet, o *options) {
 	flags.BoolVar(&o.service, "service", false, "")
 }

@@ -54,8 +54,9 @@ func main() {
 
 type options struct {
 	role, config, state, socket, server string
-	up, noCgroup, version, service      bool
+	up, noCgroup, version               bool
 	format                              int // of the journal, for the role probe
+	systemOptions
 }
 
 func parse(args []string) (options, error) {

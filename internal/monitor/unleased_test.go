@@ -38,10 +38,9 @@ func TestWhatWasAnsweredWithoutALease(t *testing.T) {
 	restart()
 	served(read()) // a start that has its reserve refuses nobody
 
-	r := read()
 	v.end(false)
 	v.now = v.now.Add(2 * leaseTime * time.Second) // the lease of the read above is over
-	r = read()
+	r := read()
 	if err := os.Remove(filepath.Join(v.o.Paths.journal(), "reserve")); err != nil {
 		t.Fatal(err)
 	}

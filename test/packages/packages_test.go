@@ -62,7 +62,7 @@ func (r *release) build(t *testing.T, version string) string {
 		}
 		os.Chmod(r.dir, 0o755)
 		cmd := exec.Command("packaging/build", r.dir, "linux/amd64")
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+version)
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH=1800000000")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			r.err = fmt.Errorf("cannot build the packages: %w\n%s", err, text)
 		}

@@ -91,7 +91,8 @@ func (l *Link) receive(buf []byte) {
 		}
 		if e, err := parseExit(f.text); err == nil {
 			l.mu.Lock()
-			l.mu.Unlock() //nolint:staticcheck // the keeper answers Ready, but the memory model does not see through it
+			//lint:ignore SA2001 the keeper answers Ready, but the memory model does not see through it
+			l.mu.Unlock()
 			l.exits(e)
 		}
 	}
