@@ -79,7 +79,7 @@ func (i *injector) step() {
 		i.hold(monitor)
 	case n < 92:
 		f.What = "SIGUSR2: an upgrade in place"
-		i.signal(i.pid(keeper), syscall.SIGUSR2)
+		i.upgrade()
 	case n < 96:
 		f.What, f.Monitor = "SIGUSR2, and SIGKILL of the monitor while it upgrades", true
 		i.signal(i.pid(keeper), syscall.SIGUSR2)
@@ -179,6 +179,21 @@ func (i *injector) launch() {
 func (i *injector) restart() {
 	i.d.Stop()
 	i.launch()
+}
+
+// upgrade has all of deputy executed anew, and waits until it was. A SIGTERM while
+// the keeper executes itself would end that at once.
+func (i *injector) upgrade() {
+	began := func() string {
+		h, err := i.d.Client().Health(i.t.Context())
+		if err != nil {
+			return ""
+		}
+		return h.Started
+	}
+	before := began()
+	i.signal(i.pid(keeper), syscall.SIGUSR2)
+	rig.Eventually(i.t, back, "the upgrade is over", func() bool { now := began(); return now != "" && now != before })
 }
 
 // hold stops a part for some hundred ms.
