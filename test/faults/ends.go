@@ -80,7 +80,8 @@ func (j *judge) orphaned(id string, s *story, end *deputy.Event) bool {
 	for _, f := range j.faults {
 		lived := first <= f.To && end.Time.UnixNano()+msNS >= f.From
 		endedMeanwhile := last <= f.To && (len(j.ends[id]) == 0 || last >= f.From-recordTime)
-		bornMeanwhile := len(s.started) == 0 && f.From < first+birthTime
+		noted := len(s.started) > 0 && s.started[0].PID != 0 // without a PID it was found by its cgroup alone
+		bornMeanwhile := !noted && f.From < first+birthTime
 		if f.Orphaned && lived && (endedMeanwhile || bornMeanwhile || j.monitorDied(last, last+reapTime)) {
 			return true
 		}

@@ -78,7 +78,7 @@ func (i *injector) step() {
 		f.What = "SIGSTOP of the monitor"
 		i.hold(monitor)
 	case n < 92:
-		f.What = "SIGUSR2: an upgrade in place"
+		f.What, f.Monitor = "SIGUSR2: an upgrade in place", true // of a task of another keeper it is no parent, and forgets its descriptor
 		i.upgrade()
 	case n < 96:
 		f.What, f.Monitor = "SIGUSR2, and SIGKILL of the monitor while it upgrades", true

@@ -114,7 +114,7 @@ func (a *actor) end(how string) {
 	case "signal":
 		a.say("end", fmt.Sprintf(" signal:%d %d", a.n, a.written))
 		check(unix.Kill(os.Getpid(), unix.Signal(a.n)))
-		select {} // the signal may come to another thread
+		time.Sleep(time.Hour) // the signal may come to another thread; without a timer Go would call it a deadlock, and exit
 	case "leave", "write":
 		a.exit(0)
 	}
