@@ -35,12 +35,6 @@ import (
 	"deputy/internal/pipe"
 )
 
-const (
-	firstDelay = 100 * time.Millisecond // the first restart is at once, the second after this, then doubling
-	lastDelay  = 5 * time.Second
-	longLife   = 10 * time.Second // after such a life a monitor is restarted at once again
-)
-
 // linkEnv tells a monitor its end of the pipe and the keeper's process.
 const linkEnv = "DEPUTY_LINK"
 

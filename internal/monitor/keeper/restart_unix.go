@@ -11,12 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	firstDelay = 100 * time.Millisecond // the first restart is at once, the second after this, then doubling
-	lastDelay  = 5 * time.Second
-	longLife   = 10 * time.Second // after such a life a monitor is restarted at once again
-)
-
 // start starts a monitor.
 func (k *keeper) start() error {
 	pair, err := socketpair()
