@@ -4,10 +4,8 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,23 +28,7 @@ func lockDir(dir string, held *os.File) (*os.File, error) {
 		f.Close()
 		f = held
 	}
-	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
-			break
-		}
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		pid, _ := os.ReadFile(f.Name()) // for the message only
-		err = fmt.Errorf("another deputyd holds it (pid %s)", strings.TrimSpace(string(pid)))
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	// In place and of one width: a full disk must not keep a monitor from its tasks.
-	_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0)
-	return f, nil
+	return awaitLock(f, lockPatience, unix.EWOULDBLOCK, func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
 }
 
 func sameFile(a, b *os.File) bool {

@@ -2,10 +2,8 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -27,23 +25,10 @@ func lockDir(dir string, _ *os.File) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPatience / 100) {
-		err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
+	return awaitLock(f, lockPatience, windows.ERROR_LOCK_VIOLATION, func() error {
+		return windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY,
 			0, 1, 0, &windows.Overlapped{Offset: lockAt})
-		if !errors.Is(err, windows.ERROR_LOCK_VIOLATION) || time.Now().After(end) {
-			break
-		}
-	}
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		pid, _ := os.ReadFile(f.Name()) // for the message only
-		err = fmt.Errorf("another deputyd holds it (pid %s)", strings.TrimSpace(string(pid)))
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0)
-	return f, nil
+	})
 }
 
 // fdatasync is FlushFileBuffers: what was written, and the length, are on the disk.
