@@ -131,13 +131,20 @@ func (m *manager) hears(line string) {
 	rig.Eventually(m.t, time.Minute, "the service manager hears "+line, func() bool { return m.has(line) })
 }
 
-// give passes all that is in the store to the next start, which empties nothing.
+// give passes copies of all that is in the store to the next start, which empties
+// nothing: the store's own are closed as that start says so.
 func (m *manager) give(d *rig.Deputy) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for name, files := range m.store {
 		for _, f := range files {
-			d.Passed, d.Names = append(d.Passed, f), append(d.Names, name)
+			fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			duplicate := os.NewFile(uintptr(fd), name)
+			m.t.Cleanup(func() { duplicate.Close() })
+			d.Passed, d.Names = append(d.Passed, duplicate), append(d.Names, name)
 		}
 	}
 }
