@@ -65,7 +65,6 @@ func (k *keeper) leave() error {
 		in.Close()
 		return err
 	}
-	defer hear.Close()
 	argv := []string{k.argv[0], "--role", "holder", holderPipe(k.argv)}
 	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
 		Files: []*os.File{in, out, nil},
@@ -74,18 +73,33 @@ func (k *keeper) leave() error {
 	in.Close()
 	out.Close()
 	if err != nil {
+		hear.Close()
 		return err
 	}
 	_ = p.Release()
-	if _, err := io.WriteString(lend, lines.String()); err != nil {
+	if _, err = io.WriteString(lend, lines.String()); err != nil {
+		hear.Close()
 		return err
 	}
 	lend.Close()
-	if err := hear.SetReadDeadline(time.Now().Add(holderWithin)); err != nil {
+	return heard(hear)
+}
+
+// heard waits until a holder has said that it can be found, and closes the pipe.
+// Pipes of Windows know no deadline.
+func heard(pipe *os.File) error {
+	said := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(pipe, make([]byte, 1))
+		pipe.Close()
+		said <- err
+	}()
+	select {
+	case err := <-said:
 		return err
+	case <-time.After(holderWithin):
+		return fmt.Errorf("the holder has not begun after %v", holderWithin)
 	}
-	_, err = io.ReadFull(hear, make([]byte, 1))
-	return err
 }
 
 // HolderMain is the holder. It is given the pipe's name by its last argument, and
