@@ -228,11 +228,14 @@ func TestExitsAreExactFromTheStore(t *testing.T) {
 	}
 	d.Crash()
 	ended := append([]ending{foreign, lost}, during...)
+	var pids []int
 	for _, e := range ended {
-		pid := rig.Living(e.task.ID)[0]
+		pids = append(pids, rig.Living(e.task.ID)[0])
 		e.release()
-		rig.Eventually(t, time.Minute, "PID 1 reaps it", func() bool { return rig.State(pid) == "" })
 	}
+	rig.Eventually(t, time.Minute, "PID 1 reaps them", func() bool {
+		return !slices.ContainsFunc(pids, func(pid int) bool { return rig.State(pid) != "" })
+	})
 	m.give(d)
 	i, k := slices.Index(d.Names, foreign.task.ID+".1"), slices.Index(d.Names, lost.task.ID+".1")
 	d.Passed[i] = pidfdOf(t, rig.Living(after[0].task.ID)[0]) // that of another process
@@ -251,6 +254,8 @@ func TestExitsAreExactFromTheStore(t *testing.T) {
 	for _, e := range after {
 		running(t, d.Self(), e.task.ID)
 		e.release()
+	}
+	for _, e := range after {
 		if !tellsExits(t) {
 			e.want = "unknown unknown"
 		}
@@ -262,6 +267,35 @@ func TestExitsAreExactFromTheStore(t *testing.T) {
 		return len(m.store) == 0
 	})
 	m.hears("FDNAME=nonsense.1")
+	d.Verify()
+}
+
+// Without a service manager, a task that lived through the death of keeper and
+// monitor is nobody's child: the keeper holds its pidfd from then on, so that it
+// may end while the monitor alone is dead.
+func TestExitsOfOrphansAreExact(t *testing.T) {
+	rig.NeedRoot(t)
+	d := prepare(t, endsModule, rig.Files{"deputy.toml": installed}, "--installed")
+	d.Start()
+	e := startEnding(t, d, "orphan", "9")
+	d.Crash()
+	d.Start()
+	keeper := d.Cmd.Process.Pid
+	rig.Eventually(t, time.Minute, "the keeper holds its pidfd", func() bool {
+		fds, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", keeper))
+		return slices.ContainsFunc(fds, func(fd string) bool { to, _ := os.Readlink(fd); return strings.Contains(to, "[pidfd]") })
+	})
+	_ = syscall.Kill(keeper, syscall.SIGSTOP)
+	_ = syscall.Kill(d.Part("--role monitor"), syscall.SIGKILL)
+	pid := rig.Living(e.task.ID)[0]
+	e.release()
+	rig.Eventually(t, time.Minute, "PID 1 reaps it", func() bool { return rig.State(pid) == "" })
+	_ = syscall.Kill(keeper, syscall.SIGCONT)
+	answering(t, d)
+	if !tellsExits(t) {
+		e.want = "unknown unknown"
+	}
+	e.check(d.Self(), "while no monitor lived")
 	d.Verify()
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	maxKept   = 512         // pidfds in the service manager's store: FileDescriptorStoreMax= of our unit
 	keptAfter = time.Second // a task that ends sooner is not worth two messages
+	heldPidfd = "pidfd "    // what the keeper holds of a leaf for the next monitor
 )
 
 // ServiceManager is what the service manager that started the keeper wants to
@@ -73,17 +74,18 @@ func (m *Monitor) tellAlive() {
 // keepPidfd has the service manager keep the pidfd of a task's first process:
 // should keeper and monitor both be killed, the kernel tells the next ones by it
 // how the process ended (Linux 6.15). An adopted one may be in the store already,
-// by another descriptor.
+// by another descriptor; one whose keeper died is no longer a child of ours, and
+// its pidfd is for the keeper too, should the monitor alone be killed.
 func (m *Monitor) keepPidfd(t *Task, adopted bool) {
-	if !m.o.Manager.Listens {
+	if !m.o.Manager.Listens && !adopted {
 		return
 	}
 	leaf := t.Leaf
-	if adopted {
+	if adopted && m.o.Manager.Listens {
 		m.stored[leaf] = true
 	}
 	m.timers.after(keptAfter, func() {
-		if m.fromStore[leaf] != "" || !adopted && len(m.stored) >= m.o.Manager.Store {
+		if m.heldAs[leaf] != "" || !adopted && len(m.stored) >= m.o.Manager.Store {
 			return
 		}
 		f, err := m.host.Pidfd(leaf)
@@ -91,6 +93,12 @@ func (m *Monitor) keepPidfd(t *Task, adopted bool) {
 			return // it has ended; or it is not kept, and should all die its end is unknown
 		}
 		defer f.Close()
+		if adopted && m.host.Orphan(leaf) && m.link.Hold(heldPidfd+leaf, f) == nil {
+			m.heldAs[leaf] = heldPidfd + leaf
+		}
+		if !m.o.Manager.Listens {
+			return
+		}
 		if adopted {
 			m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
 		}
@@ -99,11 +107,11 @@ func (m *Monitor) keepPidfd(t *Task, adopted bool) {
 	})
 }
 
-// forgetPidfd takes a pidfd out of the store, once the end is durable.
+// forgetPidfd lets go what is kept of a task, once the end is durable.
 func (m *Monitor) forgetPidfd(leaf string) {
-	if held := m.fromStore[leaf]; held != "" {
+	if held := m.heldAs[leaf]; held != "" {
 		m.link.Drop(held)
-		delete(m.fromStore, leaf)
+		delete(m.heldAs, leaf)
 	}
 	if m.stored[leaf] {
 		delete(m.stored, leaf)
@@ -111,12 +119,17 @@ func (m *Monitor) forgetPidfd(leaf string) {
 	}
 }
 
-// kept gives what the service manager passed on by name: among it pidfds, named
-// by leaf.
-func kept(inherited []keeper.Inherited) map[string]*os.File {
+// kept gives what the service manager passed on, and the pidfds of the monitor
+// before us, by name: a pidfd's is that of its leaf.
+func kept(link *keeper.Link) map[string]*os.File {
 	files := map[string]*os.File{}
-	for _, x := range inherited {
+	for _, x := range link.Inherited() {
 		files[x.Name] = x.File
+	}
+	for name, f := range link.Held() {
+		if leaf, is := strings.CutPrefix(name, heldPidfd); is {
+			files[leaf] = f
+		}
 	}
 	return files
 }
@@ -125,13 +138,22 @@ func kept(inherited []keeper.Inherited) map[string]*os.File {
 // tasks have taken theirs. The pidfd of a task is held until its end is durable;
 // nothing else is needed.
 func (m *Monitor) inherit() {
+	for name, f := range m.link.Held() {
+		if leaf, is := strings.CutPrefix(name, heldPidfd); is {
+			f.Close()
+			if m.live(leaf) {
+				m.heldAs[leaf] = name
+			} else {
+				m.link.Drop(name)
+			}
+		}
+	}
 	for _, x := range m.link.Inherited() {
 		if m.taken[x.Held] {
 			continue
 		}
-		id, _, _ := strings.Cut(x.Name, ".")
-		if t := m.state.Tasks[id]; t != nil && t.Leaf == x.Name && t.Phase != Over {
-			m.fromStore[x.Name], m.stored[x.Name] = x.Held, true
+		if m.live(x.Name) {
+			m.heldAs[x.Name], m.stored[x.Name] = x.Held, true
 			x.File.Close() // whoever adopted the task has a copy
 			continue
 		}
@@ -143,6 +165,13 @@ func (m *Monitor) inherit() {
 		m.link.Drop(x.Held)
 		x.File.Close()
 	}
+}
+
+// live says whether a leaf is that of a task that has not ended.
+func (m *Monitor) live(leaf string) bool {
+	id, _, _ := strings.Cut(leaf, ".")
+	t := m.state.Tasks[id]
+	return t != nil && t.Leaf == leaf && t.Phase != Over
 }
 
 // inheritedSocket takes the socket of a path that the service manager listens on

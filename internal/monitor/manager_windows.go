@@ -25,7 +25,7 @@ func (m *Monitor) keepPidfd(*Task, bool) {}
 func (m *Monitor) forgetPidfd(string)    {}
 func (m *Monitor) inherit()              {}
 
-func kept([]keeper.Inherited) map[string]*os.File { return nil }
+func kept(*keeper.Link) map[string]*os.File { return nil }
 
 // ErrUpgrade is returned by nobody: no program executes another in its own process.
 var ErrUpgrade = errors.New("the monitor is to be upgraded")

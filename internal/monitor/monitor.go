@@ -91,12 +91,12 @@ type Monitor struct {
 	boot            string      // this boot's id
 	since           deputy.Time // when we began
 
-	stored    map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
-	fromStore map[string]string // of those the ones that it gave back at our start, and as what the keeper holds them
-	taken     map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
-	reserve   reserve
-	heads     heads
-	restored  bool // the journal was found to be a restored copy
+	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
+	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
+	taken    map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
+	reserve  reserve
+	heads    heads
+	restored bool // the journal was found to be a restored copy
 
 	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
@@ -131,7 +131,7 @@ func New(o Options) *Monitor {
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		budgets: budgets{}, denials: denials{}, names: names{},
-		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, fromStore: map[string]string{}, taken: map[string]bool{},
+		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{},
 	}
 }
 

@@ -32,7 +32,8 @@ const carriedIn = "DEPUTY_KEEPER"
 //
 // A signal that came before is carried. Until the new program takes them itself,
 // an order to end ends the keeper, and so the monitor, at once, and the two that
-// order what is under way anyway (read the configuration, begin anew) are ignored.
+// order what is under way anyway (read the configuration, begin anew) are ignored:
+// the Go runtime unblocks SIGTERM before it has a handler, so it cannot be held back.
 func (k *keeper) execute() error {
 	signal.Ignore(unix.SIGHUP, unix.SIGUSR2)
 	signal.Stop(k.orders)

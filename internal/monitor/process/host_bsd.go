@@ -286,5 +286,8 @@ func (h *Host) killAll() error {
 	}
 }
 
+// Orphan is not asked: there is nothing to keep.
+func (h *Host) Orphan(string) bool { return false }
+
 // Pidfd gives nothing: there are no pidfds here.
 func (h *Host) Pidfd(string) (*os.File, error) { return nil, ErrGone }

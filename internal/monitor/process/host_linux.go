@@ -260,6 +260,19 @@ func (h *Host) Pidfd(leaf string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), leaf), nil
 }
 
+// Orphan says whether a live attempt's first process is a child of neither us nor
+// the keeper: its pidfd alone tells how it ends.
+func (h *Host) Orphan(leaf string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a := h.attempts[leaf]
+	if a == nil {
+		return false
+	}
+	s, err := readStat(a.PID)
+	return err == nil && s.ppid != os.Getpid() && s.ppid != h.options.KeeperPID
+}
+
 // Release gives the leaf back after its end, which must be durable: until then
 // the kernel keeps the status of the first process, for the keeper if we die.
 // What still lives is no longer watched, and keeps its cgroup.
