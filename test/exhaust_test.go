@@ -324,3 +324,39 @@ func TestPartsAreHeldForAWhile(t *testing.T) {
 	}
 	d.Verify()
 }
+
+// The machine has neither a file nor memory to spare: who connects waits and who
+// was accepted stays queued, no part spins, and all goes on once there is some.
+func TestTheMachineHasNothingToSpare(t *testing.T) {
+	rig.NeedRoot(t)
+	d := begin(t, exhaustModule, nil)
+	mend := failing(t, d, "accept4:error=ENFILE")
+	asked := make(chan rig.Answer, 1)
+	go func() {
+		answer, _ := d.Self().Try("GET", "/v1/actions", "")
+		asked <- answer
+	}()
+	rests(t, d)
+	select {
+	case answer := <-asked:
+		t.Errorf("answered %d", answer.Status)
+	default:
+	}
+	mend()
+	if answer := <-asked; answer.Status != 200 {
+		t.Errorf("answered %d", answer.Status)
+	}
+
+	mend = failing(t, d, "clone3:error=ENOMEM")
+	c := d.Self()
+	task := c.Started("m/quick", "")
+	rests(t, d)
+	if task = c.Task(task.ID); task.State != deputy.Queued {
+		t.Errorf("it is %s: %s", task.State, reason(task))
+	}
+	mend()
+	if task = c.Ended(task.ID); task.State != deputy.Succeeded || task.Attempt != 1 {
+		t.Errorf("it ended %s in attempt %d: %s", task.State, task.Attempt, reason(task))
+	}
+	d.Verify()
+}

@@ -166,7 +166,7 @@ func (r *reception) acceptAll(listener int, line bool) {
 		fd, err := accept(listener)
 		switch {
 		case err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM || err == unix.ENOBUFS:
-			time.Sleep(10 * time.Millisecond) // the backlog waits; do not spin meanwhile
+			time.Sleep(20 * time.Millisecond) // the backlog waits; do not spin meanwhile
 			return
 		case errors.Is(err, unix.EINTR) || err == unix.ECONNABORTED:
 			continue

@@ -46,6 +46,7 @@ func setting(t *testing.T, name string, otherwise uint64) uint64 {
 func TestNothingIsLost(t *testing.T) {
 	seed, cycles := setting(t, "FAULTS_SEED", shortSeed), setting(t, "FAULTS_CYCLES", shortCycles)
 	x := begin(t, seed)
+	x.i.long = cycles >= 100
 	for n := range cycles {
 		x.loaded(t, fmt.Sprintf("the load goes on after fault %d", n))
 		time.Sleep(time.Duration(x.i.rng.IntN(150)) * time.Millisecond) // some instant

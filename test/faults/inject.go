@@ -41,6 +41,7 @@ type injector struct {
 	rng    *rand.Rand
 	deaths int            // of monitors under this keeper
 	all    bool           // its keeper may be killed, too: an installed deputy
+	long   bool           // the run is a long one
 	counts map[string]int // of what else happened
 }
 
@@ -196,10 +197,14 @@ func (i *injector) upgrade() {
 	rig.Eventually(i.t, back, "the upgrade is over", func() bool { now := began(); return now != "" && now != before })
 }
 
-// hold stops a part for some hundred ms.
+// hold stops a part for some hundred ms; in a long run now and then for a minute.
 func (i *injector) hold(part string) {
 	pid := i.d.Part(part)
 	i.signal(pid, syscall.SIGSTOP)
+	if i.long && i.rng.IntN(50) == 0 {
+		i.counts["a part held for a minute"]++
+		time.Sleep(time.Minute)
+	}
 	time.Sleep(100*time.Millisecond + time.Duration(i.rng.IntN(400))*time.Millisecond)
 	i.signal(pid, syscall.SIGCONT)
 }

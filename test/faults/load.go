@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long one answer is waited for, over all attempts.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // load is clients that ask at random, each over connections of its own.
 type load struct {
