@@ -15,8 +15,10 @@ import (
 	"deputy/internal/signature"
 )
 
-// silence is an answer that does not come.
-const silence = "silence"
+const (
+	silence = "silence"                 // an answer that does not come
+	lost    = "error outcome_unknown 0" // what a client says whose patience is at its end
+)
 
 // What a run is answered, in the frames of HTTP/1.1.
 const (
@@ -50,7 +52,7 @@ func TestAnswers(t *testing.T) {
 		{"broken off in the body", []string{sized("200 OK", ended)[:130], sized("200 OK", ended)}, "ok succeeded 0"},
 		{"broken off in a chunk", []string{chunked(ended, 7)[:100], sized("200 OK", ended)}, "ok succeeded 0"},
 		{"broken off before the last chunk", []string{chunked(ended, 7), sized("200 OK", ended)}, "ok succeeded 0"},
-		{"never whole", []string{sized("200 OK", ended)[:130]}, "error outcome_unknown 0"},
+		{"never whole", []string{sized("200 OK", ended)[:130]}, lost},
 		{"a refusal", []string{problem}, "error busy 409"},
 		{"not from deputy", []string{sized("502 Bad Gateway", "<h1>no</h1>")}, "error outcome_unknown 502"},
 		{"a redirect leads nowhere", []string{"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"}, "error bad_request 302"},
@@ -63,7 +65,7 @@ func TestAnswers(t *testing.T) {
 					continue // curl reads its answers: see TestShellAnswers
 				}
 				s := serve(t, test.answers)
-				run := driver.begin(t, params(driver, "run", "m", "a"), s.env())
+				run := driver.begin(t, params(driver, "run", "m", "a"), s.env(test.want))
 				said := run.end()
 				if said != test.want && !strings.HasPrefix(said, test.want+" ") {
 					t.Errorf("%s: said %q, want %q; stderr %q", test.name, said, test.want, run.err.String())
@@ -89,7 +91,7 @@ func TestShellAnswers(t *testing.T) {
 		{"whole", []string{call, task}, "exit 139"},
 		{"an interim answer first, chunks", []string{"HTTP/1.1 100 Continue\r\n\r\n" + chunked(ended, 7) + "0\r\n\r\n", task}, "exit 139"},
 		{"broken off", []string{"", call[:99], call, task[:99], task}, "exit 139"},
-		{"never whole", []string{call[:99]}, "error outcome_unknown 0"},
+		{"never whole", []string{call[:99]}, lost},
 		{"a refusal", []string{problem}, "error busy 409"},
 		{"not from deputy", []string{sized("502 Bad Gateway", "<h1>no</h1>")}, "error outcome_unknown 502"},
 	} {
@@ -100,7 +102,7 @@ func TestShellAnswers(t *testing.T) {
 					continue
 				}
 				s := serve(t, test.answers)
-				if said := driver.begin(t, params(driver, "run", "m", "a"), s.env()).end(); said != test.want && !strings.HasPrefix(said, test.want+" ") {
+				if said := driver.begin(t, params(driver, "run", "m", "a"), s.env(test.want)).end(); said != test.want && !strings.HasPrefix(said, test.want+" ") {
 					t.Errorf("said %q, want %q", said, test.want)
 				}
 				s.check(test.name)
@@ -118,8 +120,8 @@ func TestTimeOut(t *testing.T) {
 		t.Run(driver.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t, []string{silence})
-			said := driver.begin(t, params(driver, "call", "m", "a"), s.env()).end()
-			if !strings.HasPrefix(said, "error outcome_unknown 0 ") {
+			said := driver.begin(t, params(driver, "call", "m", "a"), s.env(lost)).end()
+			if !strings.HasPrefix(said, lost+" ") {
 				t.Errorf("said %q", said)
 			}
 			s.check("silence")
@@ -200,9 +202,13 @@ func (s *server) answer(conn net.Conn, text string) {
 	io.WriteString(conn, text)
 }
 
-func (s *server) env() []string {
-	p := &play{t: s.t}
-	return p.env(step{Env: map[string]string{"ADDRESS": s.address, "KEY": "panel", "SECRET": secret, "AUDIENCE": audience, "PATIENCE": "2", "WAIT": "20"}})
+// env is for a client that is to say want: one that is to give up does so soon.
+func (s *server) env(want string) []string {
+	p, patience := &play{t: s.t}, "30"
+	if want == lost {
+		patience = "2"
+	}
+	return p.env(step{Env: map[string]string{"ADDRESS": s.address, "KEY": "panel", "SECRET": secret, "AUDIENCE": audience, "PATIENCE": patience, "WAIT": "20"}})
 }
 
 // check verifies what was asked: each request is signed for itself, and one that

@@ -164,7 +164,7 @@ again() { # STATUS
 	1 | 8 | 18 | 28 | 52 | 55 | 56) began=${began:-$(date +%s)} ;;
 	*) fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
 	esac
-	[ $(($(date +%s) - began)) -lt "${DEPUTY_PATIENCE:-30}" ] ||
+	[ $(($(date +%s) - began)) -le "${DEPUTY_PATIENCE:-30}" ] || # whole seconds: rather one more than one less
 		fail outcome_unknown 0 "the connection to deputy was lost: $(cat "$tmp/error")"
 	sleep 1
 }

@@ -1,6 +1,8 @@
 //go:build linux
 
-package test
+// Package house_test holds the lines of the house: what imports what, and that it
+// compiles for every system.
+package house_test
 
 import (
 	"os/exec"
