@@ -134,8 +134,8 @@ func kept(link *keeper.Link) map[string]*os.File {
 	return files
 }
 
-// inherit looks through what the service manager passed on, once sockets and
-// tasks have taken theirs. The pidfd of a task is held until its end is durable;
+// inherit looks through what the monitor before us left with the keeper and what
+// the service manager passed on, once sockets and tasks have taken theirs. The pidfd of a task is held until its end is durable;
 // nothing else is needed.
 func (m *Monitor) inherit() {
 	for name, f := range m.link.Held() {
