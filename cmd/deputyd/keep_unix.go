@@ -14,10 +14,8 @@ import (
 	"deputy/internal/monitor/process"
 )
 
-// systemOptions are those of this system alone, and systemFlags read them.
-type systemOptions struct{}
-
-func systemFlags(*flag.FlagSet, *options) {}
+// systemFlags are those of this system alone.
+func systemFlags(*flag.FlagSet) {}
 
 func keep(program string, args []string, _ options) int {
 	return keeper.Run(keeper.Program{

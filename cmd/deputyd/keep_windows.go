@@ -3,22 +3,22 @@ package main
 import (
 	"flag"
 	"os"
+	"slices"
 
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 )
 
-// systemOptions are those of this system alone, and systemFlags read them.
-type systemOptions struct{ service bool }
+// asService is with what the service control manager starts the keeper.
+const asService = "service"
 
-func systemFlags(flags *flag.FlagSet, o *options) {
-	flags.BoolVar(&o.service, "service", false, "")
-}
+// systemFlags are those of this system alone.
+func systemFlags(flags *flag.FlagSet) { flags.Bool(asService, false, "") }
 
 // keep runs the keeper: under the service control manager, or in a console.
 func keep(program string, args []string, o options) int {
 	argv := append([]string{program, "--role", "monitor"}, args...)
-	if o.service {
+	if slices.Contains(args, "--"+asService) {
 		return runService(argv, paths(program, o).State)
 	}
 	return keeper.Run(argv, os.Stderr)

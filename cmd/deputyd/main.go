@@ -56,7 +56,6 @@ type options struct {
 	role, config, state, socket, server string
 	up, noCgroup, version               bool
 	format                              int // of the journal, for the role probe
-	systemOptions
 }
 
 func parse(args []string) (options, error) {
@@ -72,7 +71,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.noCgroup, "no-cgroup", false, "")
 	flags.IntVar(&o.format, "journal-format", 0, "")
 	flags.BoolVar(&o.version, "version", false, "")
-	systemFlags(flags, &o)
+	systemFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
