@@ -92,7 +92,7 @@ func (l *Link) receive(buf []byte) {
 		if e, err := parseExit(f.text); err == nil {
 			l.mu.Lock()
 			//lint:ignore SA2001 the keeper answers Ready, but the memory model does not see through it
-			l.mu.Unlock()
+			l.mu.Unlock() //nolint:staticcheck // the same, for golangci-lint
 			l.exits(e)
 		}
 	}
