@@ -28,6 +28,9 @@ func (x *exchange) events() error {
 	if _, err := x.rights(); err != nil {
 		return err
 	}
+	if x.beginsEvents() {
+		return nil
+	}
 	s := x.openEvents()
 	defer s.close()
 	err = x.api.History.Events(x.r.Context(), from, nil, func(e deputy.Event, _ []byte) error {

@@ -77,6 +77,9 @@ func (x *exchange) followOutput(stream string, offset int64) error {
 	}
 	x.describe(info)
 	x.w.WriteHeader(http.StatusOK)
+	if x.r.Method == http.MethodHead {
+		return nil // what a GET begins with is all
+	}
 	flush := http.NewResponseController(x.w)
 	if flush.Flush() != nil {
 		return nil

@@ -38,14 +38,12 @@ func (x *exchange) output(stream string) error {
 		return err
 	case values.Has("wait") && (!placed || follow == "1"):
 		return badRequest("cannot use wait here: it goes with offset, and not with follow=1")
-	case x.r.Method == http.MethodHead:
-		return x.wholeOutput(stream)
 	case strings.Contains(x.r.Header.Get("Accept"), "text/event-stream"):
 		return x.streamOutput(stream, offset)
 	case follow == "1":
 		return x.followOutput(stream, offset)
 	case placed:
-		if !held {
+		if !held || x.r.Method == http.MethodHead {
 			wait = 0
 		}
 		return x.pollOutput(stream, offset, wait)

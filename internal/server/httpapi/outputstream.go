@@ -27,6 +27,9 @@ func (x *exchange) streamOutput(stream string, offset int64) error {
 	if given {
 		offset = last
 	}
+	if x.beginsEvents() {
+		return nil
+	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	s := &outputStream{eventStream: x.openEvents()}

@@ -20,12 +20,18 @@ type eventStream struct {
 	text []byte
 }
 
-// openEvents begins a stream; close ends it.
-func (x *exchange) openEvents() *eventStream {
+// beginsEvents sends the head of a stream, and says whether that is all: a HEAD
+// is told what a GET would begin with, and waits for nothing.
+func (x *exchange) beginsEvents() (whole bool) {
 	h := x.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	x.w.WriteHeader(http.StatusOK)
+	return x.r.Method == http.MethodHead
+}
+
+// openEvents goes on with a stream that was begun; close ends it.
+func (x *exchange) openEvents() *eventStream {
 	s := &eventStream{w: x.w, flush: http.NewResponseController(x.w), quit: make(chan struct{}), done: make(chan struct{})}
 	_ = s.flush.Flush()
 	go s.beat()
