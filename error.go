@@ -20,6 +20,7 @@ const (
 	RateLimited         Code = "rate_limited"
 	NotDurable          Code = "not_durable"
 	OutcomeUnknown      Code = "outcome_unknown"
+	CannotEnforce       Code = "cannot_enforce"
 )
 
 // Error is a refusal as its sender is told it: what cannot be done, why, and

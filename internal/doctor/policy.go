@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"deputy/internal/monitor/manifest"
 )
@@ -30,6 +33,16 @@ func policyFiles(m *Machine, _ context.Context) []Finding {
 	}
 	m.policy = policy
 	list := ok(fmt.Sprintf("%d modules and %d rules in %s are right, and nobody else can change what they run", len(policy.Modules), len(policy.Rules), m.Config))
+	for _, module := range slices.Sorted(maps.Keys(policy.Modules)) {
+		actions := policy.Modules[module].Actions
+		for _, name := range slices.Sorted(maps.Keys(actions)) {
+			if a := actions[name]; a.Unusable != "" {
+				why, remedy, _ := strings.Cut(a.Unusable, "; ")
+				list = append(list, Finding{Level: Wrong, What: fmt.Sprintf("%s: %s/%s is refused: %s", a.Pos, module, name, why),
+					Follows: "this action answers 503 cannot_enforce; everything else is served", Remedy: remedy})
+			}
+		}
+	}
 	for _, w := range warnings {
 		list = append(list, Finding{Level: Weaker, What: w, Remedy: "deputy check"})
 	}

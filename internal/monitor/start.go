@@ -103,10 +103,13 @@ func (m *Monitor) stillAllowed(t *Task) string {
 	if why := m.late(t); why != "" {
 		return why
 	}
+	module := m.set.Modules[t.Module]
+	if module != nil && module.Actions[t.Action] != nil && module.Actions[t.Action].Unusable != "" {
+		return "it was not started: " + module.Actions[t.Action].Unusable
+	}
 	if t.Policy == m.set.Digest {
 		return ""
 	}
-	module := m.set.Modules[t.Module]
 	if module == nil || module.Digest != t.Run.Manifest {
 		return "it was not started: its manifest was changed while it waited"
 	}

@@ -54,6 +54,9 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 	}
 	for _, r := range rules {
 		if whyNotValues(grant(r, id, a), items) == "" {
+			if a.Unusable != "" {
+				return nil, cannotEnforce(a)
+			}
 			return &Plan{a, p.set.Modules[module], place(r), distinct(items)}, nil
 		}
 	}
@@ -77,6 +80,9 @@ func (p *Policy) Recheck(id Identity, module, action string, params, secrets map
 	}
 	for _, r := range rules {
 		if whyNotValues(grant(r, id, a), []Item{{values: values}}) == "" {
+			if a.Unusable != "" {
+				return nil, "", cannotEnforce(a)
+			}
 			return a, place(r), nil
 		}
 	}
@@ -138,6 +144,12 @@ func (p *Policy) CheckEndUser(id Identity) *deputy.Error {
 func notAllowed(id Identity, a *manifest.Action, condition string) *deputy.Error {
 	return deputy.Refuse(deputy.NotAllowed, "%s may not call %s/%s%s; the administrator sees why with: deputy explain --as %s %s %s",
 		id, a.Module, a.Name, condition, id.argument(), a.Module, a.Name)
+}
+
+// cannotEnforce refuses what this machine cannot do as declared. Only those who
+// may have the action learn it.
+func cannotEnforce(a *manifest.Action) *deputy.Error {
+	return deputy.Refuse(deputy.CannotEnforce, "cannot call %s/%s: %s", a.Module, a.Name, a.Unusable)
 }
 
 // badParams tells everything that is wrong, within reason.

@@ -315,3 +315,27 @@ func TestDigest(t *testing.T) {
 		t.Error("other actions have the same digest")
 	}
 }
+
+// What this machine cannot do as declared is refused alone, and says what to do;
+// who may not have it anyway learns nothing of it.
+func TestUnusable(t *testing.T) {
+	p := fixture(t, rule(1, manifest.Rule{Actions: []string{"service/restart", "service/status", "scan/*"}, UIDs: []uint32{33}}))
+	p.set.Modules["service"].Actions["restart"].Unusable = "there is no user \"web\"; create it (useradd --system web) or correct the name"
+	params := deputy.Params{"unit": "x"}
+	_, refusal := p.Admit(www, "service", "restart", params)
+	if refusal == nil || refusal.Code != deputy.CannotEnforce || refusal.Detail != "cannot call service/restart: "+p.set.Modules["service"].Actions["restart"].Unusable {
+		t.Errorf("%+v", refusal)
+	}
+	if _, _, refusal = p.Recheck(www, "service", "restart", map[string]any{"unit": "x", "tries": int64(1)}, nil); refusal == nil || refusal.Code != deputy.CannotEnforce {
+		t.Errorf("a waiting one: %+v", refusal)
+	}
+	if x := p.Explain(www, "service", "restart", params); x.Allowed || x.Error == nil || x.Error.Code != deputy.CannotEnforce {
+		t.Errorf("%+v", x)
+	}
+	if _, refusal = p.Admit(nobody, "service", "restart", params); refusal == nil || refusal.Code != deputy.NotAllowed {
+		t.Errorf("a stranger: %+v", refusal)
+	}
+	if _, refusal = p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("1")}); refusal != nil {
+		t.Errorf("another action: %v", refusal)
+	}
+}

@@ -56,7 +56,8 @@ func problemOf(err error) problem {
 		p.Error = deputy.Refuse(deputy.OutcomeUnknown, "cannot answer: deputy-server has failed; its log says why, ask again later")
 	}
 	p.Title = http.StatusText(p.Status)
-	if p.RetryAfter == 0 && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) {
+	// What this machine lacks will not be there in a moment: no time to come back is told.
+	if p.RetryAfter == 0 && p.Code != deputy.CannotEnforce && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) {
 		e := *p.Error
 		e.RetryAfter = 1
 		p.Error = &e
@@ -82,7 +83,7 @@ func statusOf(code deputy.Code) int {
 		return http.StatusUnprocessableEntity
 	case deputy.RateLimited:
 		return http.StatusTooManyRequests
-	case deputy.NotDurable:
+	case deputy.NotDurable, deputy.CannotEnforce:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusInternalServerError

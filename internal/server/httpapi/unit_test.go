@@ -83,7 +83,7 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	for code, want := range map[deputy.Code]int{
 		deputy.BadRequest: 400, deputy.BadJSON: 400, deputy.BadParam: 422, deputy.NotAuthenticated: 401, deputy.NotAllowed: 403,
 		deputy.UnknownAction: 404, deputy.UnknownTask: 404, deputy.Busy: 409, deputy.NotStoppable: 409, deputy.IdempotencyMismatch: 422,
-		deputy.TooLarge: 413, deputy.RateLimited: 429, deputy.NotDurable: 503, deputy.OutcomeUnknown: 500,
+		deputy.TooLarge: 413, deputy.RateLimited: 429, deputy.NotDurable: 503, deputy.CannotEnforce: 503, deputy.OutcomeUnknown: 500,
 	} {
 		if p := problemOf(deputy.Refuse(code, "x")); p.Status != want || p.Title != http.StatusText(want) {
 			t.Errorf("%s: %d %s", code, p.Status, p.Title)

@@ -37,6 +37,7 @@ func TestNumbers(t *testing.T) {
 		{&deputy.Error{Code: deputy.NotDurable}, 2},
 		{&deputy.Error{Code: deputy.NotStoppable}, 2},
 		{&deputy.Error{Code: deputy.OutcomeUnknown}, 2},
+		{&deputy.Error{Code: deputy.CannotEnforce}, 2},
 		{&deputy.Error{Code: deputy.UnknownTask}, 2},
 	} {
 		if got := number(test.e); got != test.want {
