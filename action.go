@@ -47,4 +47,14 @@ type Launch struct {
 	Env       []string `json:"env"` // NAME=value
 	Lock      *string  `json:"lock"`
 	Stops     *string  `json:"stops,omitempty"` // it starts nothing: tasks of this action that hold Lock are stopped
+
+	Files []LaunchFile `json:"files,omitempty"` // opened for it at its start
+}
+
+// LaunchFile is a file that a task gets opened, if it is a regular file that its
+// user may read.
+type LaunchFile struct {
+	Descriptor int    `json:"descriptor"` // 0 is stdin
+	Under      string `json:"under"`      // from here on no link is followed
+	Path       string `json:"path"`       // from there on
 }

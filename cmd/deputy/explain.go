@@ -109,6 +109,9 @@ func (a *app) printLaunch(t *deputy.Launch) {
 	for _, e := range t.Env {
 		line("env", e)
 	}
+	for _, f := range t.Files {
+		line("file", fmt.Sprintf("%s/%s as descriptor %d", strings.TrimSuffix(f.Under, "/"), f.Path, f.Descriptor))
+	}
 	line("lock", deref(t.Lock))
 }
 

@@ -39,6 +39,9 @@ func (b *birth) start() (process.Attempt, error) {
 	if err != nil {
 		return process.Attempt{}, err
 	}
+	if len(launch.Files) > 0 {
+		return process.Attempt{}, errors.New("cannot start: files cannot be handed over opened yet")
+	}
 	if err := b.m.trust(b.action); err != nil {
 		if _, gone := os.Stat(launch.Argv[0]); errors.Is(gone, os.ErrNotExist) {
 			err = fmt.Errorf("cannot start %s: %w; it was there when the policy was loaded", launch.Argv[0], process.ErrNotFound)
@@ -77,8 +80,8 @@ func (b *birth) start() (process.Attempt, error) {
 // stdin gives the task its input as a file that nobody else sees, or the declared file
 // beneath the declared directory, or nil for /dev/null.
 func (b *birth) stdin(p *policy.Process) (*os.File, error) {
-	if p.StdinFile != "" {
-		return openBeneath(b.action.StdinFile.Under, p.StdinFile)
+	if p.StdinFile != nil {
+		return openBeneath(p.StdinFile.Under, p.StdinFile.Path)
 	}
 	if p.Stdin == nil {
 		return nil, nil

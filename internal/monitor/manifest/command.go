@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -21,57 +22,39 @@ func (l *loader) command(d *draft) func(*node) {
 		command, err := template.ParseCommand(n.plain())
 		if err != nil {
 			message, remedy := split(err)
-			l.fail(culprit(n), cmp.Or(remedy, `write "/path/of/program" first, then "…", "{name}", "{names...}" or a group ["-x", "{name}"]`), "%s", message)
+			l.fail(culprit(n, err), cmp.Or(remedy, `write "/path/of/program" first, then "…", "{name}", "{names...}" or a group ["-x", "{name}"]`), "%s", message)
 			return
 		}
-		d.Command = command
-		for i, c := range n.children {
-			if c.kind != isList {
-				l.element(d, c, i == 0, c.value)
-			}
-			for _, inner := range c.children {
-				l.element(d, inner, false, []any{inner.value})
+		d.Command, d.elements = command, nil
+		places := elementsOf(n)
+		for i, e := range command.Elements() {
+			d.elements = append(d.elements, element{e, places[i]})
+			for _, name := range e.Names {
+				d.uses["command"] = append(d.uses["command"], use{template.Use{Name: name, Spread: e.Spread, Grouped: e.Grouped}, places[i]})
 			}
 		}
 		l.program(n.children[0], command.Program())
 	}
 }
 
-// culprit is the element that makes a command unreadable: the first that is so
-// beside a sound program.
-func culprit(n *node) *node {
-	for i, c := range n.children {
-		alone := []any{rootFolder, c.plain()}
-		if i == 0 {
-			alone = alone[1:]
-		}
-		if _, err := template.ParseCommand(alone); err != nil {
-			return c
-		}
+// culprit is the element that makes a command unreadable, or all of it.
+func culprit(n *node, err error) *node {
+	if e, ok := errors.AsType[*template.ElementError](err); ok {
+		return n.children[e.Index]
 	}
 	return n
 }
 
-// element notes which params an element names, or that it is a literal. alone
-// is the element as it stands in a command: one of a group is in a list.
-func (l *loader) element(d *draft, n *node, program bool, alone any) {
-	command, err := template.ParseCommand([]any{rootFolder, alone})
-	if program {
-		command, err = template.ParseCommand([]any{alone})
+// elementsOf lists where the elements of a command stand, those of groups too.
+func elementsOf(n *node) (places []*node) {
+	for _, c := range n.children {
+		if c.kind == isList {
+			places = append(places, c.children...)
+		} else {
+			places = append(places, c)
+		}
 	}
-	if err != nil { // a literal in a group has no group of its own
-		command, err = template.ParseCommand([]any{rootFolder, n.value})
-	}
-	if err != nil {
-		return
-	}
-	for _, u := range command.Names() {
-		d.uses["command"] = append(d.uses["command"], use{u, n})
-	}
-	if len(command.Names()) == 0 {
-		all := command.Literals()
-		d.literals = append(d.literals, literal{all[len(all)-1], n})
-	}
+	return places
 }
 
 // program refuses what cannot be executed.
@@ -113,8 +96,8 @@ func (a *Action) Files() []string {
 		return nil
 	}
 	files := []string{a.Command.Program()}
-	for _, element := range a.Command.Literals()[1:] {
-		if path := file(a.Directory, element); path != "" {
+	for _, e := range a.Command.Elements()[1:] {
+		if path := file(a.Directory, e.Lead); path != "" && len(e.Names) == 0 {
 			files = append(files, path)
 		}
 	}
@@ -139,6 +122,7 @@ func (l *loader) checkUses(d *draft, n *node, used map[string]bool) {
 	if d.StdinFile != nil {
 		l.checkStdinFile(d)
 	}
+	l.checkOpened(d, n)
 	for name := range d.Params {
 		if d.own[name] == nil {
 			used[name] = true
@@ -170,19 +154,33 @@ func (l *loader) checkForEach(d *draft, n *node) {
 	}
 }
 
+// isItem says whether a name is that of the item of the action's for_each.
+func (a *Action) isItem(name string) bool { return a.ForEach != nil && name == a.ForEach.Item }
+
+// declaration is what is declared of a param, or of the item of for_each; nil if
+// nothing is.
+func (d *draft) declaration(name string) *schema.Param {
+	if !d.isItem(name) {
+		return d.declared[name]
+	}
+	if list := d.declared[d.ForEach.List]; list != nil {
+		return list.Items
+	}
+	return nil
+}
+
 // checkUse checks one placeholder that stands in a key of the action.
 func (l *loader) checkUse(d *draft, key string, u use) {
 	if key == "stdin" && u.Name == template.AllParams {
 		maps.Copy(d.Params, d.declared)
 		return
 	}
-	p := d.declared[u.Name]
+	p := d.declaration(u.Name)
 	switch {
 	case d.ForEach != nil && u.Name == d.ForEach.List:
 		l.fail(u.at, "write {"+d.ForEach.Item+"}, the item", "{%s} is taken apart by for_each", u.Name)
 		return
-	case d.ForEach != nil && u.Name == d.ForEach.Item && d.declared[d.ForEach.List] != nil:
-		p = d.declared[d.ForEach.List].Items
+	case d.isItem(u.Name) && d.declared[d.ForEach.List] != nil:
 	case p != nil:
 		d.Params[u.Name] = p
 	default:
@@ -209,21 +207,5 @@ func (l *loader) checkUse(d *draft, key string, u use) {
 	case p.Optional && p.Default == nil && !u.Spread && !u.Grouped:
 		l.fail(u.at, "give it a default"+map[bool]string{true: `, or put it in a group: ["{` + u.Name + `}"]`}[key == "command"],
 			"{%s} is optional, and here a value must stand", u.Name)
-	}
-}
-
-// checkStdinFile takes the folder from the param that stdin_file names.
-func (l *loader) checkStdinFile(d *draft) {
-	for _, u := range d.uses["stdin_file"] {
-		p := d.declared[u.Name]
-		if p == nil {
-			continue
-		}
-		if !slices.Equal(p.Formats, []string{"path"}) {
-			l.fail(u.at, `declare it with format = "path" and under = "/folder"`, "param %q is no path", u.Name)
-		}
-		file := *d.StdinFile // a module's default is shared, its params need not be
-		file.Under = p.Under
-		d.StdinFile = &file
 	}
 }

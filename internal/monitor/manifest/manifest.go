@@ -69,6 +69,7 @@ type Action struct {
 
 	Stdin          *template.Text // nil: /dev/null
 	StdinFile      *StdinFile
+	Opened         []OpenedFile // by descriptor, from 3 on
 	StderrToStdout bool
 	StopSignal     int // a signal number; SIGTERM by default
 	Grace          time.Duration
@@ -94,12 +95,16 @@ const (
 // ForEach makes one task for each item of a list: "task_id in task_ids".
 type ForEach struct{ Item, List string }
 
-// StdinFile is a file that the monitor opens for the task, beneath Under,
-// following no links.
+// StdinFile is a file that is opened for the task, beneath Under and with the
+// rights of its user, following no links.
 type StdinFile struct {
 	Path  *template.Text
 	Under string
 }
+
+// OpenedFile is a param with file = true that stands in the command. The file is
+// opened as StdinFile is, and there {param} is the name of its descriptor.
+type OpenedFile struct{ Param, Under string }
 
 // User is a line of the user database.
 type User struct {

@@ -16,8 +16,9 @@ type draft struct {
 	Action
 	declared map[string]*schema.Param // its own params over its module's
 	own      map[string]*node         // where its own stand
+	shared   map[string]*node         // where its module's stand
 	uses     map[string][]use         // by the key in which the placeholders stand, like "lock" and "env.HOME"
-	literals []literal
+	elements []element                // of the command
 }
 
 // use is one place where a param is named.
@@ -26,10 +27,10 @@ type use struct {
 	at *node
 }
 
-// literal is an element of a command in which no param stands.
-type literal struct {
-	text string
-	at   *node
+// element is one element of a command, and where it stands.
+type element struct {
+	template.Element
+	at *node
 }
 
 func newDraft(defaults Defaults) *draft {
@@ -48,7 +49,7 @@ func newDraft(defaults Defaults) *draft {
 func (d *draft) copy() *draft {
 	c := *d
 	c.Env, c.declared, c.uses = maps.Clone(d.Env), maps.Clone(d.declared), maps.Clone(d.uses)
-	c.own = map[string]*node{}
+	c.own, c.shared = map[string]*node{}, d.own
 	return &c
 }
 
@@ -186,8 +187,8 @@ func (l *loader) finish(d *draft, n *node) {
 		l.failKey(n.get("stdin"), "keep one of them", "stdin and stdin_file cannot both feed the task")
 	}
 	l.checkUser(d, n)
-	for _, e := range d.literals {
-		if path := file(d.Directory, e.text); path != "" {
+	for _, e := range d.elements {
+		if path := file(d.Directory, e.Lead); path != "" && len(e.Names) == 0 {
 			if err := l.trust.Check(path); err != nil {
 				message, remedy := split(err)
 				l.fail(e.at, remedy, "%s", message)

@@ -58,6 +58,7 @@ func (l *loader) param(n *node) *schema.Param {
 		"sensitive": l.flag(&p.Sensitive), "allow_dash": l.flag(&p.AllowDash),
 		"pattern": into(l, &p.Pattern, expression),
 		"under":   l.text(&p.Under),
+		"file":    l.flag(&p.File),
 		"format": func(n *node) {
 			if format := ""; n.kind == isList {
 				list(l, &p.Formats, sameText)(n)

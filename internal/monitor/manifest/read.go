@@ -104,7 +104,7 @@ func home(key string) string {
 	case "actions", "users", "keys", "end_users", "where", "stop", "read":
 		return "[allow]"
 	case "type", "enum", "const", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
-		"uniqueItems", "default", "format", "under", "items", "properties", "optional", "multiline", "sensitive", "allow_dash":
+		"uniqueItems", "default", "format", "under", "file", "items", "properties", "optional", "multiline", "sensitive", "allow_dash":
 		return "params.NAME"
 	case "listen", "tls", "key", "server", "defaults", "storage":
 		return "deputy.toml"

@@ -105,6 +105,12 @@ func launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
 	proc, err := process(a, item.values, Context{Task: "<task>", Attempt: 1, Caller: id.Caller, EndUser: id.EndUser, NotifySocket: "<socket>"})
 	if err == nil { // Admit has tried the same
 		l.Argv, l.Env = proc.Argv, proc.Env
+		if f := proc.StdinFile; f != nil {
+			l.Files = append(l.Files, deputy.LaunchFile{Under: f.Under, Path: f.Path})
+		}
+		for i, f := range proc.Files {
+			l.Files = append(l.Files, deputy.LaunchFile{Descriptor: firstFile + i, Under: f.Under, Path: f.Path})
+		}
 	}
 	return l
 }

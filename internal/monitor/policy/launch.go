@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -27,8 +28,20 @@ type Process struct {
 	Env       []string // NAME=value, each name once
 	Dir       string
 	Stdin     []byte // nil: /dev/null, or StdinFile
-	StdinFile string // a file beneath the declared directory; empty: none
+	StdinFile *File  // nil: none
+	Files     []File // to be descriptors 3, 4 …
 }
+
+// File is a file that is to be opened for a task, with the rights of its user:
+// an existing regular one, beneath Under, following no links and crossing no
+// mounts. Nothing of it has been looked at.
+type File struct {
+	Under string // an absolute directory, which is itself reached without links
+	Path  string // from Under on, without "..", "." or a slash at its begin
+}
+
+// firstFile is the descriptor of the first of Files.
+const firstFile = 3
 
 // Launch makes what a task runs, of its own params and secrets alone. Both may
 // come from the journal's JSON if its numbers are deputy.Number or json.Number:
@@ -78,7 +91,8 @@ func process(a *manifest.Action, values template.Values, c Context) (*Process, e
 	if a.Command == nil {
 		return nil, errors.New("it starts nothing")
 	}
-	argv, err := a.Command.Argv(values, func(name string) bool { return mayDash(a, name) })
+	inCommand, files := hand(a, values)
+	argv, err := a.Command.Argv(inCommand, func(name string) bool { return mayDash(a, name) })
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +100,7 @@ func process(a *manifest.Action, values template.Values, c Context) (*Process, e
 	if err != nil {
 		return nil, err
 	}
-	proc := &Process{Argv: argv, Env: env, Dir: a.Directory}
+	proc := &Process{Argv: argv, Env: env, Dir: a.Directory, Files: files}
 	if a.Stdin != nil {
 		text, err := a.Stdin.Expand(values)
 		if err != nil {
@@ -95,11 +109,35 @@ func process(a *manifest.Action, values template.Values, c Context) (*Process, e
 		proc.Stdin = append([]byte{}, text...) // declared and empty is not nil
 	}
 	if a.StdinFile != nil {
-		if proc.StdinFile, err = a.StdinFile.Path.Expand(values); err != nil {
+		path, err := a.StdinFile.Path.Expand(values)
+		if err != nil {
 			return nil, err
 		}
+		proc.StdinFile = &File{a.StdinFile.Under, beneath(a.StdinFile.Under, path)}
 	}
 	return proc, nil
+}
+
+// hand gives the values as they stand in the command: a file that the task gets
+// opened is there the name of its descriptor. One that no argument names has none.
+func hand(a *manifest.Action, values template.Values) (template.Values, []File) {
+	if len(a.Opened) == 0 {
+		return values, nil
+	}
+	var files []File
+	inCommand, given := maps.Clone(values), a.Command.Given(values)
+	for _, o := range a.Opened {
+		if path, ok := values[o.Param].(string); ok && given[o.Param] {
+			inCommand[o.Param] = "/dev/fd/" + strconv.Itoa(firstFile+len(files))
+			files = append(files, File{o.Under, beneath(o.Under, path)})
+		}
+	}
+	return inCommand, files
+}
+
+// beneath is a checked path from its folder on.
+func beneath(under, path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, under), "/")
 }
 
 func mayDash(a *manifest.Action, name string) bool {

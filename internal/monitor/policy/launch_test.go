@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,8 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/manifest/schema"
+	"deputy/internal/monitor/manifest/template"
 )
 
 var everything = manifest.Rule{Actions: []string{"*"}, UIDs: []uint32{33}, Users: []string{"www-data"}}
@@ -30,7 +33,7 @@ func TestLaunch(t *testing.T) {
 			"USER=scanner", "LOGNAME=scanner", "SHELL=/bin/sh", "DEPUTY_CALLER=uid:33", "TRIES=3", "NOTIFY_SOCKET=/run/n",
 			"DEPUTY_TASK=0190c0de", "DEPUTY_MODULE=service", "DEPUTY_ACTION=restart", "DEPUTY_END_USER=alice", "DEPUTY_ATTEMPT=2",
 		},
-		Dir: "/", StdinFile: "/srv/x",
+		Dir: "/", StdinFile: &File{"/srv", "x"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -51,6 +54,43 @@ func TestLaunch(t *testing.T) {
 	}
 	if _, err := Launch(p.set.Modules["scan"].Actions["stop"], nil, nil, Context{}); err == nil {
 		t.Error("a stops action was launched")
+	}
+}
+
+// TestOpenedFiles: descriptors follow the order of the declarations, whatever
+// that of the command, and a file that no argument names is not opened.
+func TestOpenedFiles(t *testing.T) {
+	path := func(name, under string) *schema.Param {
+		return &schema.Param{Name: name, Type: "string", Formats: []string{"path"}, Under: under, File: true, Optional: name != "to"}
+	}
+	a := action(t, "db", "load", []*schema.Param{path("from", "/srv/in"), path("to", "/"), path("log", "/var/log/db"), {Name: "n", Type: "integer", Optional: true}},
+		"/usr/bin/load", "--to={to}", []any{"--log", "{log}", "{n}"}, []any{"--from", "{from}", "{from}"})
+	a.Opened = []manifest.OpenedFile{{Param: "from", Under: "/srv/in"}, {Param: "log", Under: "/var/log/db"}, {Param: "to", Under: "/"}}
+	a.Env = map[string]*template.Text{"NAME": text(t, "{to}")}
+	for _, c := range []struct {
+		params map[string]any
+		argv   string
+		files  []File
+	}{
+		{map[string]any{"to": "/etc/x"}, "/usr/bin/load --to=/dev/fd/3", []File{{"/", "etc/x"}}},
+		{map[string]any{"to": "/x", "from": "/srv/in/a/b", "log": "/var/log/db/l"}, "/usr/bin/load --to=/dev/fd/4 --from /dev/fd/3 /dev/fd/3",
+			[]File{{"/srv/in", "a/b"}, {"/", "x"}}},
+		{map[string]any{"to": "/x", "log": "/var/log/db/var/log/db", "n": int64(1)}, "/usr/bin/load --to=/dev/fd/4 --log /dev/fd/3 1",
+			[]File{{"/var/log/db", "var/log/db"}, {"/", "x"}}},
+	} {
+		got, err := Launch(a, c.params, nil, Context{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(c.files, got.Files); d != "" || strings.Join(got.Argv, " ") != c.argv {
+			t.Errorf("%v: %q\n%s", c.params, got.Argv, d)
+		}
+		if want := "NAME=" + c.params["to"].(string); !slices.Contains(got.Env, want) {
+			t.Errorf("%s is not in the environment: %q", want, got.Env)
+		}
+	}
+	if _, err := Launch(a, map[string]any{"to": "/srv/../etc/shadow"}, nil, Context{}); err == nil {
+		t.Error("a path with .. was launched")
 	}
 }
 

@@ -26,6 +26,7 @@ type Param struct {
 	Properties map[string]*Param // of an object
 	Formats    []string          // any one of them must hold
 	Under      string            // for format path: an absolute directory
+	File       bool              // for format path: the task is handed the open file, not the path
 
 	Optional  bool
 	Multiline bool
@@ -36,7 +37,7 @@ type Param struct {
 // Keywords lists the keys that may stand in a param's declaration.
 func Keywords() []string {
 	return []string{"type", "description", "enum", "const", "default", "pattern", "minimum", "maximum",
-		"minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "items", "properties", "format", "under",
+		"minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "items", "properties", "format", "under", "file",
 		"optional", "multiline", "sensitive", "allow_dash"}
 }
 

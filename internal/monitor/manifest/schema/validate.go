@@ -41,6 +41,8 @@ func (p *Param) validType(within string) (string, error) {
 		return ifElse(p.Optional, "optional", "default"), errors.New("cannot stand in items: an item is there or not")
 	case within != "" && p.Sensitive:
 		return "sensitive", errors.New("can only be a whole param, not a part of one")
+	case within == "object" && p.File:
+		return "file", errors.New("cannot stand in an object; it can be a whole param, or the items of a list for for_each")
 	}
 	return "", nil
 }
@@ -66,6 +68,7 @@ func (p *Param) validKeywords() (string, error) {
 		{"sensitive", p.Sensitive, "string"},
 		{"format", p.Formats != nil, "string integer"},
 		{"under", p.Under != "", "string"},
+		{"file", p.File, "string"},
 		{"minimum", p.Minimum != nil, "integer number"},
 		{"maximum", p.Maximum != nil, "integer number"},
 		{"items", p.Items != nil, "array"},
@@ -142,6 +145,10 @@ func (p *Param) validText() (string, error) {
 		return "format", errors.New("an empty list allows no value")
 	case p.Under != "" && !slices.Contains(p.Formats, "path"):
 		return "under", errors.New(`can only stand with format = "path"`)
+	case p.File && !slices.Equal(p.Formats, []string{"path"}):
+		return "file", errors.New(`can only stand with format = "path" and under = "/folder", from which the file is opened`)
+	case p.File && p.Sensitive:
+		return "sensitive", errors.New("cannot stand with file: the name of a file that is opened is no secret to its folder")
 	case p.Under != "" && (!filepath.IsAbs(p.Under) || filepath.Clean(p.Under) != p.Under):
 		return "under", fmt.Errorf("%q must be an absolute path without \"..\", \".\", \"//\" or a slash at its end", p.Under)
 	}

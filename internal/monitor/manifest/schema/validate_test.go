@@ -45,6 +45,7 @@ func TestValidateRefuses(t *testing.T) {
 		{&Param{Type: "string", Formats: []string{}}, "format", "an empty list allows no value"},
 		{&Param{Type: "integer", Formats: []string{"bytes"}}, "format", `"bytes" cannot stand with type integer; only "port" can`},
 		{&Param{Type: "string", Formats: []string{"path"}}, "format", `"path" needs under, the directory that the path must lie in: under = "/srv"`},
+		{&Param{Type: "string", File: true}, "file", `can only stand with format = "path" and under = "/folder", from which the file is opened`},
 		{&Param{Type: "string", Formats: []string{"host"}, Under: "/srv"}, "under", `can only stand with format = "path"`},
 		{&Param{Type: "string", Formats: []string{"path"}, Under: "/srv/../etc"}, "under", `"/srv/../etc" must be an absolute path without "..", ".", "//" or a slash at its end`},
 		{&Param{Type: "string", Formats: []string{"host"}, Multiline: true}, "multiline", "cannot stand with format: no format has several lines"},

@@ -21,6 +21,23 @@ type element struct {
 	group  int    // counts from 1; 0: in no group
 }
 
+// Element is what a manifest says of one argument.
+type Element struct {
+	Lead    string   // its text up to the first param; all of it where Names is empty
+	Names   []string // the params that stand in it
+	Spread  bool     // it is "{name...}"
+	Grouped bool     // it stands in a group
+}
+
+// ElementError is an element that makes a command unreadable.
+type ElementError struct {
+	Index int // among the elements of the command: a group is one
+	Err   error
+}
+
+func (e *ElementError) Error() string { return e.Err.Error() }
+func (e *ElementError) Unwrap() error { return e.Err }
+
 // Use is one place where a command names a param.
 type Use struct {
 	Name    string
@@ -29,7 +46,8 @@ type Use struct {
 }
 
 // ParseCommand reads `command`: a list of strings and of groups, which are
-// lists of strings. elements is a []any of string and []any, or a []string.
+// lists of strings. elements is a []any of string and []any, or a []string. The
+// error is an *ElementError where one of them is at fault.
 func ParseCommand(elements any) (*Command, error) {
 	list, ok := asList(elements)
 	if !ok {
@@ -40,29 +58,40 @@ func ParseCommand(elements any) (*Command, error) {
 	}
 	c := &Command{}
 	for i, item := range list {
-		group, isGroup := asList(item)
-		if !isGroup {
-			if err := c.add(0, item); err != nil {
-				return nil, err
-			}
-			continue
+		if err := c.parse(i, item); err != nil {
+			return nil, &ElementError{i, err}
 		}
-		before := len(c.Names())
-		if err := c.add(i+1, group...); err != nil {
-			return nil, err
-		}
-		if len(c.Names()) == before {
-			return nil, fmt.Errorf("the group %v names no param, so it would always stand; write its elements without the inner brackets", item)
-		}
-	}
-	program, ok := c.elements[0].literal()
-	if !ok || c.elements[0].group != 0 {
-		return nil, errors.New("a command's first element is its program, which cannot be a param or a group")
-	}
-	if !filepath.IsAbs(program) {
-		return nil, fmt.Errorf("the program %q must be an absolute path", program)
 	}
 	return c, nil
+}
+
+// parse reads what stands at an index of the command, and adds it.
+func (c *Command) parse(i int, item any) error {
+	group, isGroup := asList(item)
+	if !isGroup {
+		group = []any{item}
+	}
+	number, before := 0, len(c.Names())
+	if isGroup {
+		number = i + 1
+	}
+	if err := c.add(number, group...); err != nil {
+		return err
+	}
+	if isGroup && len(c.Names()) == before {
+		return fmt.Errorf("the group %v names no param, so it would always stand; write its elements without the inner brackets", item)
+	}
+	if i > 0 {
+		return nil
+	}
+	program, ok := c.elements[0].literal()
+	switch {
+	case !ok || isGroup:
+		return errors.New("a command's first element is its program, which cannot be a param or a group")
+	case !filepath.IsAbs(program):
+		return fmt.Errorf("the program %q must be an absolute path", program)
+	}
+	return nil
 }
 
 func asList(v any) ([]any, bool) {
@@ -139,15 +168,30 @@ func (e element) names() []string {
 	return e.text.Names()
 }
 
-// Literals lists the arguments in which no param stands, the program first.
-func (c *Command) Literals() []string {
-	var literals []string
-	for _, e := range c.elements {
-		if s, ok := e.literal(); ok {
-			literals = append(literals, s)
+// Elements lists all elements in order, those of groups among them.
+func (c *Command) Elements() []Element {
+	all := make([]Element, len(c.elements))
+	for i, e := range c.elements {
+		all[i] = Element{Names: e.names(), Spread: e.spread != "", Grouped: e.group != 0}
+		if e.text != nil {
+			all[i].Lead = e.text.lead()
 		}
 	}
-	return literals
+	return all
+}
+
+// Given says which params stand in the arguments that Argv makes of v: those of
+// a group that is left out do not.
+func (c *Command) Given(v Values) map[string]bool {
+	given := map[string]bool{}
+	for _, e := range c.elements {
+		if e.group == 0 || c.complete(e.group, v) {
+			for _, name := range e.names() {
+				given[name] = true
+			}
+		}
+	}
+	return given
 }
 
 // Program is the absolute path of the program.

@@ -104,6 +104,14 @@ func (t *Text) Names() []string {
 	return names
 }
 
+// lead is the text before the first param.
+func (t *Text) lead() string {
+	if len(t.parts) == 0 {
+		return ""
+	}
+	return t.parts[0].literal
+}
+
 // Expand puts the values in; a list or an object stands as JSON, and
 // "{params}" is all of v as one JSON object. A *ValueError says which param
 // has no value.

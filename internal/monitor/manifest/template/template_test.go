@@ -155,8 +155,16 @@ func TestCommandParts(t *testing.T) {
 	if d := cmp.Diff([]Use{{"ports", false, true}, {"n", false, true}, {"host", false, false}, {"more", true, true}, {"list", true, false}, {"host", false, false}}, c.Names()); d != "" {
 		t.Errorf("Names (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]string{"/usr/bin/nmap", "-p", "--", "/etc/{x}"}, c.Literals()); d != "" {
-		t.Errorf("Literals (-want +got):\n%s", d)
+	want := []Element{
+		{Lead: "/usr/bin/nmap"}, {Lead: "-p", Grouped: true}, {Names: []string{"ports", "n"}, Grouped: true}, {Lead: "--"},
+		{Names: []string{"host"}}, {Lead: "/etc/{x}"}, {Names: []string{"more"}, Spread: true, Grouped: true},
+		{Names: []string{"list"}, Spread: true}, {Names: []string{"host"}},
+	}
+	if d := cmp.Diff(want, c.Elements()); d != "" {
+		t.Errorf("Elements (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(map[string]bool{"host": true, "list": true, "more": true}, c.Given(Values{"n": int64(1), "more": []any{"x"}})); d != "" {
+		t.Errorf("Given (-want +got):\n%s", d)
 	}
 	if c.Program() != "/usr/bin/nmap" {
 		t.Errorf("Program %q", c.Program())
