@@ -15,7 +15,8 @@ const numberLife = 5 * time.Second
 // connections are those that were accepted and identified, by their numbers. A
 // duplicate of each descriptor is kept, to see the peer go.
 type connections struct {
-	share share
+	share   share
+	closeFD func(fd int) // of a duplicate, out of whatever watches it
 
 	mu        sync.Mutex // guards what follows
 	door      *wall.Door // nil: no server lives, the backlog waits
@@ -24,6 +25,7 @@ type connections struct {
 	byNumber  map[uint64]*connection
 	byFD      map[int]*connection
 	perCaller map[deputy.Caller]int
+	gone      []*connection // their peers have closed, the first to do so first: numbers that still live
 }
 
 type connection struct {
@@ -34,9 +36,9 @@ type connection struct {
 }
 
 // newConnections has none yet.
-func newConnections(s share) connections {
+func newConnections(s share, closeFD func(fd int)) connections {
 	return connections{
-		share: s, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
+		share: s, closeFD: closeFD, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
 		// Numbers of an earlier monitor are not used again either: the boot clock is
 		// ahead of them, and no server lives longer than it runs.
 		last: uint64(bootNow()),
@@ -66,6 +68,7 @@ func (r *connections) cancel(c *connection) {
 func (r *connections) release(c *connection) {
 	delete(r.byFD, c.fd)
 	c.fd, c.gone = -1, time.Now()
+	r.gone = append(r.gone, c)
 	if r.perCaller[c.who.Caller]--; r.perCaller[c.who.Caller] <= 0 {
 		delete(r.perCaller, c.who.Caller)
 	}
@@ -73,8 +76,17 @@ func (r *connections) release(c *connection) {
 
 // drop closes our duplicate; mu is held.
 func (r *connections) drop(fd int, c *connection) {
-	closeDescriptor(fd)
+	r.closeFD(fd)
 	r.release(c)
+}
+
+// forget drops every connection and its number; mu is held.
+func (r *connections) forget() {
+	for fd, c := range r.byFD {
+		r.drop(fd, c)
+	}
+	clear(r.byNumber)
+	r.gone = nil
 }
 
 // identity says who is at the other end of a connection, if its number lives.
@@ -88,10 +100,11 @@ func (r *connections) identity(number uint64) (policy.Identity, bool) {
 	return c.who, true
 }
 
-func (r *connections) hangup(fd int) {
+// hangup ends a connection whose peer has gone, if it has not ended already.
+func (r *connections) hangup(fd int, is func(*connection) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.byFD[fd]; c != nil {
+	if c := r.byFD[fd]; c != nil && is(c) {
 		r.drop(fd, c)
 	}
 }
@@ -100,11 +113,12 @@ func (r *connections) hangup(fd int) {
 func (r *connections) sweep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for number, c := range r.byNumber {
-		if c.fd < 0 && time.Since(c.gone) > numberLife {
-			delete(r.byNumber, number)
-		}
+	dead := 0
+	for dead < len(r.gone) && time.Since(r.gone[dead].gone) > numberLife {
+		delete(r.byNumber, r.gone[dead].number)
+		dead++
 	}
+	r.gone = r.gone[dead:]
 }
 
 func (r *connections) serves() bool {

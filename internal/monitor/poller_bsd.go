@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for listening sockets and for peers that go (kqueue(2)). Closing
-// a descriptor takes it out.
+// poller waits for listening sockets and for peers that go (kqueue(2)). What
+// is watched is our descriptor: closing it takes it out, whoever else holds the
+// same open file.
 type poller struct {
 	queue  int
 	events []unix.Kevent_t
@@ -45,15 +46,21 @@ func (p *poller) watchListener(fd int) error {
 // watchPeer tells that a peer has closed both directions: then nothing can be
 // written to it any more. A peer that has only finished sending still waits for
 // its answer.
-func (p *poller) watchPeer(fd int) error {
+func (p *poller) watchPeer(fd int, _ uint64) error {
 	return p.change(fd, unix.EVFILT_WRITE, unix.EV_ADD|unix.EV_CLEAR, 0)
 }
 
+// markOf has nothing to tell apart.
+func markOf(uint64) int32 { return 0 }
+
 func (p *poller) ignore(fd int) { _ = p.change(fd, unix.EVFILT_READ, unix.EV_DELETE, 0) }
+
+// closePeer closes a peer's descriptor, watched or not.
+func (p *poller) closePeer(fd int) { unix.Close(fd) }
 
 // wait gives the descriptors that are ready, and whether call was called. It is
 // for one goroutine.
-func (p *poller) wait(atMost time.Duration) (ready []int, called bool, err error) {
+func (p *poller) wait(atMost time.Duration) (ready []readiness, called bool, err error) {
 	timeout := unix.NsecToTimespec(int64(atMost))
 	n, err := unix.Kevent(p.queue, nil, p.events, &timeout)
 	if err != nil && !errors.Is(err, unix.EINTR) {
@@ -64,7 +71,7 @@ func (p *poller) wait(atMost time.Duration) (ready []int, called bool, err error
 		case e.Filter == unix.EVFILT_USER:
 			called = true
 		case e.Filter == unix.EVFILT_READ || e.Flags&unix.EV_EOF != 0:
-			ready = append(ready, int(e.Ident))
+			ready = append(ready, readiness{int(e.Ident), 0})
 		}
 	}
 	return ready, called, nil

@@ -7,8 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for listening sockets and for peers that go (epoll(7)). Closing
-// a descriptor takes it out.
+// poller waits for listening sockets and for peers that go (epoll(7)). What is
+// watched is an open file, and the server holds those of all peers: closing our
+// descriptor does not take it out, and its number is soon another's. So it is
+// taken out before it is closed, and each peer is told with its own mark.
 type poller struct {
 	epoll  int
 	wake   int // eventfd: something else to look at
@@ -25,16 +27,16 @@ func newPoller() (*poller, error) {
 		return nil, err
 	}
 	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256)}
-	return p, p.add(wake, unix.EPOLLIN)
+	return p, p.add(wake, unix.EPOLLIN, 0)
 }
 
-func (p *poller) add(fd int, events uint32) error {
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+func (p *poller) add(fd int, events uint32, mark int32) error {
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd), Pad: mark})
 }
 
 // watchListener tells as long as there is somebody to accept.
 func (p *poller) watchListener(fd int) error {
-	if err := p.add(fd, unix.EPOLLIN); !errors.Is(err, unix.EEXIST) {
+	if err := p.add(fd, unix.EPOLLIN, 0); !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return nil
@@ -42,20 +44,31 @@ func (p *poller) watchListener(fd int) error {
 
 // watchPeer tells once that a peer has closed both directions, which EPOLLHUP
 // says unasked. A peer that has only finished sending still waits for its answer.
-func (p *poller) watchPeer(fd int) error { return p.add(fd, unix.EPOLLET) }
+func (p *poller) watchPeer(fd int, number uint64) error {
+	return p.add(fd, unix.EPOLLET, markOf(number))
+}
+
+// markOf is what tells a connection from another one of the same descriptor.
+func markOf(number uint64) int32 { return int32(uint32(number)) }
 
 func (p *poller) ignore(fd int) { unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
 
+// closePeer closes a peer's descriptor, watched or not.
+func (p *poller) closePeer(fd int) {
+	p.ignore(fd)
+	unix.Close(fd)
+}
+
 // wait gives the descriptors that are ready, and whether call was called. It is
 // for one goroutine.
-func (p *poller) wait(atMost time.Duration) (ready []int, called bool, err error) {
+func (p *poller) wait(atMost time.Duration) (ready []readiness, called bool, err error) {
 	n, err := unix.EpollWait(p.epoll, p.events, int(atMost/time.Millisecond))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return nil, false, err
 	}
 	for _, e := range p.events[:max(n, 0)] {
 		if int(e.Fd) != p.wake {
-			ready = append(ready, int(e.Fd))
+			ready = append(ready, readiness{int(e.Fd), e.Pad})
 			continue
 		}
 		var count [8]byte

@@ -33,7 +33,7 @@ func newReception(s share) (*reception, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot wait for connections: %w", err)
 	}
-	return &reception{poller: poller, connections: newConnections(s), listeners: map[int]bool{}}, nil
+	return &reception{poller: poller, connections: newConnections(s, poller.closePeer), listeners: map[int]bool{}}, nil
 }
 
 // listen accepts from one more listening socket, as soon as a server lives.
@@ -102,10 +102,7 @@ func (r *reception) shut() {
 	defer r.mu.Unlock()
 	r.door, r.retiring = nil, false
 	r.stop()
-	for fd, c := range r.byFD {
-		r.drop(fd, c)
-	}
-	clear(r.byNumber)
+	r.forget()
 }
 
 // run accepts and watches until close is called.
@@ -115,8 +112,8 @@ func (r *reception) run() error {
 		if err != nil {
 			return fmt.Errorf("cannot wait for connections: %w", err)
 		}
-		for _, fd := range ready {
-			r.ready(fd)
+		for _, e := range ready {
+			r.ready(e)
 		}
 		if called && r.called() {
 			return nil
@@ -145,15 +142,21 @@ func (r *reception) called() bool {
 	return r.closed
 }
 
+// readiness is what the poller tells of a descriptor.
+type readiness struct {
+	fd   int
+	mark int32 // a peer's: which connection it was when it was watched
+}
+
 // ready serves one descriptor: a listening socket, or a peer that has gone.
-func (r *reception) ready(fd int) {
+func (r *reception) ready(e readiness) {
 	r.mu.Lock()
-	line, listens := r.listeners[fd]
+	line, listens := r.listeners[e.fd]
 	r.mu.Unlock()
 	if listens {
-		r.acceptAll(fd, line)
+		r.acceptAll(e.fd, line)
 	} else {
-		r.hangup(fd)
+		r.hangup(e.fd, func(c *connection) bool { return markOf(c.number) == e.mark })
 	}
 }
 
@@ -191,7 +194,7 @@ func (r *reception) receive(fd int, line bool) bool {
 		r.mu.Unlock()
 		return false
 	}
-	if err := r.poller.watchPeer(fd); err != nil {
+	if err := r.poller.watchPeer(fd, c.number); err != nil {
 		r.cancel(c)
 		r.mu.Unlock()
 		return false
@@ -200,7 +203,7 @@ func (r *reception) receive(fd int, line bool) bool {
 	r.mu.Unlock()
 
 	if err := door.Send(wall.Connection{Number: c.number, UID: who.UID, Over: over, Full: full, Line: line}, fd); err != nil {
-		r.hangup(fd) // the server is going; the peer is told by the close
+		r.hangup(fd, func(now *connection) bool { return now == c }) // the server is going; the peer is told by the close
 	}
 	return true
 }

@@ -57,7 +57,7 @@ type reception struct {
 
 // newReception makes one that listens nowhere yet.
 func newReception(s share) (*reception, error) {
-	r := &reception{connections: newConnections(s), silent: map[uint32]int{}, ended: make(chan struct{})}
+	r := &reception{connections: newConnections(s, closeHandle), silent: map[uint32]int{}, ended: make(chan struct{})}
 	r.change.L = &r.mu
 	return r, nil
 }
@@ -87,10 +87,7 @@ func (r *reception) shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = nil, false
-	for fd, c := range r.byFD {
-		r.drop(fd, c)
-	}
-	clear(r.byNumber)
+	r.forget()
 }
 
 // run watches until close is called.
@@ -131,7 +128,7 @@ func (r *reception) look() {
 	}
 }
 
-func closeDescriptor(handle int) { windows.CloseHandle(windows.Handle(handle)) }
+func closeHandle(handle int) { windows.CloseHandle(windows.Handle(handle)) }
 
 // listen makes the first instance of the pipe, which says that the name is ours.
 func (r *reception) listen(path string) error {
@@ -241,7 +238,7 @@ func (r *reception) receive(h windows.Handle) {
 	sid, _ := who.Caller.SID()
 	passed := wall.Connection{Number: c.number, SID: sid, Over: over, Full: full, First: o.byte[0]}
 	if err := door.Send(passed, int(h)); err != nil {
-		r.hangup(int(h)) // the server is going; the peer is told by the close
+		r.hangup(int(h), func(now *connection) bool { return now == c }) // the server is going; the peer is told by the close
 	}
 }
 
