@@ -83,10 +83,11 @@ type Event struct {
 type TaskRecord struct {
 	ID     string          `json:"id"`
 	Joined bool            `json:"joined,omitempty"`
-	Params Params          `json:"params,omitempty"` // sensitive values as "hmac-sha256:HEX"
-	Lock   *string         `json:"lock,omitempty"`
-	Queued bool            `json:"queued,omitempty"` // waits; otherwise this record is also the intent to start attempt 1
-	Run    json.RawMessage `json:"run,omitempty"`    // how it runs and ends, as declared when it was accepted; the monitor's own
+	Params Params          `json:"params,omitempty"`     // sensitive values as "hmac-sha256:HEX"
+	Lock   *string         `json:"lock,omitempty"`       // as text
+	Parts  []string        `json:"lock_parts,omitempty"` // what Lock was made of, its identity; records of old have none
+	Queued bool            `json:"queued,omitempty"`     // waits; otherwise this record is also the intent to start attempt 1
+	Run    json.RawMessage `json:"run,omitempty"`        // how it runs and ends, as declared when it was accepted; the monitor's own
 }
 
 // Idempotency is what makes the same request give the same tasks.

@@ -220,10 +220,10 @@ func (a *admission) event() *deputy.Event {
 }
 
 func (a *admission) use(item *policy.Item) lockUse {
-	if !item.Locked {
+	if item.Lock == nil {
 		return lockUse{}
 	}
-	return a.m.state.lock(a.plan.Action.Module, item.Lock)
+	return a.m.state.use(a.m.state.nameOf(a.plan.Action.Module, item.Lock))
 }
 
 // place finds where an item goes: to a task that lives already, into the queue
@@ -278,7 +278,7 @@ func canonical(params map[string]any) string {
 
 func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
 	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s/%s), which does something else or may not be joined; wait until it has ended, or stop it",
-		item.Lock, t.Module, t.ID, t.Module, t.Action)
+		item.LockText(), t.Module, t.ID, t.Module, t.Action)
 	e.Task = t.ID
 	return e
 }
@@ -295,8 +295,8 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	}
 	r := deputy.TaskRecord{ID: newID(), Params: item.Params, Queued: queued}
 	r.Run, _ = json.Marshal(run) // plain values
-	if item.Locked {
-		r.Lock = &item.Lock
+	if item.Lock != nil {
+		r.Lock, r.Parts = new(item.LockText()), item.Lock
 	}
 	if run.Secret {
 		a.secrets[r.ID] = item.Secrets

@@ -152,7 +152,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 		m.storage.ended(dir, keep)
 	})
 	if t.Lock != nil {
-		if next := m.state.lock(t.Module, *t.Lock).holder; next != nil {
+		if next := m.state.use(t.lock).holder; next != nil {
 			m.beginQueued(next)
 		}
 	}

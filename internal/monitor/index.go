@@ -3,13 +3,29 @@ package monitor
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"deputy"
 )
 
-// lockName is a lock within its module.
-type lockName struct{ module, value string }
+// lockName is a lock within its module. It is known by the parts that it was made
+// of: "{site}-{job}" of "a-b" and "c" is another than of "a" and "b-c". Of a task
+// that an earlier version accepted the text alone is known.
+type lockName struct{ module, parts, text string }
+
+// nameOf gives the lock that has these parts. While a task that is known by its
+// text alone holds or awaits one that reads the same, it may be that one.
+func (s *State) nameOf(module string, parts []string) lockName {
+	if byText := (lockName{module: module, text: strings.Join(parts, "")}); s.locks[byText] != nil {
+		return byText
+	}
+	var b strings.Builder
+	for _, part := range parts {
+		fmt.Fprintf(&b, "%d:%s", len(part), part)
+	}
+	return lockName{module: module, parts: b.String()}
+}
 
 // lockUse is who has a lock: at most one task holds it, at most one waits.
 type lockUse struct{ holder, waiting *Task }
@@ -86,11 +102,14 @@ func (s *State) add(t *Task) {
 	if t.Lock == nil {
 		return
 	}
-	name := lockName{t.Module, *t.Lock}
-	l := s.locks[name]
+	t.lock = lockName{module: t.Module, text: *t.Lock}
+	if len(t.Parts) > 0 {
+		t.lock = s.nameOf(t.Module, t.Parts)
+	}
+	l := s.locks[t.lock]
 	if l == nil {
 		l = &lockUse{}
-		s.locks[name] = l
+		s.locks[t.lock] = l
 	}
 	if l.holder == nil {
 		l.holder = t
@@ -111,8 +130,7 @@ func (s *State) remove(id string) {
 	if t.Lock == nil {
 		return
 	}
-	name := lockName{t.Module, *t.Lock}
-	l := s.locks[name]
+	l := s.locks[t.lock]
 	switch {
 	case l == nil:
 	case l.waiting == t:
@@ -121,13 +139,13 @@ func (s *State) remove(id string) {
 		l.holder, l.waiting = l.waiting, nil
 	}
 	if l != nil && l.holder == nil {
-		delete(s.locks, name)
+		delete(s.locks, t.lock)
 	}
 }
 
-// lock says who holds and who waits for a lock.
-func (s *State) lock(module, value string) lockUse {
-	if l := s.locks[lockName{module, value}]; l != nil {
+// use says who holds and who waits for a lock.
+func (s *State) use(name lockName) lockUse {
+	if l := s.locks[name]; l != nil {
 		return *l
 	}
 	return lockUse{}

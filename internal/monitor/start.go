@@ -35,8 +35,9 @@ type live struct {
 	pause    time.Duration   // until the next try
 	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
-	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
-	sent        bool // the stop signal was sent, or is about to be
+	lock        lockName // the one that it holds or awaits; only where Lock is set
+	outstanding bool     // nothing of it lives, and the journal cannot be written: its end waits
+	sent        bool     // the stop signal was sent, or is about to be
 	graceMS     int64
 	bytes       int64 // what it needs of the journal's reserve
 }
@@ -71,7 +72,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 // policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.lock(t.Module, *t.Lock).holder != t {
+	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.use(t.lock).holder != t {
 		return
 	}
 	if why := m.stillAllowed(t); why != "" {

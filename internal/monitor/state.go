@@ -40,7 +40,8 @@ type Task struct {
 	Module  string          `json:"module"`
 	Action  string          `json:"action"`
 	Params  deputy.Params   `json:"params"`
-	Lock    *string         `json:"lock"`
+	Lock    *string         `json:"lock"`                 // as text
+	Parts   []string        `json:"lock_parts,omitempty"` // of Lock, its identity; empty: accepted by a version that did not record them
 	Caller  deputy.Caller   `json:"caller"`
 	EndUser string          `json:"end_user,omitempty"`
 	Joined  []deputy.Caller `json:"joined,omitempty"`
@@ -165,7 +166,7 @@ func (s *State) accept(e *deputy.Event) error {
 			continue
 		}
 		t := &Task{
-			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
+			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock, Parts: r.Parts,
 			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time, Accepted: moment{s.Boot, e.BootNS},
 		}
 		if err := json.Unmarshal(r.Run, &t.Run); err != nil {

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"slices"
 	"syscall"
 	"time"
 
@@ -84,30 +85,20 @@ func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.
 func (a *admission) stops() {
 	m := a.m
 	e := a.event()
-	var found []*Task
-	fresh := false // one of them is not being stopped yet
-	for i := range a.plan.Items {
-		use := a.use(&a.plan.Items[i])
-		for _, t := range []*Task{use.holder, use.waiting} {
-			if t == nil || t.Action != a.plan.Action.Stops {
-				continue
-			}
-			if !t.Run.Stoppable {
-				refusal := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false", t.ID, t.Module, t.Action)
-				refusal.Task = t.ID
-				m.refuse(a.peer, a.r, refusal)
-				return
-			}
-			found = append(found, t)
-			fresh = fresh || t.StopAs == "" && !t.ending && t.Phase != Over
-		}
+	found, refusal := a.toStop()
+	if refusal != nil {
+		m.denied(a.id, a.r, refusal)
+		m.refuse(a.peer, a.r, refusal)
+		return
 	}
+	fresh := false // one of them is not being stopped yet
 	ids := make([]string, len(found))
 	for i, t := range found {
 		ids[i] = t.ID
+		fresh = fresh || t.StopAs == "" && !t.ending && t.Phase != Over
 	}
-	e.IDs = ids
-	refusal := m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != "")
+	e.Rule, e.IDs = a.plan.Rule, ids
+	refusal = m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != "")
 	if refusal == nil && !fresh { // then there is nothing that a full disk must not keep it from
 		refusal = m.refuseUnwritable("stop what is not running, or is being stopped")
 	}
@@ -130,6 +121,36 @@ func (a *admission) stops() {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(last, wall.Outcome{Tasks: ids})
 	}, func(err *deputy.Error) { m.refuse(a.peer, a.r, err) })
+}
+
+// toStop finds the tasks that hold or await the locks of the items, and the rule
+// by which this caller may stop them all.
+func (a *admission) toStop() ([]*Task, *deputy.Error) {
+	var found []*Task
+	var asked []policy.Stopped
+	for i := range a.plan.Items {
+		item := &a.plan.Items[i]
+		use := a.use(item)
+		for _, t := range []*Task{use.holder, use.waiting} {
+			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) {
+				found = append(found, t)
+				asked = append(asked, policy.Stopped{Params: t.Params, Exact: len(t.Parts) > 0})
+			}
+		}
+	}
+	rule, refusal := a.m.policy.Stops(a.plan, asked)
+	if refusal != nil {
+		return nil, refusal
+	}
+	a.plan.Rule = rule
+	for _, t := range found {
+		if !t.Run.Stoppable {
+			refusal := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false", t.ID, t.Module, t.Action)
+			refusal.Task = t.ID
+			return nil, refusal
+		}
+	}
+	return found, nil
 }
 
 func (m *Monitor) lastSeq() uint64 {

@@ -24,14 +24,16 @@ type Plan struct {
 	Module *manifest.Module
 	Rule   string // what allows it, "site.toml:7"
 	Items  []Item // one for each task; items with equal locks are one
+
+	id    Identity
+	rules []*manifest.Rule // all that allow it, in the order in which they are asked
 }
 
 // Item is the values of one task.
 type Item struct {
 	Params  map[string]any `json:"params"` // to be seen: sensitive values sealed, a for_each list replaced by its item
 	Secrets map[string]any `json:"-"`      // sensitive values; nil if there are none
-	Lock    string         `json:"-"`
-	Locked  bool           `json:"-"` // Lock counts
+	Lock    []string       `json:"-"`      // the parts that its lock was made of: they are its identity; nil: it has none
 
 	values map[string]any // Params and Secrets as one, nothing sealed
 }
@@ -52,15 +54,14 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 	if len(wrong) > 0 {
 		return nil, badParams(a, wrong)
 	}
-	for _, r := range rules {
-		if whyNotValues(grant(r, id, a), items) == "" {
-			if a.Unusable != "" {
-				return nil, cannotEnforce(a)
-			}
-			return &Plan{a, p.set.Modules[module], place(r), distinct(items)}, nil
-		}
+	rules = slices.DeleteFunc(rules, func(r *manifest.Rule) bool { return whyNotValues(grant(r, id, a), items) != "" })
+	if len(rules) == 0 {
+		return nil, notAllowed(id, a, " with these values")
 	}
-	return nil, notAllowed(id, a, " with these values")
+	if a.Unusable != "" {
+		return nil, cannotEnforce(a)
+	}
+	return &Plan{Action: a, Module: p.set.Modules[module], Rule: place(rules[0]), Items: distinct(items), id: id, rules: rules}, nil
 }
 
 // Recheck says whether a task that was admitted before, and has waited, is
@@ -217,11 +218,10 @@ func (p *Policy) item(a *manifest.Action, values map[string]any) (Item, error) {
 		}
 	}
 	if a.Lock != nil {
-		lock, err := a.Lock.Expand(values)
-		if err != nil {
+		var err error
+		if item.Lock, err = a.Lock.Parts(values); err != nil {
 			return Item{}, err
 		}
-		item.Lock, item.Locked = lock, true
 	}
 	if a.Command != nil {
 		if _, err := process(a, values, Context{}); err != nil {
@@ -243,14 +243,18 @@ func paramError(a *manifest.Action, err error) deputy.ParamError {
 	return deputy.ParamError{Param: value.Param, Detail: value.Reason}
 }
 
+// LockText shows a lock; two locks of one text may have different parts.
+func (i *Item) LockText() string { return strings.Join(i.Lock, "") }
+
 // distinct leaves out items whose lock an earlier one has.
 func distinct(items []Item) []Item {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(items, func(item Item) bool {
-		double := item.Locked && seen[item.Lock]
-		seen[item.Lock] = true
-		return double
-	})
+	var kept []Item
+	for _, item := range items {
+		if item.Lock == nil || !slices.ContainsFunc(kept, func(k Item) bool { return slices.Equal(k.Lock, item.Lock) }) {
+			kept = append(kept, item)
+		}
+	}
+	return kept
 }
 
 // Digest is hex SHA-256 of a request as canonical JSON: equal for requests

@@ -93,8 +93,8 @@ func (p *Policy) denied(id Identity, a *manifest.Action, params deputy.Params) [
 // in angle brackets.
 func launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
 	l := deputy.Launch{Directory: a.Directory, Groups: a.Groups, Argv: []string{}, Env: []string{}}
-	if item.Locked {
-		l.Lock = &item.Lock
+	if item.Lock != nil {
+		l.Lock = new(item.LockText())
 	}
 	if a.Stops != "" {
 		l.Stops = &a.Stops

@@ -248,7 +248,7 @@ func TestItems(t *testing.T) {
 	}
 	want := []Item{}
 	for _, id := range []int64{3, 1, 2} {
-		want = append(want, Item{Params: map[string]any{"task_id": id, "label": "x"}, Lock: string(rune('0' + id)), Locked: true})
+		want = append(want, Item{Params: map[string]any{"task_id": id, "label": "x"}, Lock: []string{string(rune('0' + id))}})
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(Item{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -258,7 +258,7 @@ func TestItems(t *testing.T) {
 	}
 	// Without a lock equal values are two tasks; with an empty list there is none.
 	plan.Action.Lock = nil
-	if plan, _ := p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("1,1")}); len(plan.Items) != 2 || plan.Items[0].Locked {
+	if plan, _ := p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("1,1")}); len(plan.Items) != 2 || plan.Items[0].Lock != nil {
 		t.Errorf("without a lock: %+v", plan.Items)
 	}
 	if plan, refusal := p.Admit(www, "scan", "start", deputy.Params{"task_ids": []any{}}); refusal != nil || len(plan.Items) != 0 {

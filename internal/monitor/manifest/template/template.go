@@ -112,6 +112,23 @@ func (t *Text) lead() string {
 	return t.parts[0].literal
 }
 
+// Parts puts the values in, each literal and each value apart: what was one value
+// can never be taken for a value and what stands beside it.
+func (t *Text) Parts(v Values) ([]string, error) {
+	if len(t.parts) == 0 {
+		return []string{""}, nil
+	}
+	parts := make([]string, len(t.parts))
+	for i, p := range t.parts {
+		value, err := p.expand(v)
+		if err != nil {
+			return nil, err
+		}
+		parts[i] = value
+	}
+	return parts, nil
+}
+
 // Expand puts the values in; a list or an object stands as JSON, and
 // "{params}" is all of v as one JSON object. A *ValueError says which param
 // has no value.
