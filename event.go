@@ -73,7 +73,7 @@ type Event struct {
 	From     uint64       `json:"from,omitempty"`     // Cancelled, Retired, Checkpoint after a failed write: first sequence number
 	To       uint64       `json:"to,omitempty"`       // the same: last sequence number
 	Head     string       `json:"head,omitempty"`     // Retired: hash of the last deleted record
-	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted by a stops action: the tasks it stops
+	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted: the tasks that a stops action stops, or the task of each item where items share one
 
 	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own; see internal/monitor
 }

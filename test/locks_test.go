@@ -250,9 +250,9 @@ func TestARequestForManyIsTakenWholeOrNotAtAll(t *testing.T) {
 		c.Stop(c.Started("m/only", `{"key":"`+key+`"}`).ID, "") // each is free
 	}
 	c.Stop(holder.ID, "")
-	// Equal locks give one task, listed once; each task has its own values.
+	// Equal items are one task, named for each; each task has its own values.
 	tasks := c.Call("m/each", `{"keys":["k1","k2","k1"]}`).Tasks(t)
-	if len(tasks) != 2 || tasks[0].Params["key"] != "k1" || tasks[1].Params["key"] != "k2" || tasks[0].Params["keys"] != nil {
+	if len(tasks) != 3 || tasks[0].Params["key"] != "k1" || tasks[1].Params["key"] != "k2" || tasks[2].ID != tasks[0].ID || tasks[0].Params["keys"] != nil {
 		t.Errorf("k1, k2 and k1 gave %+v", tasks)
 	}
 }

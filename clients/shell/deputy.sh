@@ -216,7 +216,7 @@ call() { # MODULE ACTION PARAM…
 	*)
 		ask POST "/v1/actions/$module/$action" 0 "$key" "$user"
 		flat <"$tmp/answer" >"$tmp/flat"
-		ids=$(sed -n 's/^\.tasks\.[0-9]*\.id //p' "$tmp/flat")
+		ids=$(sed -n 's/^\.tasks\.[0-9]*\.id //p' "$tmp/flat" | awk '!seen[$0]++') # equal items share a task
 		;;
 	esac
 }
@@ -245,7 +245,7 @@ call_line() {
 	esac
 	flat <"$tmp/answer" >"$tmp/flat"
 	[ "$(get .success)" = true ] || fail "$(get .msg.code)" "$(get .msg.err_code)" "$(get .msg.detail)"
-	ids=$(sed -n 's/^\.tasks\.[0-9]* //p' "$tmp/flat")
+	ids=$(sed -n 's/^\.tasks\.[0-9]* //p' "$tmp/flat" | awk '!seen[$0]++')
 }
 
 wait_() { # ID: its end is in $tmp/flat

@@ -41,3 +41,16 @@ func (k *ask) send(ctx context.Context, a *app, c *client.Client, args []string,
 func stopped(tasks []client.Task, action string) bool {
 	return len(tasks) == 0 || tasks[0].Action != action
 }
+
+// distinct leaves out a task that an earlier item has, too: equal items share one.
+func distinct(tasks []client.Task) []client.Task {
+	var kept []client.Task
+	seen := map[string]bool{}
+	for _, t := range tasks {
+		if !seen[t.ID] {
+			seen[t.ID] = true
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}

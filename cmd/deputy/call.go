@@ -51,7 +51,7 @@ func callVerb(ctx context.Context, a *app, k *ask, args []string, wait time.Dura
 	case a.json:
 		err = a.printJSON(map[string]any{"tasks": plain(tasks)})
 	default:
-		a.printIDs(tasks, wait > 0)
+		a.printIDs(distinct(tasks), wait > 0)
 	}
 	if err != nil || wait == 0 {
 		return err

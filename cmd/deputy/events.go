@@ -115,6 +115,9 @@ func eventLine(e *deputy.Event) string {
 	add("from=%d", e.From, e.From > 0)
 	add("to=%d", e.To, e.To > 0)
 	for _, id := range e.IDs {
+		if len(e.Tasks) > 0 { // they are named already: items that share tasks
+			break
+		}
 		words = append(words, "task=…"+short(id))
 	}
 	line := strings.Join(words, " ")

@@ -72,9 +72,9 @@ func runVerb(ctx context.Context, a *app, k *ask, args []string) error {
 		}
 		return a.showStopped(tasks)
 	}
-	ids := make([]string, len(tasks))
-	for i, t := range tasks {
-		ids[i] = t.ID
+	var ids []string
+	for _, t := range distinct(tasks) {
+		ids = append(ids, t.ID)
 	}
 	return a.attach(ctx, c, ids)
 }

@@ -179,6 +179,10 @@ func (a *admission) start() {
 		e.Tasks = append(e.Tasks, record)
 		fresh++
 	}
+	ids = a.each(ids)
+	if len(ids) > len(a.plan.Items) {
+		e.IDs = ids
+	}
 	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
@@ -204,6 +208,15 @@ func (a *admission) start() {
 		return
 	}
 	a.accept(e, ids)
+}
+
+// each gives the task of each item of the request, of those of its distinct items.
+func (a *admission) each(ids []string) []string {
+	all := make([]string, len(a.plan.Each))
+	for i, item := range a.plan.Each {
+		all[i] = ids[item]
+	}
+	return all
 }
 
 // event is the record of this request, without its tasks.

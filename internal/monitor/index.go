@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/policy"
 )
 
 // lockName is a lock within its module. It is known by the parts that it was made
@@ -20,11 +21,7 @@ func (s *State) nameOf(module string, parts []string) lockName {
 	if byText := (lockName{module: module, text: strings.Join(parts, "")}); s.locks[byText] != nil {
 		return byText
 	}
-	var b strings.Builder
-	for _, part := range parts {
-		fmt.Fprintf(&b, "%d:%s", len(part), part)
-	}
-	return lockName{module: module, parts: b.String()}
+	return lockName{module: module, parts: policy.LockKey(parts)}
 }
 
 // lockUse is who has a lock: at most one task holds it, at most one waits.

@@ -177,8 +177,11 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		s.add(t)
 	}
+	if len(e.IDs) > 0 { // those that it stops, or one for each item where items share tasks
+		ids = e.IDs
+	}
 	if e.Key != nil {
-		s.remember(e, append(ids, e.IDs...))
+		s.remember(e, ids)
 	}
 	return nil
 }

@@ -132,7 +132,7 @@ func (a *admission) toStop() ([]*Task, *deputy.Error) {
 		item := &a.plan.Items[i]
 		use := a.use(item)
 		for _, t := range []*Task{use.holder, use.waiting} {
-			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) {
+			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) && !slices.Contains(found, t) {
 				found = append(found, t)
 				asked = append(asked, policy.Stopped{Params: t.Params, Exact: len(t.Parts) > 0})
 			}

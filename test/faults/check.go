@@ -115,9 +115,11 @@ func (j *judge) readJournal() {
 }
 
 func (j *judge) readAccepted(e *deputy.Event) {
-	ids := slices.Clone(e.IDs)
+	ids := slices.Clone(e.IDs) // those of a stops action, or one for each item
 	for i, t := range e.Tasks {
-		ids = append(ids, t.ID)
+		if len(e.IDs) == 0 {
+			ids = append(ids, t.ID)
+		}
 		switch s := j.stories[t.ID]; {
 		case !t.Joined && s != nil:
 			j.breach("5: one task for one acceptance", t.ID, "record %d accepts it again", e.Seq)

@@ -23,7 +23,8 @@ type Plan struct {
 	Action *manifest.Action
 	Module *manifest.Module
 	Rule   string // what allows it, "site.toml:7"
-	Items  []Item // one for each task; items with equal locks are one
+	Items  []Item // one for each task
+	Each   []int  // which of Items is that of each item of the request: those with equal values are one
 
 	id    Identity
 	rules []*manifest.Rule // all that allow it, in the order in which they are asked
@@ -61,7 +62,9 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 	if a.Unusable != "" {
 		return nil, cannotEnforce(a)
 	}
-	return &Plan{Action: a, Module: p.set.Modules[module], Rule: place(rules[0]), Items: distinct(items), id: id, rules: rules}, nil
+	plan := &Plan{Action: a, Module: p.set.Modules[module], Rule: place(rules[0]), id: id, rules: rules}
+	plan.Items, plan.Each = distinct(items)
+	return plan, nil
 }
 
 // Recheck says whether a task that was admitted before, and has waited, is
@@ -202,7 +205,10 @@ func (p *Policy) items(a *manifest.Action, params deputy.Params) ([]Item, []depu
 		}
 		items[i] = item
 	}
-	return items, nil
+	if a.Stops == "" { // to stop a lock twice is to stop it
+		wrong = clashes(a, items)
+	}
+	return items, wrong
 }
 
 // item seals what is sensitive, and tries the values in every template: what
@@ -241,20 +247,6 @@ func paramError(a *manifest.Action, err error) deputy.ParamError {
 		return deputy.ParamError{Param: a.ForEach.List, Detail: "has a wrong item: it " + value.Reason}
 	}
 	return deputy.ParamError{Param: value.Param, Detail: value.Reason}
-}
-
-// LockText shows a lock; two locks of one text may have different parts.
-func (i *Item) LockText() string { return strings.Join(i.Lock, "") }
-
-// distinct leaves out items whose lock an earlier one has.
-func distinct(items []Item) []Item {
-	var kept []Item
-	for _, item := range items {
-		if item.Lock == nil || !slices.ContainsFunc(kept, func(k Item) bool { return slices.Equal(k.Lock, item.Lock) }) {
-			kept = append(kept, item)
-		}
-	}
-	return kept
 }
 
 // Digest is hex SHA-256 of a request as canonical JSON: equal for requests

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -253,12 +255,32 @@ func TestItems(t *testing.T) {
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(Item{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
+	if !slices.Equal(plan.Each, []int{0, 1, 0, 2, 1}) {
+		t.Errorf("the items of the request are those of %v", plan.Each)
+	}
 	if plan.Module.Name != "scan" || plan.Action.Name != "start" {
 		t.Errorf("%s/%s", plan.Module.Name, plan.Action.Name)
 	}
-	// Without a lock equal values are two tasks; with an empty list there is none.
+	// A lock that not every value has for itself: nothing is dropped in silence.
+	plan.Action.Lock = text(t, "all")
+	_, refusal = p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("7,7,8,9")})
+	want422 := []deputy.ParamError{}
+	if refusal == nil || refusal.Code != deputy.BadParam {
+		t.Fatalf("one lock for all: %+v", refusal)
+	}
+	for _, clash := range [][2]int{{0, 2}, {2, 0}, {3, 0}} {
+		want422 = append(want422, deputy.ParamError{Param: fmt.Sprintf("task_ids[%d]", clash[0]),
+			Detail: fmt.Sprintf(`has the lock "all" of task_ids[%d], and another value: one of them alone could run; ask for them one after the other`, clash[1])})
+	}
+	if d := cmp.Diff(want422, refusal.Errors); d != "" {
+		t.Errorf("one lock for all (-want +got):\n%s", d)
+	}
+	if plan, refusal := p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("7,7")}); refusal != nil || len(plan.Items) != 1 || len(plan.Each) != 2 {
+		t.Errorf("equal values of one lock: %+v, %v", plan, refusal)
+	}
+	// Without a lock equal values are one task, too; with an empty list there is none.
 	plan.Action.Lock = nil
-	if plan, _ := p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("1,1")}); len(plan.Items) != 2 || plan.Items[0].Lock != nil {
+	if plan, _ := p.Admit(www, "scan", "start", deputy.Params{"task_ids": deputy.Text("1,1,2")}); len(plan.Items) != 2 || len(plan.Each) != 3 || plan.Items[0].Lock != nil {
 		t.Errorf("without a lock: %+v", plan.Items)
 	}
 	if plan, refusal := p.Admit(www, "scan", "start", deputy.Params{"task_ids": []any{}}); refusal != nil || len(plan.Items) != 0 {

@@ -100,7 +100,7 @@ func (v *viewer) view(e *deputy.Event) (bool, error) {
 func (v *viewer) viewAccepted(e *deputy.Event) (bool, error) {
 	own := e.Caller == v.x.peer.caller && (v.x.endUser == "" || e.EndUser == v.x.endUser)
 	if !own {
-		e.Key = nil
+		e.Key, e.IDs = nil, nil
 	}
 	var err error
 	e.Tasks = slices.DeleteFunc(e.Tasks, func(t deputy.TaskRecord) bool {

@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"deputy"
+	"deputy/internal/monitor/manifest"
+)
+
+// LockText shows a lock; two locks of one text may have different parts.
+func (i *Item) LockText() string { return strings.Join(i.Lock, "") }
+
+// LockKey is one text for each tuple of a lock's parts.
+func LockKey(parts []string) string {
+	var b strings.Builder
+	for _, part := range parts {
+		b.WriteString(strconv.Itoa(len(part)) + ":" + part)
+	}
+	return b.String()
+}
+
+// key is one text for equal values.
+func (i *Item) key() string {
+	text, err := json.Marshal(i.values)
+	if err != nil {
+		panic("cannot write checked values as JSON: " + err.Error()) // Check gives nothing that JSON cannot say
+	}
+	return string(text)
+}
+
+// distinct leaves out items whose values an earlier one has, and says where each
+// item is found.
+func distinct(items []Item) (kept []Item, each []int) {
+	each = make([]int, len(items))
+	if len(items) == 1 {
+		return items, each
+	}
+	at := make(map[string]int, len(items))
+	for i := range items {
+		key := items[i].key()
+		n, seen := at[key]
+		if !seen {
+			n = len(kept)
+			at[key] = n
+			kept = append(kept, items[i])
+		}
+		each[i] = n
+	}
+	return kept, each
+}
+
+// clashes finds items of one request that have one lock and different values: the
+// second could neither join the first nor run beside it.
+func clashes(a *manifest.Action, items []Item) []deputy.ParamError {
+	if a.ForEach == nil || a.Lock == nil {
+		return nil
+	}
+	keys := make([]string, len(items))
+	first := map[string]int{} // the first item with a lock
+	against := map[int]int{}  // an item that it clashes with
+	for i := range items {
+		keys[i] = items[i].key()
+		lock := LockKey(items[i].Lock)
+		before, seen := first[lock]
+		switch {
+		case !seen:
+			first[lock] = i
+		case keys[i] != keys[before]:
+			against[i] = before
+			if _, told := against[before]; !told {
+				against[before] = i
+			}
+		}
+	}
+	wrong := make([]deputy.ParamError, 0, len(against))
+	for i := range items {
+		if other, clash := against[i]; clash {
+			wrong = append(wrong, deputy.ParamError{Param: fmt.Sprintf("%s[%d]", a.ForEach.List, i), Detail: fmt.Sprintf(
+				"has the lock %q of %s[%d], and another value: one of them alone could run; ask for them one after the other", clipped(items[i].LockText()), a.ForEach.List, other)})
+		}
+	}
+	return slices.Clip(wrong)
+}
+
+func clipped(s string) string {
+	if r := []rune(s); len(r) > 40 {
+		return string(r[:40]) + "…"
+	}
+	return s
+}
