@@ -226,3 +226,15 @@ func TestReplaysOverTheWire(t *testing.T) {
 	replay("after a restart")
 	d.Verify()
 }
+
+// A grace shorter than a millisecond is one: the signal goes before the kill.
+func TestASignedStopWithAShortGraceSendsTheSignal(t *testing.T) {
+	_, a := beginNetwork(t, signedModule, nil)
+	panel := as(t, a, "panel")
+	task := panel.started("m/wait", "")
+	var stopped deputy.Task
+	panel.do("POST", "/v1/tasks/"+task.ID+"/stop", `{"grace":"500us"}`).Read(t, 200, &stopped)
+	if stopped.Stop == nil || !stopped.Stop.Signalled || !stopped.Stop.Empty {
+		t.Errorf("the receipt is %+v", stopped.Stop)
+	}
+}

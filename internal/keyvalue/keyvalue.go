@@ -20,6 +20,7 @@ import (
 	"unicode/utf8"
 
 	"deputy"
+	"deputy/internal/request"
 	"deputy/internal/strictjson"
 )
 
@@ -135,8 +136,14 @@ func (m *Message) take(key, value string, line int, object deputy.Params) (deput
 		m.Action = value
 	case "end-user":
 		m.EndUser = value
+		if !request.IsEndUser(value) {
+			return object, fmt.Errorf("End-User must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end; leave it out if there is none", request.MaxName)
+		}
 	case "idempotency-key":
 		m.IdempotencyKey = value
+		if !request.IsKey(value) {
+			return object, fmt.Errorf("Idempotency-Key must be 1 to %d visible ASCII characters; a UUID serves well", request.MaxName)
+		}
 	case "signature":
 		m.Signature = value
 	case "authorization":

@@ -3,12 +3,12 @@ package monitor
 import (
 	"errors"
 	"net/url"
-	"strings"
 	"time"
 
 	"deputy"
 	"deputy/internal/keyvalue"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/request"
 	"deputy/internal/signature"
 	"deputy/internal/strictjson"
 	"deputy/internal/wall"
@@ -236,47 +236,46 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 		}
 		return callOf(message), nil
 	}
-	path, query, _ := strings.Cut(r.Target, "?")
-	parts := strings.Split(strings.TrimPrefix(path, "/v1/"), "/")
-	asked := &wall.Request{Kind: wall.Rights, Key: r.Key, EndUser: r.EndUser, GraceMS: -1}
+	at, err := request.ParseTarget(r.Target)
+	if err != nil {
+		return nil, deputy.Refuse(deputy.BadRequest, "%v", err)
+	}
+	asked := &wall.Request{Kind: wall.Rights, Key: r.Key, EndUser: r.EndUser, GraceMS: request.DeclaredGrace}
 	if r.Method != "POST" { // a read: the server serves it, and needs to know for whom
-		if parts[0] == "actions" {
+		if at.Is("v1", "actions") || at.Is("v1", "actions", "*", "*") {
 			asked.Kind = wall.Actions
 		}
 		return asked, nil
 	}
 	switch {
-	case !strings.HasPrefix(path, "/v1/"):
-	case len(parts) == 3 && parts[0] == "actions":
-		asked.Kind, asked.Module, asked.Action = wall.Call, parts[1], parts[2]
-		return asked, m.readParams(asked, r.Body)
-	case len(parts) == 3 && parts[0] == "explain":
-		asked.Kind, asked.Module, asked.Action = wall.Explain, parts[1], parts[2]
-		return asked, errors.Join(readAs(asked, query), m.readParams(asked, r.Body))
-	case len(parts) == 3 && parts[0] == "tasks" && parts[2] == "stop":
-		asked.Kind, asked.Task = wall.Stop, parts[1]
-		return asked, readStop(asked, r.Body)
-	case len(parts) == 1 && parts[0] == "reload":
+	case at.Is("v1", "actions", "*", "*"):
+		asked.Kind, asked.Module, asked.Action = wall.Call, at.Path[2], at.Path[3]
+		err = m.readParams(asked, r.Body)
+	case at.Is("v1", "explain", "*", "*"):
+		asked.Kind, asked.Module, asked.Action = wall.Explain, at.Path[2], at.Path[3]
+		err = errors.Join(readAs(asked, at.Query), m.readParams(asked, r.Body))
+	case at.Is("v1", "tasks", "*", "stop"):
+		asked.Kind, asked.Task = wall.Stop, at.Path[2]
+		asked.GraceMS, asked.Force, err = request.Stop(r.Body)
+	case at.Is("v1", "reload"):
 		asked.Kind = wall.Reload
-		return asked, nil
-	case len(parts) == 1 && parts[0] == "upgrade":
+	case at.Is("v1", "upgrade"):
 		asked.Kind = wall.Upgrade
-		return asked, nil
-	case len(parts) == 1 && parts[0] == "drain":
+	case at.Is("v1", "drain"):
 		asked.Kind = wall.Drain
-		return asked, readDrain(asked, r.Body)
+		asked.On, err = request.Drain(r.Body)
+	default:
+		err = deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", r.Target)
 	}
-	return nil, deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", path)
+	return asked, err
 }
 
 // readAs reads the query of POST /v1/explain: nothing, or as=CALLER.
-func readAs(asked *wall.Request, query string) error {
-	name, value, _ := strings.Cut(query, "=")
-	as, err := url.QueryUnescape(value)
-	if query != "" && name != "as" || err != nil {
+func readAs(asked *wall.Request, query url.Values) error {
+	if len(query) > 1 || len(query) == 1 && len(query["as"]) != 1 {
 		return deputy.Refuse(deputy.BadRequest, "cannot explain: the query must be as=CALLER, or nothing")
 	}
-	asked.As = as
+	asked.As = query.Get("as")
 	return nil
 }
 
@@ -293,44 +292,5 @@ func (m *Monitor) readParams(asked *wall.Request, body []byte) error {
 		return deputy.Refuse(deputy.BadJSON, "%v", err)
 	}
 	asked.Params = params
-	return nil
-}
-
-// readStop reads the body of POST /v1/tasks/{id}/stop: {"grace":"5s","force":true}.
-func readStop(asked *wall.Request, body []byte) error {
-	members, err := strictjson.Object(body, strictjson.Limits{Bytes: 4096})
-	if err != nil {
-		return deputy.Refuse(deputy.BadJSON, "%v", err)
-	}
-	for name, value := range members {
-		text, isText := value.(string)
-		force, isBool := value.(bool)
-		grace, err := time.ParseDuration(text)
-		switch {
-		case name == "grace" && isText && err == nil && grace >= 0:
-			asked.GraceMS = grace.Milliseconds()
-		case name == "force" && isBool:
-			asked.Force = force
-		default:
-			return deputy.Refuse(deputy.BadParam, "cannot stop: %q must be a duration like \"5s\" for grace, true or false for force, and nothing else", name)
-		}
-	}
-	return nil
-}
-
-// readDrain reads the body of POST /v1/drain: {"on":false}, or nothing for true.
-func readDrain(asked *wall.Request, body []byte) error {
-	members, err := strictjson.Object(body, strictjson.Limits{Bytes: 4096})
-	if err != nil {
-		return deputy.Refuse(deputy.BadJSON, "%v", err)
-	}
-	asked.On = true
-	for name, value := range members {
-		on, ok := value.(bool)
-		if name != "on" || !ok {
-			return deputy.Refuse(deputy.BadRequest, "cannot drain: the body takes \"on\" alone, true or false")
-		}
-		asked.On = on
-	}
 	return nil
 }

@@ -90,6 +90,8 @@ func TestLayers(t *testing.T) {
 		{"deputy/internal/wall", "deputy/internal/server", "both sides use it"},
 		{"deputy/internal/output", "deputy/internal/monitor", "both sides use it"},
 		{"deputy/internal/strictjson", "deputy/internal/monitor", "both sides use it"},
+		{"deputy/internal/request", "deputy/internal/monitor", "both sides use it"},
+		{"deputy/internal/request", "deputy/internal/server", "both sides use it"},
 		{"deputy/internal/server/history", "deputy/internal/server/httpapi", "a front door uses the history, not the other way"},
 		{"deputy/internal/server/lineproto", "deputy/internal/server/httpapi", "front doors never import each other"},
 		{"deputy/internal/server/httpapi", "deputy/internal/server/lineproto", "front doors never import each other"},

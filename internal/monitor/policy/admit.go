@@ -9,13 +9,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/manifest/schema"
 	"deputy/internal/monitor/manifest/template"
+	"deputy/internal/request"
 )
 
 // Plan is an allowed request.
@@ -139,8 +138,8 @@ func (p *Policy) CheckEndUser(id Identity) *deputy.Error {
 			table, name = "user", id.argument()
 		}
 		return deputy.Refuse(deputy.NotAllowed, "%s may not name an end user; the administrator allows it in deputy.toml with: [%s.%q] names_end_user = true", id, table, name)
-	case len(id.EndUser) > 255 || !utf8.ValidString(id.EndUser) || strings.ContainsFunc(id.EndUser, unicode.IsControl):
-		return deputy.Refuse(deputy.BadRequest, "cannot ask for this end user: the name must be one line of at most 255 bytes of UTF-8 without control characters")
+	case !request.IsEndUser(id.EndUser):
+		return deputy.Refuse(deputy.BadRequest, "cannot ask for this end user: the name must be one line of at most %d bytes of UTF-8 without control characters, and without a blank at its beginning or its end", request.MaxName)
 	}
 	return nil
 }

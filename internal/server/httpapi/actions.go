@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"deputy"
+	"deputy/internal/request"
 	"deputy/internal/wall"
 )
 
@@ -70,16 +71,9 @@ func (x *exchange) drain() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	object, err := x.object()
+	on, err := request.Drain(x.body)
 	if err != nil {
 		return err
-	}
-	on := true
-	for name, value := range object {
-		ok := false
-		if on, ok = value.(bool); name != "on" || !ok {
-			return badRequest("cannot drain: the body takes \"on\" alone, true or false")
-		}
 	}
 	outcome, err := x.ask(wall.Request{Kind: wall.Drain, On: on})
 	if err != nil {

@@ -92,6 +92,7 @@ func (p *policy) limit(n name) (bytes int64, known bool) {
 // refusals go before one another.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
+	x.peer.spoken.begin()
 	defer x.done()
 	if err := x.serve(); err != nil {
 		x.refuse(err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"deputy"
+	"deputy/internal/request"
 	"deputy/internal/wall"
 )
 
@@ -98,13 +100,11 @@ func idempotencyKey(values []string) (string, error) {
 		return "", badRequest("cannot use Idempotency-Key: it stands twice; send it once")
 	}
 	key := values[0]
-	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
-			return "", badRequest("cannot use Idempotency-Key: it must be visible ASCII without spaces; a UUID serves well")
-		}
-	}
-	if key == "" || len(key) > 255 {
-		return "", badRequest("cannot use Idempotency-Key: it has %d characters, not 1 to 255; a UUID serves well", len(key))
+	switch {
+	case key == "" || len(key) > request.MaxName:
+		return "", badRequest("cannot use Idempotency-Key: it has %d characters, not 1 to %d; a UUID serves well", len(key), request.MaxName)
+	case !request.IsKey(key):
+		return "", badRequest("cannot use Idempotency-Key: it must be visible ASCII without spaces; a UUID serves well")
 	}
 	return key, nil
 }
@@ -137,8 +137,11 @@ func (x *exchange) behindAction(err error) error {
 // checkTarget refuses names that cannot be those of an action, before they
 // reach the wall.
 func (x *exchange) checkTarget() error {
-	if !plausible(x.target.module) || !plausible(x.target.action) {
+	if !isName(x.target.module) || !isName(x.target.action) {
 		return deputy.Refuse(deputy.UnknownAction, "cannot find %.31q/%.31q: no action is named so; see: deputy actions", x.target.module, x.target.action)
 	}
 	return nil
 }
+
+// isName says whether s could be a name of the path that crosses the wall.
+func isName(s string) bool { return plausible(s) && !strings.Contains(s, "/") }

@@ -3,36 +3,63 @@ package httpapi
 import (
 	"net/http"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"deputy"
+	"deputy/internal/request"
 )
 
 // checkConnection refuses what must not reach the rest at all; its
 // connection is closed.
 func (x *exchange) checkConnection() error {
-	if x.peer.remote != nil {
-		return x.checkRemote()
+	err := x.checkHead()
+	if err == nil {
+		if x.peer.remote != nil {
+			err = x.checkRemote()
+		} else {
+			err = x.checkLocal()
+		}
 	}
-	var err error
-	switch {
-	case x.peer.Over:
-		err = &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
-			Detail: "cannot take this connection: " + string(x.peer.caller) + " has too many open; close some, or the administrator raises per_caller.connections"}
-	case x.peer.Full:
-		err = &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
-			Detail: "cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"}
-	case len(x.r.TransferEncoding) > 0 && x.peer.conn.framing.length.Load():
-		err = badRequest("cannot read this request: it has both Content-Length and Transfer-Encoding; send one of them")
-	case len(x.r.TransferEncoding) > 0:
-		// Nothing that follows such a body is ever taken for a request.
+	// Nothing that follows a body in chunks is ever taken for a request.
+	if err != nil || len(x.r.TransferEncoding) > 0 {
 		x.w.Header().Set("Connection", "close")
 	}
-	if err != nil {
-		x.w.Header().Set("Connection", "close")
+	if err == nil && x.peer.remote == nil { // otherwise it was read before Host was
+		err = x.readTarget()
 	}
 	return err
+}
+
+func (x *exchange) readTarget() (err error) {
+	if x.at, err = request.ParseTarget(x.r.RequestURI); err != nil {
+		return badRequest("%v", err)
+	}
+	return nil
+}
+
+// checkHead refuses a head that two readers could take for two things.
+func (x *exchange) checkHead() error {
+	switch wrong := x.peer.spoken.heads.next(); {
+	case wrong.framing != "":
+		return badRequest("cannot read this request: %s; send each head as RFC 9112 has it", wrong.framing)
+	case wrong.value == endUserHeader:
+		return badRequest("cannot ask for this end user: Deputy-End-User has a blank at its beginning or its end; HTTP drops it, and another would be named; send the name alone")
+	case wrong.value != "":
+		return badRequest("cannot use Idempotency-Key: it has a blank at its beginning or its end; HTTP drops it, and another would be meant; a UUID serves well")
+	}
+	return nil
+}
+
+// checkLocal refuses a connection that is beyond a limit.
+func (x *exchange) checkLocal() error {
+	switch {
+	case x.peer.Over:
+		return &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
+			Detail: "cannot take this connection: " + string(x.peer.caller) + " has too many open; close some, or the administrator raises per_caller.connections"}
+	case x.peer.Full:
+		return &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
+			Detail: "cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"}
+	}
+	return nil
 }
 
 // checkSender refuses a request whose sender is not clear: one that came
@@ -45,8 +72,8 @@ func (x *exchange) checkSender() error {
 	}
 	if len(users) == 1 {
 		x.endUser = users[0]
-		if !isEndUser(x.endUser) {
-			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line; leave it out if there is none", maxName)
+		if !request.IsEndUser(x.endUser) {
+			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end; leave it out if there is none", maxName)
 		}
 	}
 	if name := forwarded(h); name != "" && x.peer.remote == nil {
@@ -98,8 +125,4 @@ func (x *exchange) checkForwarded(header string) error {
 		who += " (" + rights.Name + ")"
 	}
 	return badRequest("cannot take a request that came through a browser or proxy (%s): it would be done as %s, whoever sent it; ask from your own program, or the administrator lets this caller name the end user with names_end_user = true", header, who)
-}
-
-func isEndUser(s string) bool {
-	return s != "" && plausible(s) && strings.IndexFunc(s, unicode.IsControl) < 0 && !strings.ContainsRune(s, utf8.RuneError)
 }

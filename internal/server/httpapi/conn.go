@@ -82,6 +82,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 			continue
 		}
 		accepted := &conn{Conn: socket, Connection: c, listener: l}
+		accepted.heads.local = true
 		l.open.Add(1)
 		if (c.Over || c.Full) && l.over.Add(1) > maxOver {
 			accepted.Close()
@@ -116,7 +117,7 @@ type conn struct {
 	wall.Connection
 	listener *Listener
 	closed   atomic.Bool
-	framing  framing
+	spoken
 }
 
 // Read tells net/http of the peer's end. A peer that has only shut down its
@@ -124,12 +125,20 @@ type conn struct {
 // watches a connection whose request is being answered, which it does by
 // reading a single byte, the end is the one when nobody can read the answer.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.framing.note(p[:max(n, 0)])
+	n, err := c.read(c.Conn, p)
 	if errors.Is(err, io.EOF) && len(p) == 1 {
 		return 0, c.AwaitHangup()
 	}
 	return n, err
+}
+
+// Write writes for net/http.
+func (c *conn) Write(p []byte) (int, error) { return c.write(c.Conn, p) }
+
+// SetReadDeadline is net/http's, which also ends a Read by one that has passed.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.until(t)
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Close ends the connection.
@@ -141,36 +150,4 @@ func (c *conn) Close() error {
 		defer c.listener.open.Done()
 	}
 	return c.Conn.Close()
-}
-
-// framing watches what is read for a Content-Length. net/http drops that of a
-// request that has a Transfer-Encoding too; such a request has two lengths and
-// is refused (RFC 9112, section 6.3).
-type framing struct {
-	at     int // bytes of the pattern seen
-	length atomic.Bool
-}
-
-const lengthField = "\ncontent-length"
-
-// note is called by one goroutine at a time. Bytes of a body may look like a
-// header's; then its request is refused, wrongly, only if it is chunked.
-func (f *framing) note(p []byte) {
-	for _, c := range p {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		switch {
-		case c == lengthField[f.at]:
-			f.at++
-		case c == '\n':
-			f.at = 1
-		default:
-			f.at = 0
-		}
-		if f.at == len(lengthField) {
-			f.at = 0
-			f.length.Store(true)
-		}
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"deputy"
+	"deputy/internal/request"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -21,6 +22,7 @@ type exchange struct {
 	api  *API
 	peer *peer
 
+	at      request.Target
 	endUser string // for whom the caller asks; empty: none is named
 	target  name   // {module} and {action} of the path
 	id      string // {id} of the path

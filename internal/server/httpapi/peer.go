@@ -14,8 +14,8 @@ import (
 type peer struct {
 	wall.Connection
 	caller deputy.Caller // over TCP: once the request is verified
-	conn   *conn         // of a Unix socket
-	remote *remote       // of TCP: then conn is nil, and what follows is one request's
+	spoken *spoken       // what net/http says and hears
+	remote *remote       // of TCP; nil: a Unix socket. What follows is then one request's
 
 	policy  *policy                   // what follows was asked for under this policy
 	rights  map[string]*deputy.Rights // by end user
@@ -26,22 +26,21 @@ type peerKey struct{}
 
 func newPeer(c net.Conn) *peer {
 	if c, ok := c.(*remote); ok {
-		return &peer{remote: c}
+		return &peer{remote: c, spoken: &c.spoken}
 	}
 	local := c.(*conn)
-	return &peer{Connection: local.Connection, caller: local.Caller(), conn: local}
+	return &peer{Connection: local.Connection, caller: local.Caller(), spoken: &local.spoken}
 }
 
 func peerOf(r *http.Request) *peer { return r.Context().Value(peerKey{}).(*peer) }
 
 // done makes the peer ready for its next request.
 func (p *peer) done() {
+	p.spoken.end()
 	if p.remote != nil {
 		p.caller, p.policy, p.rights, p.actions = "", nil, nil, nil
 		p.remote.idle()
-		return
 	}
-	p.conn.framing.length.Store(false)
 }
 
 // maxEndUsers is how many end users' rights are kept for one connection.

@@ -15,13 +15,7 @@ const maxWait = time.Hour
 // query reads the query parameters, which must be among names, each at most
 // once except for "state".
 func (x *exchange) query(names ...string) (url.Values, error) {
-	if x.r.URL.RawQuery == "" {
-		return nil, nil
-	}
-	values, err := url.ParseQuery(x.r.URL.RawQuery)
-	if err != nil {
-		return nil, badRequest("cannot read the query: %v", err)
-	}
+	values := x.at.Query
 	for _, name := range sortedKeys(values) {
 		switch {
 		case !slices.Contains(names, name) && len(names) == 0:

@@ -39,8 +39,8 @@ func (l *remoteListener) Accept() (net.Conn, error) {
 // remote is a connection over TCP. Who asks is shown by each request.
 type remote struct {
 	net.Conn
-	how     Remote
-	heads   heads
+	how Remote
+	spoken
 	aborted chan struct{} // holds one when a Read that waits is to end
 }
 
@@ -54,8 +54,7 @@ func (c *remote) Read(p []byte) (int, error) {
 	case <-c.aborted:
 	default:
 	}
-	n, err := c.Conn.Read(p)
-	c.heads.note(p[:max(n, 0)])
+	n, err := c.read(c.Conn, p)
 	if errors.Is(err, io.EOF) && len(p) == 1 {
 		select {
 		case <-c.aborted:
@@ -78,8 +77,12 @@ func (c *remote) SetReadDeadline(t time.Time) error {
 		default:
 		}
 	}
+	c.until(t)
 	return c.Conn.SetReadDeadline(t)
 }
+
+// Write writes for net/http.
+func (c *remote) Write(p []byte) (int, error) { return c.write(c.Conn, p) }
 
 // CloseWrite lets net/http end an answer without a reset, which would take it
 // away from a client that is still sending.
@@ -108,26 +111,18 @@ func (c *remote) idle() {
 // things, and one that a page of another site may have made a browser send.
 func (x *exchange) checkRemote() error {
 	c := x.peer.remote
-	x.w.Header().Set("Connection", "close")
-	if problem := c.heads.next(); problem != "" {
-		return badRequest("cannot read this request: %s; send each head as HTTP/1.1 has it", problem)
-	}
-	target := x.r.RequestURI
-	switch {
-	case !x.r.ProtoAtLeast(1, 1):
+	if !x.r.ProtoAtLeast(1, 1) {
 		return refuse(http.StatusHTTPVersionNotSupported, deputy.BadRequest, "cannot answer %.20s over TCP; use HTTP/1.1", x.r.Proto)
-	case !strings.HasPrefix(target, "/"):
-		return badRequest("cannot take %.100q for a target: send the path alone, and the server in Host", target)
-	case strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c > '~' }):
-		return badRequest("cannot take this target: it must be visible ASCII; write other bytes as %%XX")
+	}
+	if err := x.readTarget(); err != nil {
+		return err
+	}
+	switch {
 	case !c.serves(x.r.Host):
 		return refuse(http.StatusMisdirectedRequest, deputy.BadRequest,
 			"cannot answer for the host %.100q: ask for the address that you connect to, localhost, or %q ([server] name)", x.r.Host, c.how.Name)
 	case !c.sameSite(x.r):
 		return deputy.Refuse(deputy.NotAllowed, "cannot take a request that a page of another site has made a browser send (Origin, Sec-Fetch-Site)")
-	}
-	if len(x.r.TransferEncoding) == 0 {
-		x.w.Header().Del("Connection")
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type route struct {
 	access access
 	handle func(*exchange) error
 
-	segments []string
+	segments []string // as request.Target has them, "*" for a name
 }
 
 func (a *API) table() []route {
@@ -45,22 +45,26 @@ func (a *API) table() []route {
 		{method: "POST", path: "/v1/upgrade", access: decided, handle: (*exchange).upgrade},
 	}
 	for i := range routes {
-		routes[i].segments = strings.Split(routes[i].path, "/")
+		for segment := range strings.SplitSeq(routes[i].path[1:], "/") {
+			if strings.HasPrefix(segment, "{") {
+				segment = "*"
+			}
+			routes[i].segments = append(routes[i].segments, segment)
+		}
 	}
 	return routes
 }
 
 // route finds the line of the table for x and takes its names from the path.
 func (x *exchange) route() (*route, error) {
-	segments := strings.Split(x.r.URL.Path, "/")
 	var allowed []string
 	for i := range x.api.routes {
 		r := &x.api.routes[i]
-		if !r.matches(segments) {
+		if !x.at.Is(r.segments...) {
 			continue
 		}
 		if r.method == x.r.Method || r.method == http.MethodGet && x.r.Method == http.MethodHead {
-			r.name(x, segments)
+			r.name(x)
 			return r, nil
 		}
 		allowed = append(allowed, r.method)
@@ -70,34 +74,23 @@ func (x *exchange) route() (*route, error) {
 	}
 	if allowed == nil {
 		return nil, refuse(http.StatusNotFound, deputy.BadRequest,
-			"cannot find %.100q: there is no such path; the paths begin with /v1/actions, /v1/explain, /v1/tasks, /v1/events", x.r.URL.Path)
+			"cannot find %.100q: there is no such path; the paths begin with /v1/actions, /v1/explain, /v1/tasks, /v1/events", "/"+strings.Join(x.at.Path, "/"))
 	}
 	methods := strings.Join(allowed, ", ")
 	x.w.Header().Set("Allow", methods)
 	return nil, refuse(http.StatusMethodNotAllowed, deputy.BadRequest, "cannot %.20s this path; use %s", x.r.Method, methods)
 }
 
-func (r *route) matches(segments []string) bool {
-	if len(segments) != len(r.segments) {
-		return false
-	}
-	for i, s := range r.segments {
-		if s != segments[i] && (!strings.HasPrefix(s, "{") || segments[i] == "") {
-			return false
-		}
-	}
-	return true
-}
-
-func (r *route) name(x *exchange, segments []string) {
-	for i, s := range r.segments {
-		switch s {
+// name takes the names of the path.
+func (r *route) name(x *exchange) {
+	for i, what := range strings.Split(r.path[1:], "/") {
+		switch what {
 		case "{module}":
-			x.target.module = segments[i]
+			x.target.module = x.at.Path[i]
 		case "{action}":
-			x.target.action = segments[i]
+			x.target.action = x.at.Path[i]
 		case "{id}":
-			x.id = segments[i]
+			x.id = x.at.Path[i]
 		}
 	}
 }

@@ -24,7 +24,7 @@ const (
 // be there.
 func (x *exchange) findTask() error {
 	unknown := deputy.Refuse(deputy.UnknownTask, "cannot find task %.50q: there is none, or %s may not see it; see: deputy ps -a", x.id, x.peer.caller)
-	if !plausible(x.id) {
+	if !isName(x.id) {
 		return unknown
 	}
 	task, found, err := x.api.History.Task(x.r.Context(), x.id)

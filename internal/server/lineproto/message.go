@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"unicode"
-	"unicode/utf8"
 
 	"deputy"
 	"deputy/internal/keyvalue"
@@ -97,8 +95,8 @@ func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
 		return refused(errNoAction)
 	}
 	// What the wall cannot carry would have the monitor take us for hostile.
-	if !isKey(m.IdempotencyKey) || !isEndUser(m.EndUser) || r.Check() != nil {
-		return refused(malformed("a name or a value is not of the form that it must have: Idempotency-Key is at most 255 visible ASCII characters, End-User at most 255 bytes on one line, and names and numbers at most %d bytes", wall.MaxName))
+	if r.Check() != nil {
+		return refused(malformed("a name or a number is longer than %d bytes", wall.MaxName))
 	}
 	outcome, err := s.monitor.Do(context.Background(), r)
 	switch {
@@ -109,17 +107,4 @@ func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
 		return refused(outcome.Error)
 	}
 	return answer{action: m.Action, tasks: outcome.Tasks}
-}
-
-func isKey(s string) bool {
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return len(s) <= 255
-}
-
-func isEndUser(s string) bool {
-	return len(s) <= 255 && utf8.ValidString(s) && !bytes.ContainsFunc([]byte(s), unicode.IsControl)
 }
