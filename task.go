@@ -1,6 +1,9 @@
 package deputy
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // State is where a task stands. A task has exactly one end.
 type State string
@@ -40,6 +43,7 @@ type Task struct {
 	Lock     *string   `json:"lock"`
 	Caller   Caller    `json:"caller"`
 	Joined   []Caller  `json:"joined"` // who asked for it again and was given this task, each once
+	Parties  []Party   `json:"-"`      // the same with the end users that they named: what each may see follows from it
 	EndUser  *string   `json:"end_user"`
 	State    State     `json:"state"`
 	Reason   *string   `json:"reason"` // one sentence on every end but success
@@ -56,6 +60,22 @@ type Task struct {
 	StderrBytes int64     `json:"stderr_bytes"`
 	StdoutGap   *[2]int64 `json:"stdout_gap"` // [from, to): bytes that the cap took
 	StderrGap   *[2]int64 `json:"stderr_gap"`
+}
+
+// Party is who asks: a caller, for an end user or for nobody.
+type Party struct {
+	Caller  Caller `json:"caller"`
+	EndUser string `json:"end_user,omitempty"`
+}
+
+// UnmarshalJSON reads a caller alone, too: so earlier versions wrote who joined.
+func (p *Party) UnmarshalJSON(text []byte) error {
+	if len(text) > 0 && text[0] == '"' {
+		*p = Party{}
+		return json.Unmarshal(text, &p.Caller)
+	}
+	type plain Party
+	return json.Unmarshal(text, (*plain)(p))
 }
 
 // Progress is what a task last told of itself.

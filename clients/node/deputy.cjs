@@ -180,8 +180,9 @@ function place(host) {
 
 function resultOf(tasks) {
   const bad = tasks.filter((t) => t.state !== 'succeeded');
-  const { id = null, state = null, reason = null, exit, stdout = '', stderr = '', truncated = false } = bad[0] ?? tasks[0] ?? {};
-  return { ok: bad.length === 0, code: exit?.code ?? null, state, reason, id, stdout, stderr, truncated, tasks };
+  const { id = null, state = null, reason = null, exit, stdout, stderr, truncated } = bad[0] ?? tasks[0] ?? {};
+  // Of a task that another had asked for, and that is not shown, there is no output.
+  return { ok: bad.length === 0, code: exit?.code ?? null, state, reason, id, stdout: stdout ?? '', stderr: stderr ?? '', truncated: truncated ?? false, tasks };
 }
 
 // JSON in which a BigInt is a number: an integer of 64 bits does not fit Node's own.

@@ -43,8 +43,9 @@ class Result:
         self.state = task.get("state")  # neither "succeeded" nor another end: it still lives
         self.reason = task.get("reason")
         self.code = (task.get("exit") or {}).get("code")  # None: a signal ended it, it lives, …
-        self.stdout, self.stderr = task.get("stdout", ""), task.get("stderr", "")
-        self.truncated = task.get("truncated", False)  # there was more output
+        # Of a task that another had asked for, and that is not shown, there is none.
+        self.stdout, self.stderr = task.get("stdout") or "", task.get("stderr") or ""
+        self.truncated = bool(task.get("truncated"))  # there was more output
 
 
 class Chunk(bytes):

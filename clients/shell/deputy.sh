@@ -282,6 +282,9 @@ run() {
 		wait_ "$id"
 		code=$(exit_status)
 		[ "$result" -ne 0 ] || result=$code
+		case $(get .stdout_bytes)/$(get .stderr_bytes) in
+		null/*) echo "deputy: the output of $id is not shown: another asked for it first" >&2 && continue ;;
+		esac
 		[ "$(get .stdout_bytes)" = 0 ] || follow "$id" stdout
 		[ "$(get .stderr_bytes)" = 0 ] || follow "$id" stderr >&2
 	done

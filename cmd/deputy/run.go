@@ -20,7 +20,8 @@ func newRun(a *app) *cobra.Command {
 		Long: `Ask for an action and stay: its output and exit code are mine.
 
 The task's stdout and stderr are copied to your own, byte for byte, and deputy
-ends as the task does. Ctrl-C detaches: the task goes on. If the server restarts
+ends as the task does. Where another asked for the same first you are given that
+task: how it ends is shown, what it writes is not, unless a rule lets you read. Ctrl-C detaches: the task goes on. If the server restarts
 meanwhile, deputy goes on at the same byte.
 
 A value is read as the type that the action declares. Repeat name=value for a
@@ -106,11 +107,11 @@ func (a *app) attach(ctx context.Context, c *client.Client, ids []string) error 
 
 // follow copies both outputs of a task at once, and gives it once it has ended.
 func (s *screen) follow(ctx context.Context, c *client.Client, id string, several bool) (*deputy.Task, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	both, cancel := context.WithCancel(ctx)
 	defer cancel()
 	copyOne := func(stream string, w io.Writer) error {
 		sink := s.sink(id, stream, w, several)
-		_, err := c.Follow(ctx, id, stream, 0, sink)
+		_, err := c.Follow(both, id, stream, 0, sink)
 		return errors.Join(err, sink.finish())
 	}
 	var stderr error
@@ -121,7 +122,12 @@ func (s *screen) follow(ctx context.Context, c *client.Client, id string, severa
 		cancel() // the other would wait for an end that nobody sees
 	}
 	other.Wait()
-	if err = errors.Join(err, stderr); err != nil {
+	err = errors.Join(err, stderr)
+	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Refusal.Code == deputy.NotAllowed {
+		s.say("…%s its output is not shown: %s", short(id), refused.Refusal.Detail)
+		err = nil // its end is
+	}
+	if err != nil {
 		return nil, err
 	}
 	return c.Wait(ctx, id)

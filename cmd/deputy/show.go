@@ -94,6 +94,10 @@ func taskLines(t *deputy.Task) [][2]string {
 	if t.Leftover != nil && *t.Leftover > 0 {
 		add("leftover", fmt.Sprintf("%d processes outlived the first one and were killed", *t.Leftover))
 	}
+	if t.Caller == "" { // who may not see who asked may not see the output either
+		add("note", "another asked for it first: values, output and who asked are not shown to you")
+		return lines
+	}
 	add("stdout", outputWords(t.StdoutBytes, t.StdoutGap))
 	add("stderr", outputWords(t.StderrBytes, t.StderrGap))
 	return lines

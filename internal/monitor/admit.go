@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"encoding/json"
+	"slices"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -71,7 +72,7 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 	}
 	a := &admission{m: m, peer: peer, r: r, id: id, plan: plan, secrets: map[string]map[string]any{}}
 	if r.Key != "" {
-		a.digest = policy.Digest(r.Module, r.Action, plan.Items)
+		a.digests()
 		if a.replay() {
 			return
 		}
@@ -99,6 +100,7 @@ type admission struct {
 	id     policy.Identity
 	plan   *policy.Plan
 	digest string // of module, action and values; only with an Idempotency-Key
+	before string // the same as an earlier version recorded it
 
 	secrets map[string]map[string]any // of new tasks, by id: the sensitive values
 }
@@ -113,6 +115,16 @@ func (a *admission) answer(seq uint64, o wall.Outcome) {
 	a.m.answer(a.peer, a.r, seq, o)
 }
 
+// digests makes what tells a request from others with the same Idempotency-Key. With
+// sensitive values it is sealed with the key's scope: equal values show nothing equal.
+func (a *admission) digests() {
+	a.before = a.plan.Digest(func(_, value string) string { return a.m.seal(value) })
+	a.digest = a.before
+	if a.plan.Secret() {
+		a.digest = a.m.seal(string(scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)) + a.before)
+	}
+}
+
 // replay answers a request whose Idempotency-Key was used before.
 func (a *admission) replay() bool {
 	m := a.m
@@ -120,7 +132,7 @@ func (a *admission) replay() bool {
 	if used == nil || m.age(used.Accepted, used.Time) > keyLife {
 		return false
 	}
-	if used.Digest != a.digest {
+	if used.Digest != a.digest && used.Digest != a.before {
 		m.refuse(a.peer, a.r, deputy.Refuse(deputy.IdempotencyMismatch,
 			"cannot accept: the Idempotency-Key %q was used for another action or other values within 24 hours; use a new key for a new request", a.r.Key))
 		return true
@@ -155,7 +167,7 @@ func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy
 // start makes the tasks of a request, or finds those to join.
 func (a *admission) start() {
 	e := a.event()
-	fresh := 0
+	fresh, joins := 0, 0
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
 	for i := range a.plan.Items {
@@ -163,14 +175,18 @@ func (a *admission) start() {
 		use := a.use(item)
 		task, queued, refusal := a.place(item, use)
 		if refusal != nil {
-			a.m.refuseAfter(a.m.state.Tasks[refusal.Task].Seq, a.peer, a.r, refusal)
+			a.m.refuseAfter(use.seq(), a.peer, a.r, refusal)
 			return
 		}
 		if task != nil {
 			ids = append(ids, task.ID)
-			joinedSeq = max(joinedSeq, task.Seq)
-			if !task.knows(a.id.Caller, a.id.EndUser) || a.r.Key != "" || a.r.Nonce != nil {
+			joinedSeq = max(joinedSeq, task.Seq, min(task.joinSeq, a.m.lastSeq()))
+			known := slices.Contains(task.Joined, a.party())
+			if !known || a.r.Key != "" || a.r.Nonce != nil {
 				e.Tasks = append(e.Tasks, deputy.TaskRecord{ID: task.ID, Joined: true})
+			}
+			if !known {
+				joins++
 			}
 			continue
 		}
@@ -183,7 +199,7 @@ func (a *admission) start() {
 	if len(ids) > len(a.plan.Items) {
 		e.IDs = ids
 	}
-	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
+	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, joins, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
@@ -274,11 +290,6 @@ func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bo
 	return nil, false, a.busy(item, use.holder)
 }
 
-// same says whether a live task does exactly what is asked for.
-func (a *admission) same(item *policy.Item, t *Task) bool {
-	return t.Action == a.plan.Action.Name && canonical(t.Params) == canonical(item.Params)
-}
-
 // canonical gives equal values one text: encoding/json sorts the names. A task
 // without values has nil after a replay: its record left them out.
 func canonical(params map[string]any) string {
@@ -287,13 +298,6 @@ func canonical(params map[string]any) string {
 	}
 	text, _ := json.Marshal(params) // values are plain JSON
 	return string(text)
-}
-
-func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
-	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s/%s), which does something else or may not be joined; wait until it has ended, or stop it",
-		item.LockText(), t.Module, t.ID, t.Module, t.Action)
-	e.Task = t.ID
-	return e
 }
 
 // record is a new task as the journal has it.
@@ -306,7 +310,8 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
 	}
-	r := deputy.TaskRecord{ID: newID(), Params: item.Params, Queued: queued}
+	r := deputy.TaskRecord{ID: newID(), Queued: queued}
+	r.Params = item.Sealed(a.m.sealer(r.ID))
 	r.Run, _ = json.Marshal(run) // plain values
 	if item.Lock != nil {
 		r.Lock, r.Parts = new(item.LockText()), item.Lock

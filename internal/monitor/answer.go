@@ -90,7 +90,8 @@ func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) 
 	id.Name = m.names.of(e.Caller)
 	fmt.Fprintf(&line, "%s %s/%s", callerLabel(id), e.Module, e.Action)
 	if len(plan.Items) == 1 {
-		params := plan.Items[0].Params
+		item := &plan.Items[0]
+		params := item.Sealed(func(string, string) string { return "sensitive" })
 		names := make([]string, 0, len(params))
 		for name := range params {
 			names = append(names, name)

@@ -159,7 +159,7 @@ func userName(c deputy.Caller) string {
 }
 
 // affordable refuses what would be too much for one caller.
-func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh int, withKey bool) *deputy.Error {
+func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins int, withKey bool) *deputy.Error {
 	u := m.state.count[c]
 	if fresh > 0 && u.live+fresh > d.Live {
 		e := deputy.Refuse(deputy.RateLimited,
@@ -169,6 +169,11 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh int, wi
 	}
 	if refusal := m.crowded(fresh); fresh > 0 && refusal != nil {
 		return refusal
+	}
+	if joins > 0 && u.joins+joins > maxJoins {
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has joined %d live tasks, each end user counted, of at most %d; wait until some have ended", c, u.joins, maxJoins)
+		e.RetryAfter = 1
+		return e
 	}
 	if withKey && u.keys >= maxKeys {
 		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", c, u.keys)

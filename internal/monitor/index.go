@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,17 @@ func (s *State) nameOf(module string, parts []string) lockName {
 // lockUse is who has a lock: at most one task holds it, at most one waits.
 type lockUse struct{ holder, waiting *Task }
 
+// seq is the record from which on the server knows both.
+func (u lockUse) seq() uint64 {
+	seq := uint64(0)
+	for _, t := range []*Task{u.holder, u.waiting} {
+		if t != nil {
+			seq = max(seq, t.Seq)
+		}
+	}
+	return seq
+}
+
 // keyScope is where an Idempotency-Key counts. It is one string, so that it
 // can name a member of a JSON object.
 type keyScope string
@@ -48,7 +60,7 @@ type keyUse struct {
 }
 
 // use is what a caller costs now.
-type use struct{ live, keys int }
+type use struct{ live, keys, joins int }
 
 func newState() *State {
 	return &State{
@@ -81,9 +93,9 @@ func (s *State) restore(text json.RawMessage) error {
 	return nil
 }
 
-func (s *State) charge(c deputy.Caller, live, keys int) {
+func (s *State) charge(c deputy.Caller, more use) {
 	u := s.count[c]
-	u.live, u.keys = u.live+live, u.keys+keys
+	u.live, u.keys, u.joins = u.live+more.live, u.keys+more.keys, u.joins+more.joins
 	if u == (use{}) {
 		delete(s.count, c)
 		return
@@ -95,7 +107,12 @@ func (s *State) add(t *Task) {
 	s.Tasks[t.ID] = t
 	t.bytes = reserveTask + int64(len(canonical(t.Params)))
 	s.bytes += t.bytes
-	s.charge(t.Caller, 1, 0)
+	s.charge(t.Caller, use{live: 1})
+	joined := t.Joined
+	t.Joined = nil
+	for _, p := range joined {
+		s.join(t, p, 0)
+	}
 	if t.Lock == nil {
 		return
 	}
@@ -123,7 +140,10 @@ func (s *State) remove(id string) {
 	}
 	delete(s.Tasks, id)
 	s.bytes -= t.bytes
-	s.charge(t.Caller, -1, 0)
+	s.charge(t.Caller, use{live: -1})
+	for _, p := range t.Joined {
+		s.charge(p.Caller, use{joins: -1})
+	}
 	if t.Lock == nil {
 		return
 	}
@@ -138,6 +158,30 @@ func (s *State) remove(id string) {
 	if l != nil && l.holder == nil {
 		delete(s.locks, t.lock)
 	}
+}
+
+// join notes that a party was given a task that another request had started.
+func (s *State) join(t *Task, p deputy.Party, seq uint64) {
+	t.joinSeq = seq
+	if !slices.Contains(t.Joined, p) {
+		t.Joined = append(t.Joined, p)
+		s.weigh(t, p, 1)
+	}
+}
+
+func (s *State) unjoin(t *Task, p deputy.Party) {
+	if i := slices.Index(t.Joined, p); i >= 0 {
+		t.Joined = slices.Delete(t.Joined, i, i+1)
+		s.weigh(t, p, -1)
+	}
+}
+
+// weigh counts what it costs to remember that a party has joined.
+func (s *State) weigh(t *Task, p deputy.Party, n int) {
+	text, _ := json.Marshal(p) // strings always marshal
+	t.bytes += int64(n * (len(text) + 1))
+	s.bytes += int64(n * (len(text) + 1))
+	s.charge(p.Caller, use{joins: n})
 }
 
 // use says who holds and who waits for a lock.
@@ -156,7 +200,7 @@ func (s *State) remember(e *deputy.Event, tasks []string) {
 
 func (s *State) keep(scope keyScope, k *keyUse) {
 	s.Keys[scope] = k
-	s.charge(k.Caller, 0, 1)
+	s.charge(k.Caller, use{keys: 1})
 	s.bytes += k.bytes(scope)
 }
 
@@ -169,7 +213,7 @@ func (s *State) forget(scope keyScope) {
 	if k := s.Keys[scope]; k != nil {
 		delete(s.Keys, scope)
 		s.bytes -= k.bytes(scope)
-		s.charge(k.Caller, 0, -1)
+		s.charge(k.Caller, use{keys: -1})
 	}
 }
 

@@ -72,7 +72,7 @@ func (m *Monitor) open() error {
 // adopt puts a loaded policy in force.
 func (m *Monitor) adopt(set *manifest.Policy) {
 	m.set = set
-	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID(), Seal: m.seal})
+	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID()})
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.rules.Store(&set.Config.Storage)
 	operators := map[uint32]bool{uint32(os.Geteuid()): true}

@@ -15,8 +15,8 @@ import (
 	"deputy"
 )
 
-// openSeal reads, or makes, the key of this installation, and gives the form
-// in which a sensitive value stands in journal, history and answers.
+// openSeal reads, or makes, the key of this installation, and gives what shows a
+// text without telling it.
 func openSeal(path string) (func(string) string, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -35,6 +35,13 @@ func openSeal(path string) (func(string) string, error) {
 		mac.Write([]byte(value))
 		return "hmac-sha256:" + hex.EncodeToString(mac.Sum(nil))
 	}, nil
+}
+
+// sealer gives the form in which the sensitive values of one task are shown. It is
+// salted with the task's id and the param's name: equal values show no equal seals,
+// and whoever has the value and the key can tell that it was this one.
+func (m *Monitor) sealer(task string) func(param, value string) string {
+	return func(param, value string) string { return m.seal(task + "\x00" + param + "\x00" + value) }
 }
 
 // writeSynced makes a file of mode 0600 that is on the disk, whole, with its

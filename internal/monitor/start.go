@@ -36,6 +36,7 @@ type live struct {
 	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
 	lock        lockName // the one that it holds or awaits; only where Lock is set
+	joinSeq     uint64   // of the newest record of a join
 	outstanding bool     // nothing of it lives, and the journal cannot be written: its end waits
 	sent        bool     // the stop signal was sent, or is about to be
 	graceMS     int64
@@ -114,11 +115,7 @@ func (m *Monitor) stillAllowed(t *Task) string {
 	if module == nil || module.Digest != t.Run.Manifest {
 		return "it was not started: its manifest was changed while it waited"
 	}
-	secrets, err := m.secretsOf(t)
-	if err != nil {
-		return "it was not started: " + err.Error()
-	}
-	if _, _, refusal := m.policy.Recheck(t.identity(m), t.Module, t.Action, t.Params, secrets); refusal != nil {
+	if _, _, refusal := m.policy.Recheck(t.identity(m), t.Module, t.Action, t.Params); refusal != nil {
 		return "it was not started: the policy was changed while it waited: " + refusal.Detail
 	}
 	return ""
@@ -126,13 +123,6 @@ func (m *Monitor) stillAllowed(t *Task) string {
 
 func (t *Task) identity(m *Monitor) policy.Identity {
 	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.names.of(t.Caller), EndUser: t.EndUser}
-}
-
-func (m *Monitor) secretsOf(t *Task) (map[string]any, error) {
-	if !t.Run.Secret {
-		return nil, nil
-	}
-	return m.readSecrets(t.ID)
 }
 
 // startTask has a worker start a task whose intent is durable. The worker gets

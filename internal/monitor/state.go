@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/policy"
 	"deputy/internal/signature"
 )
 
@@ -36,18 +37,18 @@ type State struct {
 
 // Task is a live task.
 type Task struct {
-	ID      string          `json:"id"`
-	Module  string          `json:"module"`
-	Action  string          `json:"action"`
-	Params  deputy.Params   `json:"params"`
-	Lock    *string         `json:"lock"`                 // as text
-	Parts   []string        `json:"lock_parts,omitempty"` // of Lock, its identity; empty: accepted by a version that did not record them
-	Caller  deputy.Caller   `json:"caller"`
-	EndUser string          `json:"end_user,omitempty"`
-	Joined  []deputy.Caller `json:"joined,omitempty"`
-	Policy  string          `json:"policy"` // digest of the policy that allowed it
-	Run     Run             `json:"run"`
-	Seq     uint64          `json:"seq"` // of the record that accepted it
+	ID      string         `json:"id"`
+	Module  string         `json:"module"`
+	Action  string         `json:"action"`
+	Params  deputy.Params  `json:"params"`
+	Lock    *string        `json:"lock"`                 // as text
+	Parts   []string       `json:"lock_parts,omitempty"` // of Lock, its identity; empty: accepted by a version that did not record them
+	Caller  deputy.Caller  `json:"caller"`
+	EndUser string         `json:"end_user,omitempty"`
+	Joined  []deputy.Party `json:"joined,omitempty"`
+	Policy  string         `json:"policy"` // digest of the policy that allowed it
+	Run     Run            `json:"run"`
+	Seq     uint64         `json:"seq"` // of the record that accepted it
 
 	Phase      Phase  `json:"phase"`
 	Attempt    int    `json:"attempt,omitempty"`
@@ -161,7 +162,7 @@ func (s *State) accept(e *deputy.Event) error {
 		ids = append(ids, r.ID)
 		if r.Joined {
 			if t := s.Tasks[r.ID]; t != nil {
-				t.join(e.Caller)
+				s.join(t, deputy.Party{Caller: e.Caller, EndUser: e.EndUser}, e.Seq)
 			}
 			continue
 		}
@@ -192,6 +193,8 @@ func (s *State) cancel(e *deputy.Event) {
 	for _, r := range e.Tasks {
 		if !r.Joined {
 			s.remove(r.ID)
+		} else if t := s.Tasks[r.ID]; t != nil { // one that was recorded before as well is recorded once more when it asks again
+			s.unjoin(t, deputy.Party{Caller: e.Caller, EndUser: e.EndUser})
 		}
 	}
 	if e.Key != nil {
@@ -199,19 +202,16 @@ func (s *State) cancel(e *deputy.Event) {
 	}
 }
 
-func (t *Task) join(c deputy.Caller) {
-	if !t.joined(c) {
-		t.Joined = append(t.Joined, c)
-	}
+// party is who asked for it first.
+func (t *Task) party() deputy.Party { return deputy.Party{Caller: t.Caller, EndUser: t.EndUser} }
+
+// reaches says whether whoever asks now reaches what a party asked for: the same
+// caller does, in the same end user's name or in nobody's.
+func reaches(id policy.Identity, p deputy.Party) bool {
+	return id.Caller == p.Caller && (id.EndUser == "" || id.EndUser == p.EndUser)
 }
 
-// knows says whether a caller has been given this task before, for itself or
-// for the same end user.
-func (t *Task) knows(c deputy.Caller, endUser string) bool {
-	if endUser != t.EndUser {
-		return false
-	}
-	return t.joined(c)
+// joinedBy says whether whoever asks now has been given this task by a join.
+func (t *Task) joinedBy(id policy.Identity) bool {
+	return slices.ContainsFunc(t.Joined, func(p deputy.Party) bool { return reaches(id, p) })
 }
-
-func (t *Task) joined(c deputy.Caller) bool { return slices.Contains(t.Joined, c) }

@@ -62,14 +62,13 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
 	rights := m.policy.Rights(id)
 	// One that names an end user has what it asked for in that name alone.
-	named := id.EndUser == "" || t.EndUser == id.EndUser
-	own := named && t.Caller == id.Caller
-	sees := own || named && t.joined(id.Caller) || rights.MayRead(t.Module, t.Action, t.Params)
+	own := reaches(id, t.party())
+	sees := own || t.joinedBy(id) || rights.MayRead(t.Module, t.Action, t.Params)
 	switch {
 	case !sees && !rights.MayStop(t.Module, t.Action, t.Params):
 		return deputy.Refuse(deputy.UnknownTask, "cannot stop task %.40q: there is no such task, or you may not see it", t.ID)
 	case !own && !rights.MayStop(t.Module, t.Action, t.Params):
-		e := deputy.Refuse(deputy.NotAllowed, "%s may not stop task %s: another caller started it; a rule for %s/%s with stop = true would allow it", id, t.ID, t.Module, t.Action)
+		e := deputy.Refuse(deputy.NotAllowed, "%s may not stop task %s: it was asked for by another; a rule for %s/%s with stop = true would allow it", id, t.ID, t.Module, t.Action)
 		e.Task = t.ID
 		return e
 	case !t.Run.Stoppable && !(r.Force && rights.Operator):
@@ -98,7 +97,7 @@ func (a *admission) stops() {
 		fresh = fresh || t.StopAs == "" && !t.ending && t.Phase != Over
 	}
 	e.Rule, e.IDs = a.plan.Rule, ids
-	refusal = m.affordable(a.id.Caller, m.set.Config.Default, 0, a.r.Key != "")
+	refusal = m.affordable(a.id.Caller, m.set.Config.Default, 0, 0, a.r.Key != "")
 	if refusal == nil && !fresh { // then there is nothing that a full disk must not keep it from
 		refusal = m.refuseUnwritable("stop what is not running, or is being stopped")
 	}

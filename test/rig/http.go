@@ -75,12 +75,21 @@ func (c *Caller) Try(method, path, body string, header ...string) (Answer, error
 // Open gets what is to be read as it comes, in the form of accept.
 func (c *Caller) Open(path, accept string) io.ReadCloser {
 	c.t.Helper()
+	if accept == "" {
+		return c.Stream(path)
+	}
+	return c.Stream(path, "Accept", accept)
+}
+
+// Stream gets what is to be read as it comes; header is name, value, name, value, …
+func (c *Caller) Stream(path string, header ...string) io.ReadCloser {
+	c.t.Helper()
 	request, err := http.NewRequest("GET", "http://deputy"+path, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if accept != "" {
-		request.Header.Set("Accept", accept)
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
 	}
 	patient := *c.http
 	patient.Timeout = 0

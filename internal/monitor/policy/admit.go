@@ -1,9 +1,6 @@
 package policy
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,11 +28,11 @@ type Plan struct {
 
 // Item is the values of one task.
 type Item struct {
-	Params  map[string]any `json:"params"` // to be seen: sensitive values sealed, a for_each list replaced by its item
-	Secrets map[string]any `json:"-"`      // sensitive values; nil if there are none
-	Lock    []string       `json:"-"`      // the parts that its lock was made of: they are its identity; nil: it has none
+	Params  map[string]any // to be seen: without sensitive values, a for_each list replaced by its item
+	Secrets map[string]any // sensitive values; nil if there are none
+	Lock    []string       // the parts that its lock was made of: they are its identity; nil: it has none
 
-	values map[string]any // Params and Secrets as one, nothing sealed
+	values map[string]any // Params and Secrets as one
 }
 
 // Admit decides on a request. It refuses in the order in which a sender is to
@@ -67,8 +64,9 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 }
 
 // Recheck says whether a task that was admitted before, and has waited, is
-// still allowed, and by which rule. params and secrets are the task's own.
-func (p *Policy) Recheck(id Identity, module, action string, params, secrets map[string]any) (*manifest.Action, string, *deputy.Error) {
+// still allowed, and by which rule. params are the task's own; no rule is about
+// sensitive ones, so they are not needed.
+func (p *Policy) Recheck(id Identity, module, action string, params map[string]any) (*manifest.Action, string, *deputy.Error) {
 	a, refusal := p.find(id, module, action)
 	if refusal != nil {
 		return nil, "", refusal
@@ -77,7 +75,9 @@ func (p *Policy) Recheck(id Identity, module, action string, params, secrets map
 	if refusal != nil {
 		return nil, "", refusal
 	}
-	values, err := typed(a, params, secrets)
+	params = maps.Clone(params)
+	maps.DeleteFunc(params, func(name string, _ any) bool { return a.Params[name] != nil && a.Params[name].Sensitive })
+	values, err := typed(a, params, nil)
 	if err != nil {
 		return nil, "", deputy.Refuse(deputy.BadParam, "cannot start %s/%s: %v", a.Module, a.Name, err)
 	}
@@ -210,7 +210,7 @@ func (p *Policy) items(a *manifest.Action, params deputy.Params) ([]Item, []depu
 	return items, wrong
 }
 
-// item seals what is sensitive, and tries the values in every template: what
+// item takes what is sensitive apart, and tries the values in every template: what
 // cannot be made into a lock or an argument is the sender's to know now.
 func (p *Policy) item(a *manifest.Action, values map[string]any) (Item, error) {
 	item := Item{Params: maps.Clone(values), values: values}
@@ -219,7 +219,8 @@ func (p *Policy) item(a *manifest.Action, values map[string]any) (Item, error) {
 			if item.Secrets == nil {
 				item.Secrets = map[string]any{}
 			}
-			item.Secrets[name], item.Params[name] = secret, p.o.Seal(secret)
+			item.Secrets[name] = secret
+			delete(item.Params, name)
 		}
 	}
 	if a.Lock != nil {
@@ -246,16 +247,4 @@ func paramError(a *manifest.Action, err error) deputy.ParamError {
 		return deputy.ParamError{Param: a.ForEach.List, Detail: "has a wrong item: it " + value.Reason}
 	}
 	return deputy.ParamError{Param: value.Param, Detail: value.Reason}
-}
-
-// Digest is hex SHA-256 of a request as canonical JSON: equal for requests
-// that ask for the same with the same values, however these were written.
-// Sensitive values count by their seals.
-func Digest(module, action string, items []Item) string {
-	text, err := json.Marshal([]any{module, action, items})
-	if err != nil {
-		panic("cannot write checked values as JSON: " + err.Error()) // Check gives nothing that JSON cannot say
-	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
 }

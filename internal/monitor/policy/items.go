@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +24,42 @@ func LockKey(parts []string) string {
 		b.WriteString(strconv.Itoa(len(part)) + ":" + part)
 	}
 	return b.String()
+}
+
+// Sealed is Params with sensitive values as journal, history and answers have them.
+func (i *Item) Sealed(seal func(param, value string) string) map[string]any {
+	if i.Secrets == nil {
+		return i.Params
+	}
+	sealed := maps.Clone(i.Params)
+	for param, value := range i.Secrets {
+		sealed[param] = seal(param, value.(string)) // a sensitive param is a string
+	}
+	return sealed
+}
+
+// Digest is hex SHA-256 of a request as canonical JSON: equal for requests that
+// ask for the same with the same values, however these were written. Sensitive
+// values count by their seals.
+func (plan *Plan) Digest(seal func(param, value string) string) string {
+	type values struct {
+		Params map[string]any `json:"params"`
+	}
+	items := make([]values, len(plan.Each))
+	for i, item := range plan.Each {
+		items[i] = values{plan.Items[item].Sealed(seal)}
+	}
+	text, err := json.Marshal([]any{plan.Action.Module, plan.Action.Name, items})
+	if err != nil {
+		panic("cannot write checked values as JSON: " + err.Error()) // Check gives nothing that JSON cannot say
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Secret says whether any of the values is sensitive.
+func (plan *Plan) Secret() bool {
+	return slices.ContainsFunc(plan.Items, func(i Item) bool { return i.Secrets != nil })
 }
 
 // key is one text for equal values.

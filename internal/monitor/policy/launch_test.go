@@ -116,7 +116,7 @@ func TestJournal(t *testing.T) {
 	if d := cmp.Diff([]string{"/opt/scan", "-t", "9007199254740993"}, got.Argv); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if _, where, refusal := p.Recheck(www, "scan", "start", params, nil); where != "site.toml:1" || refusal != nil {
+	if _, where, refusal := p.Recheck(www, "scan", "start", params); where != "site.toml:1" || refusal != nil {
 		t.Errorf("Recheck: %s, %v", where, refusal)
 	}
 	narrow := fixture(t, rule(2, manifest.Rule{Actions: []string{"scan/*"}, UIDs: []uint32{33}, Where: map[string][]any{"task_ids": {int64(1)}}}))
@@ -133,11 +133,11 @@ func TestJournal(t *testing.T) {
 		"a value is bad now":  {p, "scan", deputy.Params{"task_id": deputy.Number("-10")}, deputy.BadParam},
 		"a value is confined": {narrow, "scan", deputy.Params{"task_id": deputy.Number("2")}, deputy.NotAllowed},
 	} {
-		if _, _, refusal := c.p.Recheck(www, c.module, "start", c.params, nil); refusal == nil || refusal.Code != c.want {
+		if _, _, refusal := c.p.Recheck(www, c.module, "start", c.params); refusal == nil || refusal.Code != c.want {
 			t.Errorf("%s: %v, want %s", what, refusal, c.want)
 		}
 	}
-	if _, where, refusal := narrow.Recheck(www, "scan", "start", deputy.Params{"task_id": deputy.Number("1")}, nil); where != "site.toml:2" || refusal != nil {
+	if _, where, refusal := narrow.Recheck(www, "scan", "start", deputy.Params{"task_id": deputy.Number("1")}); where != "site.toml:2" || refusal != nil {
 		t.Errorf("Recheck of a confined value: %s, %v", where, refusal)
 	}
 }

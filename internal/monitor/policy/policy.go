@@ -22,9 +22,8 @@ type Policy struct {
 
 // Options are what a decision needs besides the declarations.
 type Options struct {
-	SelfUID uint32              // the user deputyd runs as: operator and auditor, but calls only what a rule names
-	SelfSID string              // on Windows instead
-	Seal    func(string) string // a sensitive value's HMAC, "hmac-sha256:HEX"
+	SelfUID uint32 // the user deputyd runs as: operator and auditor, but calls only what a rule names
+	SelfSID string // on Windows instead
 }
 
 // New makes a Policy of what was loaded.

@@ -115,6 +115,7 @@ func (j *journal) random(r *rand.Rand, n int, live *[]string, apply func(seq uin
 		case k < 45:
 			e := j.accepted("")
 			e.Caller = deputy.Caller(fmt.Sprintf("uid:%d", 30+r.IntN(6)))
+			e.EndUser = []string{"", "alice", "bob"}[r.IntN(3)]
 			e.Tasks = []deputy.TaskRecord{{ID: pick(), Joined: true}}
 			give(e)
 		case k < 60:

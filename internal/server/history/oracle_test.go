@@ -48,8 +48,13 @@ func (o *oracle) apply(e deputy.Event) {
 			o.order, o.born[r.ID] = append(o.order, r.ID), e.Seq
 			o.tasks[r.ID] = &deputy.Task{ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
 				Caller: e.Caller, Joined: []deputy.Caller{}, EndUser: orNil(e.EndUser), State: deputy.Queued, Created: at}
-		} else if t := o.tasks[r.ID]; t != nil && !t.State.Ended() && !slices.Contains(t.Joined, e.Caller) {
-			t.Joined = append(t.Joined, e.Caller)
+		} else if t := o.tasks[r.ID]; t != nil && !t.State.Ended() {
+			if party := (deputy.Party{Caller: e.Caller, EndUser: e.EndUser}); !slices.Contains(t.Parties, party) {
+				t.Parties = append(t.Parties, party)
+			}
+			if !slices.Contains(t.Joined, e.Caller) {
+				t.Joined = append(t.Joined, e.Caller)
+			}
 		}
 	}
 	if e.Type == deputy.OutputRemoved {
@@ -142,6 +147,7 @@ func check(t testing.TB, h *History, o *oracle) {
 			t.Fatalf("task %s: %v %v", id, ok, err)
 		}
 		same(t, "task "+id, got, want)
+		same(t, "who joined task "+id, got.Parties, want.Parties)
 	}
 	same(t, "record numbers", eventSeqs(t, h, 1), o.seqs)
 	checkMemory(t, h)

@@ -45,7 +45,7 @@ func (h *History) project(r *record) {
 func (h *History) accept(r *record, item int) {
 	from := &r.Tasks[item]
 	if from.Joined {
-		h.join(from.ID, r.Caller)
+		h.join(from.ID, deputy.Party{Caller: r.Caller, EndUser: r.EndUser})
 		return
 	}
 	t := &task{ord: ordOf(r.Seq, item), params: from.Params}
@@ -55,12 +55,12 @@ func (h *History) accept(r *record, item int) {
 	h.touch(h.add(t))
 }
 
-func (h *History) join(id string, c deputy.Caller) {
+func (h *History) join(id string, p deputy.Party) {
 	e := h.tasks[id]
-	if e == nil || slices.Contains(e.task.Joined, c) {
+	if e == nil || slices.Contains(e.task.Parties, p) {
 		return
 	}
-	h.change(id, func(t *task) { t.Joined = append(slices.Clip(t.Joined), c) })
+	h.change(id, func(t *task) { t.join(p) })
 }
 
 func end(t *task, r *record) {
@@ -178,7 +178,10 @@ func (h *History) restore(r *record) {
 func (from *checkpointTask) task(id string, ord int64, now deputy.Time) *task {
 	t := &task{ord: ord, params: from.Params}
 	t.ID, t.Module, t.Action, t.Lock = id, from.Module, from.Action, from.Lock
-	t.Caller, t.Joined, t.EndUser = from.Caller, from.Joined, textOrNil(from.EndUser)
+	t.Caller, t.EndUser = from.Caller, textOrNil(from.EndUser)
+	for _, p := range from.Joined {
+		t.join(p)
+	}
 	t.State = deputy.Queued
 	if from.Leaf != "" {
 		t.State, t.Attempt, t.Started = deputy.Running, from.Attempt, from.Started

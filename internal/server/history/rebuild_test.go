@@ -432,7 +432,7 @@ func checkpointOf(t *testing.T, o *oracle, live []string) json.RawMessage {
 	for _, id := range live {
 		task := o.tasks[id]
 		from := map[string]any{"id": id, "module": task.Module, "action": task.Action, "params": task.Params, "lock": task.Lock,
-			"caller": task.Caller, "joined": task.Joined, "created": task.Created, "started": task.Started, "attempt": 1, "seq": o.born[id]}
+			"caller": task.Caller, "joined": task.Parties, "created": task.Created, "started": task.Started, "attempt": 1, "seq": o.born[id]}
 		if task.EndUser != nil {
 			from["end_user"] = *task.EndUser
 		}

@@ -55,7 +55,7 @@ type checkpointTask struct {
 	Lock    *string         `json:"lock"`
 	Caller  deputy.Caller   `json:"caller"`
 	EndUser string          `json:"end_user"`
-	Joined  []deputy.Caller `json:"joined"`
+	Joined  []deputy.Party  `json:"joined"`
 	Seq     uint64          `json:"seq"` // of the record that accepted it
 	Attempt int             `json:"attempt"`
 	Leaf    string          `json:"leaf"`    // empty: not started

@@ -39,6 +39,14 @@ func (t *task) public() deputy.Task {
 	return out
 }
 
+// join notes a party that was given this task.
+func (t *task) join(p deputy.Party) {
+	t.Parties = append(slices.Clip(t.Parties), p)
+	if !slices.Contains(t.Joined, p.Caller) {
+		t.Joined = append(slices.Clip(t.Joined), p.Caller)
+	}
+}
+
 // wholeGap is the gap of an output of n bytes that was removed.
 func wholeGap(n int64, gap *[2]int64) *[2]int64 {
 	if n == 0 {
@@ -75,6 +83,7 @@ func (e *entry) finish() {
 type body struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Joined   []deputy.Caller `json:"joined,omitempty"`
+	Parties  []deputy.Party  `json:"parties,omitempty"` // none beside Joined: an earlier version wrote this, and end users are not known
 	Reason   *string         `json:"reason,omitempty"`
 	Started  *deputy.Time    `json:"started,omitempty"`
 	Ended    *deputy.Time    `json:"ended,omitempty"`
@@ -90,7 +99,7 @@ type body struct {
 
 func (t *task) encodeBody() ([]byte, error) {
 	return json.Marshal(body{
-		Params: t.params, Joined: t.Joined, Reason: t.Reason, Started: t.Started, Ended: t.Ended,
+		Params: t.params, Joined: t.Joined, Parties: t.Parties, Reason: t.Reason, Started: t.Started, Ended: t.Ended,
 		Attempt: t.Attempt, Exit: t.Exit, Stop: t.Stop, Leftover: t.Leftover,
 		Out: t.StdoutBytes, Err: t.StderrBytes, OutGap: t.StdoutGap, ErrGap: t.StderrGap,
 	})
@@ -101,7 +110,12 @@ func (t *task) decodeBody(text []byte) error {
 	if err := json.Unmarshal(text, &b); err != nil {
 		return err
 	}
-	t.params, t.Joined, t.Reason, t.Started, t.Ended = b.Params, b.Joined, b.Reason, b.Started, b.Ended
+	t.params, t.Joined, t.Parties, t.Reason, t.Started, t.Ended = b.Params, b.Joined, b.Parties, b.Reason, b.Started, b.Ended
+	if t.Parties == nil {
+		for _, c := range t.Joined {
+			t.Parties = append(t.Parties, deputy.Party{Caller: c})
+		}
+	}
 	t.Attempt, t.Exit, t.Stop, t.Leftover = b.Attempt, b.Exit, b.Stop, b.Leftover
 	t.StdoutBytes, t.StderrBytes, t.StdoutGap, t.StderrGap = b.Out, b.Err, b.OutGap, b.ErrGap
 	return nil

@@ -26,7 +26,7 @@ type callOptions struct {
 const callAge = 100 * time.Millisecond
 
 type taskList struct {
-	Tasks []deputy.Task `json:"tasks"`
+	Tasks []any `json:"tasks"`
 }
 
 // call asks the monitor for an action and answers with its tasks. Live tasks,
@@ -53,7 +53,7 @@ func (x *exchange) call() error {
 		return err
 	}
 	status := http.StatusAccepted
-	if o.held && !slices.ContainsFunc(tasks, func(t deputy.Task) bool { return !t.State.Ended() }) {
+	if o.held && !slices.ContainsFunc(tasks, func(t shown) bool { return !t.State.Ended() }) {
 		status = http.StatusOK
 	}
 	h := x.w.Header()
@@ -66,7 +66,7 @@ func (x *exchange) call() error {
 	if o.output >= 0 {
 		return x.answerWithOutput(status, tasks, o.output)
 	}
-	return x.answer(status, taskList{tasks})
+	return x.answer(status, taskList{forms(tasks)})
 }
 
 // readCall reads what the request says; an error is one of status 400.

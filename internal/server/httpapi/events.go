@@ -24,7 +24,7 @@ func (x *exchange) events() error {
 		}
 		from = uint64(last) + 1
 	}
-	v := &viewer{x: x, seen: map[string]bool{}}
+	v := &viewer{x: x, seen: map[string]sight{}}
 	if _, err := x.rights(); err != nil {
 		return err
 	}
@@ -57,8 +57,8 @@ type shownEvent struct {
 // viewer cuts events down to what one caller may see.
 type viewer struct {
 	x      *exchange
-	policy *policy         // what is in seen was decided under it
-	seen   map[string]bool // by task
+	policy *policy          // what is in seen was decided under it
+	seen   map[string]sight // by task
 }
 
 // maxSeen is how many tasks a viewer remembers.
@@ -72,22 +72,20 @@ func (v *viewer) view(e *deputy.Event) (bool, error) {
 		return err == nil, err
 	}
 	if v.policy != v.x.peer.policy || len(v.seen) > maxSeen {
-		v.policy, v.seen = v.x.peer.policy, map[string]bool{}
+		v.policy, v.seen = v.x.peer.policy, map[string]sight{}
 	}
 	show := false
 	switch e.Type {
 	case deputy.Accepted:
 		show, err = v.viewAccepted(e)
 	case deputy.StartIntended, deputy.Started, deputy.StopRequested, deputy.Ended:
-		show, err = v.sees(e.Task)
+		var seen sight
+		if seen, err = v.sight(e.Task); seen == outline {
+			*e = outlineOf(e)
+		}
+		show = seen != hidden
 	case deputy.OutputRemoved:
-		e.IDs = slices.DeleteFunc(e.IDs, func(id string) bool {
-			seen, seeErr := v.sees(id)
-			if seeErr != nil {
-				err = seeErr
-			}
-			return !seen
-		})
+		e.IDs, err = only(e.IDs, v.whole)
 		show = len(e.IDs) > 0
 	}
 	// Which rule decided, and where it stands, is for auditors.
@@ -95,41 +93,69 @@ func (v *viewer) view(e *deputy.Event) (bool, error) {
 	return show, err
 }
 
-// viewAccepted leaves the tasks that the caller sees. Its own request is
-// shown whole: what it asked for, it sees.
-func (v *viewer) viewAccepted(e *deputy.Event) (bool, error) {
-	own := e.Caller == v.x.peer.caller && (v.x.endUser == "" || e.EndUser == v.x.endUser)
-	if !own {
-		e.Key, e.IDs = nil, nil
+// outlineOf is an event of a task without what is told to those alone who may see
+// the task whole.
+func outlineOf(e *deputy.Event) deputy.Event {
+	return deputy.Event{
+		Seq: e.Seq, Time: e.Time, Type: e.Type, Task: e.Task, Attempt: e.Attempt, State: e.State,
+		Exit: e.Exit, Receipt: e.Receipt, Left: e.Left,
 	}
-	var err error
-	e.Tasks = slices.DeleteFunc(e.Tasks, func(t deputy.TaskRecord) bool {
-		if own {
-			v.seen[t.ID] = true
-			return false
-		}
-		seen, seeErr := v.sees(t.ID)
-		if seeErr != nil {
-			err = seeErr
-		}
-		return !seen
-	})
-	for i := range e.Tasks {
-		e.Tasks[i].Run = nil
-	}
-	return own || len(e.Tasks) > 0, err
 }
 
-// sees says whether the caller may see a task.
-func (v *viewer) sees(id string) (bool, error) {
+// viewAccepted leaves the tasks that the caller may see whole. Its own request is
+// shown whole: what it asked for, it sees. Of another party's it is not told in
+// whose name that was.
+func (v *viewer) viewAccepted(e *deputy.Event) (bool, error) {
+	if v.x.reaches(deputy.Party{Caller: e.Caller, EndUser: e.EndUser}) {
+		for i := range e.Tasks {
+			e.Tasks[i].Run = nil
+			delete(v.seen, e.Tasks[i].ID) // what was seen of it before it was joined
+		}
+		return true, nil
+	}
+	e.Key, e.Nonce, e.IDs = nil, nil, nil
+	var err error
+	e.Tasks, err = only(e.Tasks, func(t deputy.TaskRecord) (bool, error) { return v.whole(t.ID) })
+	started := false
+	for i := range e.Tasks {
+		e.Tasks[i].Run = nil
+		started = started || !e.Tasks[i].Joined
+	}
+	if !started { // whoever had started the task may not know for whom others ask
+		e.EndUser = ""
+	}
+	return len(e.Tasks) > 0, err
+}
+
+// only leaves what ok says; the last error is told.
+func only[T any](list []T, ok func(T) (bool, error)) ([]T, error) {
+	var failed error
+	list = slices.DeleteFunc(list, func(item T) bool {
+		keep, err := ok(item)
+		if err != nil {
+			failed = err
+		}
+		return !keep
+	})
+	return list, failed
+}
+
+// whole says whether the caller may see all of a task.
+func (v *viewer) whole(id string) (bool, error) {
+	seen, err := v.sight(id)
+	return seen == whole, err
+}
+
+// sight says how much of a task the caller may see.
+func (v *viewer) sight(id string) (sight, error) {
 	if seen, known := v.seen[id]; known {
 		return seen, nil
 	}
 	task, found, err := v.x.api.History.Task(v.x.r.Context(), id)
 	if err != nil || !found {
-		return false, err
+		return hidden, err
 	}
-	seen, err := v.x.sees(&task)
+	seen, err := v.x.sight(&task)
 	if err == nil {
 		v.seen[id] = seen
 	}

@@ -29,8 +29,8 @@ func TestEvents(t *testing.T) {
 	r.End(shown, deputy.Failed) // 13
 
 	for uid, want := range map[uint32][]string{
-		panel:    {"1", "2", "4", "5", "6", "9", "10", "11", "12"}, // it joined 2's task, and 34 joined 1's
-		other:    {"1", "2", "3", "4", "5", "6", "9", "10", "11", "12", "13"},
+		panel:    {"1", "4", "5", "6", "9", "10", "11", "12"}, // it joined 2's task, and 34 joined 1's: neither sees who had asked
+		other:    {"2", "3", "4", "5", "6", "9", "10", "11", "12", "13"},
 		reader:   {"3", "10", "11", "13"},
 		root:     {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13"},
 		stranger: {},
@@ -63,10 +63,12 @@ func TestEvents(t *testing.T) {
 			switch {
 			case e.Seq == 1 && !strings.Contains(data, `"n":12345678901234567890`):
 				t.Errorf("a number has changed: %s", data)
-			case e.Seq == 10 && uid == panel && !slices.Equal(e.IDs, []string{theirs, mine}),
+			case e.Seq == 10 && uid == panel && !slices.Equal(e.IDs, []string{mine}),
 				e.Seq == 10 && uid == reader && !slices.Equal(e.IDs, []string{shown}),
 				e.Seq == 11 && uid == panel && (len(e.Tasks) != 1 || e.Tasks[0].ID != mine),
-				e.Seq == 11 && uid == other && len(e.Tasks) != 2:
+				e.Seq == 11 && uid == other && len(e.Tasks) != 2,
+				e.Seq == 5 && uid == panel && (e.PID != 0 || e.Leaf != ""),
+				e.Seq == 9 && uid == panel && (e.State != deputy.Succeeded || e.Exit == nil || e.Out != nil):
 				t.Errorf("uid %d: %s", uid, data)
 			}
 		}

@@ -27,6 +27,7 @@ type exchange struct {
 	target  name   // {module} and {action} of the path
 	id      string // {id} of the path
 	task    deputy.Task
+	seen    sight  // how much of it may be shown
 	body    []byte // of a POST, and of any request over TCP
 
 	proof   proof         // over TCP: who asks

@@ -20,6 +20,9 @@ func (x *exchange) stderr() error { return x.output(output.Stderr) }
 
 // output answers with what a task wrote, in the form that is asked for.
 func (x *exchange) output(stream string) error {
+	if err := x.needWhole(); err != nil {
+		return err
+	}
 	values, err := x.query("follow", "offset", "wait")
 	if err != nil {
 		return err

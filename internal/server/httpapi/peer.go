@@ -110,19 +110,3 @@ func (x *exchange) action() (*deputy.ActionInfo, error) {
 	}
 	return &actions[i], nil
 }
-
-// sees says whether the caller may see a task: it started it, joined it, or
-// has the right. One that names an end user sees what it asked for in that name
-// alone; the monitor first says whether it may name one.
-func (x *exchange) sees(t *deputy.Task) (bool, error) {
-	own := (t.Caller == x.peer.caller || slices.Contains(t.Joined, x.peer.caller)) &&
-		(x.endUser == "" || t.EndUser != nil && *t.EndUser == x.endUser)
-	if own && x.endUser == "" {
-		return true, nil
-	}
-	rights, err := x.rights()
-	if err != nil {
-		return false, err
-	}
-	return own || rights.MayRead(t.Module, t.Action, t.Params), nil
-}

@@ -34,7 +34,7 @@ func (x *exchange) stop() error {
 			task.Stop = outcome.Receipt
 		}
 	}
-	return x.answer(status, task)
+	return x.answer(status, task.form())
 }
 
 func (x *exchange) readStop() (graceMS int64, force bool, err error) {

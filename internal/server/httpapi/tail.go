@@ -4,14 +4,13 @@ import (
 	"bufio"
 	"io"
 
-	"deputy"
 	"deputy/internal/output"
 )
 
 // answerWithOutput answers with tasks and the last bytes of what each wrote, as
 // text. The text is sent as it is read, so that a hundred tasks cost no more
 // memory than one.
-func (x *exchange) answerWithOutput(status int, tasks []deputy.Task, last int64) error {
+func (x *exchange) answerWithOutput(status int, tasks []shown, last int64) error {
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(status)
 	w := bufio.NewWriterSize(x.w, 32<<10)
@@ -20,7 +19,7 @@ func (x *exchange) answerWithOutput(status int, tasks []deputy.Task, last int64)
 		if i > 0 {
 			_ = w.WriteByte(',')
 		}
-		if err := x.writeTask(w, &tasks[i], last); err != nil {
+		if err := x.writeTask(w, tasks[i], last); err != nil {
 			return x.breakOff(err)
 		}
 	}
@@ -29,12 +28,16 @@ func (x *exchange) answerWithOutput(status int, tasks []deputy.Task, last int64)
 	return nil
 }
 
-func (x *exchange) writeTask(w *bufio.Writer, task *deputy.Task, last int64) error {
-	text, err := encode(task)
+func (x *exchange) writeTask(w *bufio.Writer, task shown, last int64) error {
+	text, err := encode(task.form())
 	if err != nil {
 		return err
 	}
 	_, _ = w.Write(text[:len(text)-2]) // without } and the newline
+	if task.sight != whole {
+		_, err = w.WriteString(`,"stdout":null,"stderr":null,"truncated":null}`)
+		return err
+	}
 	cut := false
 	for _, stream := range []string{output.Stdout, output.Stderr} {
 		_, _ = w.WriteString(`,"` + stream + `":"`)

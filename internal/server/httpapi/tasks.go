@@ -34,28 +34,30 @@ func (x *exchange) findTask() error {
 	if !found {
 		return unknown
 	}
-	seen, err := x.sees(&task)
+	seen, err := x.sight(&task)
 	if err != nil {
 		return err
 	}
-	if !seen && x.r.Method == http.MethodPost { // a stop: who may stop it need not be able to read it
+	if seen == hidden && x.r.Method == http.MethodPost { // a stop: who may stop it need not be able to read it
 		rights, err := x.rights()
 		if err != nil {
 			return err
 		}
-		seen = rights.MayStop(task.Module, task.Action, task.Params)
+		if rights.MayStop(task.Module, task.Action, task.Params) {
+			seen = outline
+		}
 	}
-	if !seen {
+	if seen == hidden {
 		return unknown
 	}
-	x.task = task
+	x.task, x.seen = task, seen
 	return nil
 }
 
-// load finds tasks that the caller may see for certain, with the sizes of
-// their outputs, which may be as old as age.
-func (x *exchange) load(ids []string, age time.Duration) ([]deputy.Task, error) {
-	tasks := make([]deputy.Task, 0, len(ids))
+// load finds tasks that the caller was given, with the sizes of their outputs,
+// which may be as old as age.
+func (x *exchange) load(ids []string, age time.Duration) ([]shown, error) {
+	tasks := make([]shown, 0, len(ids))
 	for _, id := range ids {
 		task, found, err := x.api.History.Task(x.r.Context(), id)
 		if err != nil {
@@ -64,8 +66,11 @@ func (x *exchange) load(ids []string, age time.Duration) ([]deputy.Task, error) 
 		if !found {
 			return nil, errors.New("a task that the monitor named is not in the history: " + id)
 		}
-		x.api.sizes.fill(&task, age)
-		tasks = append(tasks, task)
+		s := x.show(&task)
+		if s.sight == whole {
+			x.api.sizes.fill(&task, age)
+		}
+		tasks = append(tasks, s)
 	}
 	return tasks, nil
 }
@@ -89,7 +94,7 @@ func (x *exchange) showTask() error {
 	if err != nil {
 		return err
 	}
-	return x.answer(http.StatusOK, tasks[0])
+	return x.answer(http.StatusOK, tasks[0].form())
 }
 
 // listTasks answers with a page of the tasks that the caller may see.
@@ -106,8 +111,10 @@ func (x *exchange) listTasks() error {
 	var visible func(*deputy.Task) bool
 	if !rights.Auditor {
 		visible = func(t *deputy.Task) bool {
-			seen, err := x.sees(t)
-			return seen && err == nil
+			seen, err := x.sight(t)
+			// A list that is chosen by what an outline does not show would tell it.
+			chosen := q.Lock != "" || q.Caller != "" || q.EndUser != ""
+			return err == nil && (seen == whole || seen == outline && !chosen)
 		}
 		if len(rights.Read) == 0 { // then an index finds them
 			scope = &history.Scope{Caller: x.peer.caller}
@@ -120,13 +127,19 @@ func (x *exchange) listTasks() error {
 	if err != nil {
 		return err
 	}
+	list := make([]shown, len(tasks))
 	for i := range tasks {
-		x.api.sizes.fill(&tasks[i], 0)
+		if list[i] = (shown{&tasks[i], whole}); !rights.Auditor {
+			list[i] = x.show(&tasks[i])
+		}
+		if list[i].sight == whole {
+			x.api.sizes.fill(&tasks[i], 0)
+		}
 	}
 	page := struct {
-		Tasks []deputy.Task `json:"tasks"`
-		Next  *string       `json:"next"`
-	}{Tasks: tasks}
+		Tasks []any   `json:"tasks"`
+		Next  *string `json:"next"`
+	}{Tasks: forms(list)}
 	if next != "" {
 		page.Next = &next
 	}

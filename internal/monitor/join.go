@@ -1,0 +1,56 @@
+package monitor
+
+import (
+	"crypto/subtle"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+)
+
+// A request that asks for what a live task does already is given that task: it
+// joins. Another party (another caller, or the same in another end user's name) is
+// shown no more of it than its state, its times and its end, unless a rule lets it
+// read; and where values are sensitive no other party joins, nor learns which task
+// it is that holds the lock: it could try values until one is joined.
+
+// maxJoins bounds what one caller's joins may cost the monitor's memory.
+const maxJoins = 10_000
+
+// party is who asks.
+func (a *admission) party() deputy.Party {
+	return deputy.Party{Caller: a.id.Caller, EndUser: a.id.EndUser}
+}
+
+// hides says whether a task's values are none of whoever asks, not even by comparing.
+func (a *admission) hides(t *Task) bool { return t.Run.Secret && t.party() != a.party() }
+
+// same says whether a live task does exactly what is asked for, and may be joined.
+func (a *admission) same(item *policy.Item, t *Task) bool {
+	if t.Action != a.plan.Action.Name || a.hides(t) {
+		return false
+	}
+	return a.equal(item, t, a.m.sealer(t.ID)) ||
+		t.Run.Secret && a.equal(item, t, func(_, value string) string { return a.m.seal(value) }) // as an earlier version sealed
+}
+
+// equal holds what is asked for against a task's values, the sensitive ones sealed
+// as those of the task are. How long it takes says nothing of how near they are.
+func (a *admission) equal(item *policy.Item, t *Task, seal func(param, value string) string) bool {
+	return subtle.ConstantTimeCompare([]byte(canonical(item.Sealed(seal))), []byte(canonical(t.Params))) == 1
+}
+
+// busy refuses what a lock stands against. Who may not see its holder is not told
+// what that does.
+func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
+	if a.hides(t) {
+		return deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by a task of another, whose values are sensitive; wait until it has ended", item.LockText(), t.Module)
+	}
+	what := "a task"
+	if reaches(a.id, t.party()) || a.m.policy.Rights(a.id).MayRead(t.Module, t.Action, t.Params) {
+		what = t.Module + "/" + t.Action
+	}
+	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s), which does something else or may not be joined; wait until it has ended, or stop it",
+		item.LockText(), t.Module, t.ID, what)
+	e.Task = t.ID
+	return e
+}
