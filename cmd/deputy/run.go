@@ -21,8 +21,9 @@ func newRun(a *app) *cobra.Command {
 
 The task's stdout and stderr are copied to your own, byte for byte, and deputy
 ends as the task does. Where another asked for the same first you are given that
-task: how it ends is shown, what it writes is not, unless a rule lets you read. Ctrl-C detaches: the task goes on. If the server restarts
-meanwhile, deputy goes on at the same byte.
+task: how it ends is shown, what it writes is not, unless a rule lets you read.
+Ctrl-C detaches: the task goes on. If the server restarts meanwhile, deputy goes
+on at the same byte.
 
 A value is read as the type that the action declares. Repeat name=value for a
 list; name=@FILE takes the value from a file, name=@- from stdin, and name=@@x
