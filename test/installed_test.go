@@ -143,7 +143,7 @@ func TestFilesAreForThoseWhoNeedThem(t *testing.T) {
 		{dir, 0o750, "0:1", []uint32{server}, []uint32{stranger}},
 		{dir + "/stdout", 0o640, "2:1", []uint32{server}, []uint32{stranger}},
 		{dir + "/stderr", 0o640, "2:1", []uint32{server}, []uint32{stranger}},
-		{"server", 0o700, "1:1", []uint32{server}, []uint32{stranger}},
+		{"server", 0o770, "0:1", []uint32{server}, []uint32{stranger}},
 		{"../etc/keys/panel", 0o600, "0:0", nil, []uint32{server, stranger}},
 	} {
 		path := filepath.Join(d.State, f.path)
@@ -183,6 +183,39 @@ func TestFilesAreForThoseWhoNeedThem(t *testing.T) {
 	}
 	if sealed, _ := task.Params["secret"].(string); !strings.HasPrefix(sealed, "hmac-sha256:") {
 		t.Errorf("the secret is shown as %q", sealed)
+	}
+}
+
+// The server's own folder is closed by root: the server cannot open it, and what an
+// earlier version left open is closed at the start.
+func TestTheServersFolderIsClosedByRoot(t *testing.T) {
+	d := installedDeputy(t)
+	const server, stranger = 1, 4711
+	path := filepath.Join(d.State, "server")
+	d.Stop()
+	if err := os.Chown(path, server, server); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	d.Start()
+	c := d.As(2)
+	c.Ended(c.Started("m/as-bin", `{"secret":"hunter2"}`).ID)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != 0o770 || st.Uid != 0 || st.Gid != server {
+		t.Errorf("%s is %o of %d:%d, want 770 of 0:%d", path, info.Mode().Perm(), st.Uid, st.Gid, server)
+	}
+	if err := readAs(stranger, filepath.Join(path, "history.db")); err == nil {
+		t.Error("a stranger can read the history")
+	}
+	chmod := exec.Command("/bin/chmod", "0777", path)
+	chmod.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: server, Gid: server, Groups: []uint32{}}}
+	if out, err := chmod.CombinedOutput(); err == nil || !strings.Contains(string(out), "not permitted") {
+		t.Errorf("the server's user can open its folder: %v, %s", err, out)
 	}
 }
 

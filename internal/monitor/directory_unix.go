@@ -28,7 +28,6 @@ func (m *Monitor) makeDirectories(set *manifest.Policy) error {
 		{p.journal(), 0o700, -1, -1},
 		{p.tasks(), 0o750, -1, gid},
 		{p.reapers(), 0o700, -1, -1},
-		{p.History, 0o700, uid, gid},
 		{filepath.Dir(p.Notify), 0o755, -1, -1},
 		{filepath.Dir(set.Config.Listen.Unix.Path), 0o755, -1, -1},
 	} {
@@ -36,7 +35,25 @@ func (m *Monitor) makeDirectories(set *manifest.Policy) error {
 			return fmt.Errorf("cannot make %s: %w", d.path, err)
 		}
 	}
+	if err := makeHistory(p.History, uid, gid); err != nil {
+		return fmt.Errorf("cannot make %s: %w", p.History, err)
+	}
 	return nil
+}
+
+// makeHistory makes the server's own folder, or takes it as an earlier version
+// left it. Where the server has a user of its own the folder is ours, and the
+// server writes to it by its group: it can let nobody else in, whatever it leaves
+// there.
+func makeHistory(path string, uid, gid int) error {
+	if uid == os.Geteuid() {
+		return makeDirectory(path, 0o700, uid, gid)
+	}
+	const mode = 0o770
+	if err := makeDirectory(path, mode, os.Geteuid(), gid); err != nil {
+		return err
+	}
+	return os.Chmod(path, mode)
 }
 
 // makeDirectory leaves the mode and owner of one that exists alone, unless an

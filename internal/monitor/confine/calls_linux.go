@@ -27,11 +27,12 @@ func rules(pid int, listens bool) []seccomp.Rule {
 		}},
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_SENDTO}, Args: []seccomp.Arg{{Index: 4, Mask: seccomp.Whole}}},
 		{Do: seccomp.Allow, Calls: []uintptr{ // files; which ones is Landlock's
-			unix.SYS_OPENAT, unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_READLINKAT,
+			unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_READLINKAT,
 			unix.SYS_GETDENTS64, unix.SYS_GETCWD, unix.SYS_UNLINKAT, unix.SYS_FTRUNCATE, unix.SYS_FALLOCATE,
-			unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FCHMOD, unix.SYS_FCHOWN, unix.SYS_STATFS,
+			unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FCHOWN, unix.SYS_STATFS,
 			unix.SYS_INOTIFY_INIT1, unix.SYS_INOTIFY_ADD_WATCH, unix.SYS_INOTIFY_RM_WATCH,
 		}},
+		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_FCHMOD}, Args: []seccomp.Arg{{Index: 1, Mask: modesOfOthers}}},
 		{Do: seccomp.Allow, Calls: []uintptr{ // memory: none that is new can be executed
 			unix.SYS_MMAP, unix.SYS_MPROTECT,
 		}, Args: []seccomp.Arg{{Index: 2, Mask: unix.PROT_EXEC}}},
@@ -51,6 +52,8 @@ func rules(pid int, listens bool) []seccomp.Rule {
 		{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_EXECVE, unix.SYS_SECCOMP}},                                                                     // to become the server, and to seal that
 		{Do: seccomp.Allow, Calls: older()},
 	}
+	list = append(list, opens(1, unix.SYS_OPENAT)...)
+	list = append(list, opens(0, olderOpens()...)...)
 	if listens {
 		for _, family := range []uint64{unix.AF_INET, unix.AF_INET6} {
 			list = append(list, seccomp.Rule{Do: seccomp.Allow, Calls: []uintptr{unix.SYS_SOCKET}, Args: []seccomp.Arg{
@@ -64,6 +67,24 @@ func rules(pid int, listens bool) []seccomp.Rule {
 	return append(list, seccomp.Rule{Do: seccomp.Kill, Calls: hostile()})
 }
 
+// Modes that the server gives no file: set-user-ID, set-group-ID and sticky at its
+// creation; and later none either by which others could write to a file, or by
+// which a folder could be entered.
+const (
+	modesAbove    = 0o7000
+	modesOfOthers = modesAbove | 0o133
+)
+
+// opens allows calls that open a file, whose path is argument at, flags and mode
+// the next two. Of one that is to be created the mode counts.
+func opens(at int, calls ...uintptr) []seccomp.Rule {
+	const creates = unix.O_CREAT | unix.O_TMPFILE&^unix.O_DIRECTORY
+	return []seccomp.Rule{
+		{Do: seccomp.Allow, Calls: calls, Args: []seccomp.Arg{{Index: at + 1, Mask: creates}}},
+		{Do: seccomp.Allow, Calls: calls, Args: []seccomp.Arg{{Index: at + 2, Mask: modesAbove}}},
+	}
+}
+
 // thread is how the runtime of Go makes one, with CLONE_SETTLS or without.
 const thread = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_SYSVSEM | unix.CLONE_THREAD
 
@@ -74,6 +95,7 @@ const thread = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIG
 func hostile() []uintptr {
 	return append([]uintptr{
 		unix.SYS_EXECVEAT, unix.SYS_CLONE, unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PKEY_MPROTECT, // where not allowed above
+		unix.SYS_OPENAT, unix.SYS_FCHMOD, // the same
 		unix.SYS_SOCKETPAIR, unix.SYS_CONNECT, unix.SYS_SENDTO, unix.SYS_SENDMSG, unix.SYS_SENDMMSG, unix.SYS_BIND, unix.SYS_LISTEN,
 		unix.SYS_KILL, unix.SYS_TGKILL, unix.SYS_TKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO,
 		unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_GETFD, unix.SYS_PIDFD_SEND_SIGNAL,

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"deputy/internal/logqueue"
 	"deputy/internal/seccomp"
 )
 
@@ -22,8 +24,11 @@ func Main(args []string) int {
 	if err == nil {
 		err = become(p)
 	}
-	fmt.Fprintln(os.Stderr, "deputyd: cannot confine the server:", err)
-	fmt.Fprintln(os.Stderr, "deputyd: until that is mended it can be started unconfined: [server] confine = false in deputy.toml")
+	logqueue.SurvivePipes()
+	say := logqueue.New(os.Stderr, func(io.Writer, uint64) {}) // two lines: there is room
+	defer say.Flush(logqueue.LastWords)
+	fmt.Fprintln(say, "deputyd: cannot confine the server:", err)
+	fmt.Fprintln(say, "deputyd: until that is mended it can be started unconfined: [server] confine = false in deputy.toml")
 	return 1
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,6 +109,13 @@ func (c *cell) try(confined bool, deed, arg string) (outcome, string) {
 	return "", ""
 }
 
+// deed is what a prisoner does.
+type deed struct {
+	name, arg string
+	want      outcome
+	plainly   bool // it works unconfined
+}
+
 // What a server that was taken over would try fails, and works where nothing
 // confines it.
 func TestPrisoner(t *testing.T) {
@@ -121,11 +129,7 @@ func TestPrisoner(t *testing.T) {
 	defer l.Close()
 	root := os.Geteuid() == 0
 	task, history := c.plan.Read[0], c.plan.Write
-	for _, deed := range []struct {
-		name, arg string
-		want      outcome
-		plainly   bool // it works unconfined
-	}{
+	deeds := []deed{
 		{"work", history, works, true},
 		{"read", task + "/file", works, true},
 		{"read", "/proc/self/cgroup", works, true},
@@ -146,9 +150,14 @@ func TestPrisoner(t *testing.T) {
 		{"write", c.secrets + "/file", refused, true},
 		{"write", c.plan.Program, refused, false}, // it is being executed
 		{"remove", task + "/new", refused, true},
-		{"mkdir", history + "/directory", refused, true},
 		{"link", history + "/link", refused, true},
-		{"chmod", history + "/file", refused, true},
+		{"openat", "644 " + history + "/made", works, true},
+		{"fchmod", "644 " + history + "/file", works, true},
+		{"fchmodat", "4755 " + history + "/file", refused, true},
+		{"fchmodat2", "4755 " + history + "/file", refused, true},
+		{"openat2", "4755 " + history + "/made2", refused, true},
+		{"mkdirat", "2755 " + history + "/folder", refused, true},
+		{"mknodat", "4755 " + history + "/node", refused, true},
 		{"bind", other, refused, true},
 		{"mptcp", "", refused, true},
 		{"udp", "", refused, true},
@@ -158,6 +167,14 @@ func TestPrisoner(t *testing.T) {
 		{"limits", c.victim, refused, true},
 
 		{"connect", c.open.Addr().String(), killed, true},
+		{"openat", "4755 " + history + "/set-user", killed, true},
+		{"openat", "2755 " + history + "/set-group", killed, true},
+		{"openat", "1644 " + history + "/sticky", killed, true},
+		{"unnamed", "4755 " + history, killed, true},
+		{"fchmod", "4755 " + history + "/file", killed, true},
+		{"fchmod", "2644 " + history + "/file", killed, true},
+		{"fchmod", "666 " + history + "/file", killed, true},
+		{"fchmod", "711 " + history, killed, true}, // the folder itself, for others to enter
 		{"exec", "/bin/true", killed, true},
 		{"exec", c.plan.Program, killed, false}, // it does not do anything
 		{"fork", "", killed, true},
@@ -173,14 +190,25 @@ func TestPrisoner(t *testing.T) {
 		{"memfd", "", killed, true},
 		{"keys", "", killed, true},
 		{"filter", "", killed, false}, // one that is not confined does not seal itself
-	} {
-		if deed.plainly {
-			if got, said := c.try(false, deed.name, deed.arg); got != works {
-				t.Errorf("unconfined, %s %s %s: %s", deed.name, deed.arg, got, said)
+	}
+	if runtime.GOARCH == "amd64" {
+		deeds = append(deeds,
+			deed{"open", "600 " + history + "/made", works, true},
+			deed{"open", "4755 " + history + "/older", killed, true},
+			deed{"creat", "4755 " + history + "/third", refused, true},
+			deed{"chmod", "4755 " + history + "/file", refused, true},
+			deed{"mkdir", "2755 " + history + "/second", refused, true},
+			deed{"mknod", "4755 " + history + "/node2", refused, true},
+		)
+	}
+	for _, d := range deeds {
+		if d.plainly {
+			if got, said := c.try(false, d.name, d.arg); got != works {
+				t.Errorf("unconfined, %s %s %s: %s", d.name, d.arg, got, said)
 			}
 		}
-		if got, said := c.try(true, deed.name, deed.arg); got != deed.want {
-			t.Errorf("confined, %s %s %s; want that it %s: %s", deed.name, deed.arg, got, deed.want, said)
+		if got, said := c.try(true, d.name, d.arg); got != d.want {
+			t.Errorf("confined, %s %s %s; want that it %s: %s", d.name, d.arg, got, d.want, said)
 		}
 	}
 	// Without a door on a network there is no socket at all.

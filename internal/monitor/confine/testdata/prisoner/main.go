@@ -30,6 +30,9 @@ func main() {
 	}
 	do := deeds()[deed]
 	if do == nil {
+		do = olderDeeds()[deed]
+	}
+	if do == nil {
 		fmt.Println("no such deed:", deed)
 		os.Exit(1)
 	}
@@ -45,10 +48,41 @@ func deeds() map[string]func(arg string) error {
 		"list":   func(path string) error { _, err := os.ReadDir(path); return err },
 		"write":  func(path string) error { return os.WriteFile(path, []byte("mine"), 0o600) },
 		"remove": os.Remove,
-		"mkdir":  func(path string) error { return os.Mkdir(path, 0o700) },
 		"link":   func(path string) error { return os.Symlink("/etc/shadow", path) },
-		"chmod":  func(path string) error { return os.Chmod(path, 0o777) },
 		"bind":   bind,
+		// A mode and a path.
+		"openat": func(arg string) error {
+			mode, path := moded(arg)
+			return made(unix.Openat(unix.AT_FDCWD, path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, mode))
+		},
+		"unnamed": func(arg string) error {
+			mode, path := moded(arg)
+			return made(unix.Open(path, unix.O_WRONLY|unix.O_TMPFILE, mode))
+		},
+		"openat2": func(arg string) error {
+			mode, path := moded(arg)
+			return made(unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{Flags: unix.O_WRONLY | unix.O_CREAT, Mode: uint64(mode)}))
+		},
+		"fchmod": func(arg string) error {
+			mode, path := moded(arg)
+			fd, err := unix.Open(path, unix.O_RDONLY, 0)
+			if err != nil {
+				return err
+			}
+			return unix.Fchmod(fd, mode)
+		},
+		"fchmodat":  func(arg string) error { mode, path := moded(arg); return unix.Fchmodat(unix.AT_FDCWD, path, mode, 0) },
+		"fchmodat2": fchmodat2,
+		"mkdirat": func(arg string) error {
+			mode, path := moded(arg)
+			_ = os.Remove(path) // that of the try before
+			return unix.Mkdirat(unix.AT_FDCWD, path, mode)
+		},
+		"mknodat": func(arg string) error {
+			mode, path := moded(arg)
+			_ = os.Remove(path)
+			return unix.Mknodat(unix.AT_FDCWD, path, unix.S_IFREG|mode, 0)
+		},
 		"mptcp": func(string) error {
 			return made(unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP))
 		},
@@ -91,6 +125,19 @@ func deeds() map[string]func(arg string) error {
 			return err
 		},
 	}
+}
+
+// moded reads "MODE PATH".
+func moded(arg string) (mode uint32, path string) {
+	if _, err := fmt.Sscanf(arg, "%o %s", &mode, &path); err != nil {
+		panic(err)
+	}
+	return mode, path
+}
+
+func fchmodat2(arg string) error {
+	mode, path := moded(arg)
+	return unix.Fchmodat(unix.AT_FDCWD, path, mode, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // work is what a server does all day: threads, memory, time, itself.
