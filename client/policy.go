@@ -91,8 +91,9 @@ type Health struct {
 	Weakness  string          `json:"weakness"` // which promise is weaker here, and the remedy
 	StateDir  string          `json:"state_dir"`
 	ConfigDir string          `json:"config_dir"`
-	Policy    string          `json:"policy"`   // digest of the policy in force
-	Draining  bool            `json:"draining"` // nothing new is taken
+	Policy    string          `json:"policy"`      // digest of the policy in force
+	Draining  bool            `json:"draining"`    // nothing new is taken
+	LogLost   uint64          `json:"log_dropped"` // lines of deputy's own log that could not be written
 	Raw       json.RawMessage `json:"-"`
 }
 

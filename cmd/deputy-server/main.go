@@ -7,28 +7,41 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"deputy"
+	"deputy/internal/logqueue"
 	"deputy/internal/seccomp"
 	"deputy/internal/server"
 	"deputy/internal/wall"
 )
 
 func main() {
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil)).With("program", "deputy-server")
+	logqueue.SurvivePipes()
+	say := logqueue.New(os.Stderr, func(w io.Writer, lost uint64) {
+		newLogger(w).Warn(fmt.Sprintf("%d lines were lost: the log could not be written", lost))
+	})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:], log); err != nil {
-		log.Error(err.Error())
+	err := run(ctx, os.Args[1:], server.Log{Logger: newLogger(say), Lost: say.Lost})
+	if err != nil {
+		newLogger(say).Error(err.Error())
+	}
+	say.Flush(logqueue.LastWords)
+	if err != nil {
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, log *slog.Logger) error {
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, nil)).With("program", "deputy-server")
+}
+
+func run(ctx context.Context, args []string, log server.Log) error {
 	switch {
 	case len(args) == 1 && args[0] == "--version":
 		fmt.Println("deputy-server " + deputy.Version)

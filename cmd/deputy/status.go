@@ -88,6 +88,9 @@ func (a *app) printHealth(socket string, h *client.Health) error {
 	line("policy", h.Policy)
 	line("proof", proofWords(h.Proof))
 	line("weaker", h.Weakness)
+	if h.LogLost > 0 {
+		line("log", fmt.Sprintf("%d lines were lost: the log could not be written", h.LogLost))
+	}
 	return nil
 }
 

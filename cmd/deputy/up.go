@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"deputy/internal/logqueue"
 )
 
 // home is where a deputy of one's own lives.
@@ -57,6 +59,7 @@ func upVerb(a *app, h *home) error {
 	if examples {
 		which = "the examples that ship inside, written to " + h.config
 	}
+	logqueue.SurvivePipes() // as deputyd does: what is said here is said to a log
 	fmt.Fprintf(a.err, "deputy: runs as you (%s) until Ctrl-C, which stops every task\n"+
 		"  actions  %s\n  state    %s\n  socket   %s\n", strings.Replace(string(a.caller()), ":", " ", 1), which, h.state, h.socket)
 	return become(daemon, h.command(daemon))

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"deputy/internal/logqueue"
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
@@ -18,10 +19,13 @@ import (
 func systemFlags(*flag.FlagSet) {}
 
 func keep(program string, args []string, _ options) int {
+	say := openLog(os.Stderr)
+	defer say.Flush(logqueue.LastWords)
 	return keeper.Run(keeper.Program{
 		Monitor: append([]string{program, "--role", "monitor"}, args...),
 		Self:    append([]string{program}, args...), Env: []string{process.Cleaned()},
-	}, os.Stderr)
+		Last: func() { say.Flush(logqueue.LastWords) },
+	}, say)
 }
 
 // execute puts another program in our place.

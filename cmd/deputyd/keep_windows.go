@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"deputy/internal/logqueue"
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 )
@@ -21,7 +22,9 @@ func keep(program string, args []string, o options) int {
 	if slices.Contains(args, "--"+asService) {
 		return runService(argv, paths(program, o).State)
 	}
-	return keeper.Run(argv, os.Stderr)
+	say := openLog(os.Stderr)
+	defer say.Flush(logqueue.LastWords)
+	return keeper.Run(argv, say)
 }
 
 // execute is for systems where a program can take another's place.

@@ -13,6 +13,7 @@ import (
 	"runtime"
 
 	"deputy"
+	"deputy/internal/logqueue"
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/keeper"
@@ -49,6 +50,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "deputyd:", err)
 		os.Exit(1)
 	}
+	logqueue.SurvivePipes()
 	os.Exit(run(os.Args[1:]))
 }
 
@@ -112,7 +114,9 @@ func run(args []string) int {
 	case "keeper":
 		return keep(program, args, o)
 	case "monitor":
-		return runMonitor(program, args, o)
+		say := openLog(os.Stderr)
+		defer say.Flush(logqueue.LastWords)
+		return runMonitor(program, args, o, say)
 	case "probe":
 		return runProbe(program, o)
 	case "reaper":
@@ -124,26 +128,35 @@ func run(args []string) int {
 	return 2
 }
 
-func runMonitor(program string, args []string, o options) int {
-	logger := log.New(os.Stderr, "", log.LstdFlags|log.Lmsgprefix)
-	logger.SetPrefix("deputyd: ")
+// openLog opens the log of a role that nothing may hold up.
+func openLog(f *os.File) *logqueue.Queue {
+	return logqueue.New(f, func(w io.Writer, lost uint64) {
+		newLogger(w).Printf("%d lines were lost: the log could not be written", lost)
+	})
+}
+
+func newLogger(w io.Writer) *log.Logger { return log.New(w, "deputyd: ", log.LstdFlags|log.Lmsgprefix) }
+
+func runMonitor(program string, args []string, o options, say *logqueue.Queue) int {
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
-		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"}, Log: logger,
+		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"},
+		Log: newLogger(say), LogLost: say.Lost,
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
 		Manager: monitor.FindServiceManager(os.Getppid()),
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "deputyd: the monitor is started by the keeper:", err)
+		fmt.Fprintln(say, "deputyd: the monitor is started by the keeper:", err)
 		return 1
 	}
 	err = m.Run(link, orders(link))
 	if errors.Is(err, monitor.ErrUpgrade) {
+		say.Flush(logqueue.LastWords)
 		err = execute(link, append([]string{program}, args...))
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "deputyd:", err)
+		fmt.Fprintln(say, "deputyd:", err)
 		return 1
 	}
 	return 0

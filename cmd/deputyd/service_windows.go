@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/windows/svc"
 	"golang.org/x/sys/windows/svc/eventlog"
 
+	"deputy/internal/logqueue"
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/keeper"
 )
@@ -28,27 +29,30 @@ const (
 // in some sessions only.
 type service struct {
 	argv []string // of the monitor
-	log  *os.File
+	log  string   // its path
+	say  *logqueue.Queue
 }
 
 // runService is Run of the keeper under the service control manager. It has no
 // console: what it and the monitor have to say goes to a log beside the state.
 func runService(argv []string, state string) int {
-	log, err := openLog(filepath.Join(filepath.Dir(state), "log", "deputyd.log"))
+	log, err := openLogFile(filepath.Join(filepath.Dir(state), "log", "deputyd.log"))
 	if err != nil {
 		report(fmt.Sprint("cannot open the log: ", err))
 		return 1
 	}
 	defer log.Close()
 	os.Stderr = log // the monitor inherits it
-	if err := svc.Run(serviceName, &service{argv, log}); err != nil {
-		fmt.Fprintln(log, "deputyd: cannot run as a service:", err, "\nit is started by: deputy service start")
+	say := openLog(log)
+	defer say.Flush(logqueue.LastWords)
+	if err := svc.Run(serviceName, &service{argv, log.Name(), say}); err != nil {
+		fmt.Fprintln(say, "deputyd: cannot run as a service:", err, "\nit is started by: deputy service start")
 		return 1
 	}
 	return 0
 }
 
-func openLog(path string) (*os.File, error) {
+func openLogFile(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
@@ -70,7 +74,7 @@ func report(text string) {
 // state is told as it happens.
 func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, status chan<- svc.Status) (specific bool, code uint32) {
 	orders, ready, over := make(chan syscall.Signal, 4), make(chan struct{}), make(chan int, 1)
-	go func() { over <- keeper.Serve(s.argv, s.log, orders, func() { close(ready) }) }()
+	go func() { over <- keeper.Serve(s.argv, s.say, orders, func() { close(ready) }) }()
 	now := svc.Status{State: svc.StartPending, WaitHint: uint32(waitHint / time.Millisecond)}
 	status <- now
 	tick := time.NewTicker(checkEvery)
@@ -109,7 +113,7 @@ func (s *service) Execute(_ []string, requests <-chan svc.ChangeRequest, status 
 			}
 		case code := <-over:
 			if code != 0 {
-				report(fmt.Sprintf("deputyd ended with exit code %d; it said why in %s", code, s.log.Name()))
+				report(fmt.Sprintf("deputyd ended with exit code %d; it said why in %s", code, s.log))
 			}
 			return true, uint32(code)
 		}

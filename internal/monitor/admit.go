@@ -12,8 +12,12 @@ import (
 
 // request serves one message of the server. peer is the server that sent it.
 func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
-	if r.Kind == wall.Signed {
+	switch r.Kind {
+	case wall.Signed:
 		m.signed(peer, r)
+		return
+	case wall.Ping:
+		peer.Answer(r.ID, 0, wall.Outcome{Beat: m.beat()})
 		return
 	}
 	id, ok := m.reception.identity(r.Connection)
@@ -23,6 +27,15 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 	}
 	id.Name, id.EndUser = m.names.of(id.Caller), r.EndUser
 	m.handle(peer, r, id)
+}
+
+// beat says how the loop is that makes it.
+func (m *Monitor) beat() *wall.Beat {
+	b := &wall.Beat{}
+	if m.o.LogLost != nil {
+		b.LogLost = m.o.LogLost()
+	}
+	return b
 }
 
 // handle does what a caller asks for, however it was identified.

@@ -36,12 +36,13 @@ import (
 // Options is what the command line says.
 type Options struct {
 	Paths    Paths
-	Up       bool        // `deputy up`: everything as one user, and nothing is left at the end
-	NoCgroup bool        // as if there were no cgroup v2
-	Reaper   []string    // argv of the subreaper, where there is no cgroup v2
-	Confiner []string    // argv of what confines the server, and becomes it
-	Log      *log.Logger // one line for each decision
-	Probe    []string    // argv by which a new deputyd shows that it could take over
+	Up       bool          // `deputy up`: everything as one user, and nothing is left at the end
+	NoCgroup bool          // as if there were no cgroup v2
+	Reaper   []string      // argv of the subreaper, where there is no cgroup v2
+	Confiner []string      // argv of what confines the server, and becomes it
+	Log      *log.Logger   // one line for each decision; it must not hold anybody up
+	LogLost  func() uint64 // how many lines of it were lost; nil: that is not known
+	Probe    []string      // argv by which a new deputyd shows that it could take over
 	Manager  ServiceManager
 	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
@@ -219,10 +220,11 @@ func (m *Monitor) obey(sig os.Signal) {
 // that hangs would keep the journal from the next monitor.
 const lostPatience = 10 * time.Second
 
+// endWithKeeper ends the monitor though its loop does not. It says nothing first:
+// whatever it would wait for may be what the loop waits for.
 func (m *Monitor) endWithKeeper() {
 	<-m.link.Lost()
 	time.Sleep(lostPatience)
-	m.log.Printf("the keeper is gone, and the monitor does not end: it is ended")
 	os.Exit(1)
 }
 

@@ -31,6 +31,12 @@ type Sockets struct {
 	Notify *os.File // tasks tell their progress here: AF_UNIX, SOCK_DGRAM, bound; nil where the kernel does not say which
 }
 
+// Log is where a server says what it has to. Nobody must be held up by it.
+type Log struct {
+	*slog.Logger
+	Lost func() uint64 // how many lines of it were lost
+}
+
 // lastAnswers is how long requests may take to be answered once the end has
 // come: those that the monitor has not answered are told so.
 const lastAnswers = 250 * time.Millisecond
@@ -41,7 +47,7 @@ const lookForRoom = 10 * time.Second
 
 // Run serves until ctx ends, which is no error, or until it cannot go on: the
 // monitor is gone, for the most part.
-func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
+func Run(ctx context.Context, s Sockets, log Log) error {
 	stream, err := openStream(s.Stream)
 	if err != nil {
 		return fmt.Errorf("cannot use the wall: %w", err)
@@ -66,7 +72,7 @@ func Run(ctx context.Context, s Sockets, log *slog.Logger) error {
 		return fmt.Errorf("cannot follow output: %w", err)
 	}
 	defer watcher.Close()
-	return serve(ctx, s, &parts{client: client, stream: stream, greeting: greeting, history: h, watcher: watcher, log: log})
+	return serve(ctx, s, &parts{client: client, stream: stream, greeting: greeting, history: h, watcher: watcher, log: log.Logger, lost: log.Lost})
 }
 
 type parts struct {
@@ -76,6 +82,7 @@ type parts struct {
 	history  *history.History
 	watcher  *output.Watcher
 	log      *slog.Logger
+	lost     func() uint64
 }
 
 func serve(ctx context.Context, s Sockets, p *parts) error {
@@ -92,7 +99,7 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	ready := make(chan struct{})
 	api := httpapi.New(httpapi.Config{
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
-		Greeting: p.greeting, Ready: ready, Log: p.log,
+		Greeting: p.greeting, Ready: ready, Log: p.log, LogLost: p.lost,
 	})
 	from := p.history.From()
 	if p.history.Memory() {

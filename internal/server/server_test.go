@@ -26,7 +26,9 @@ func serve(t *testing.T, m *monitortest.Monitor) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	sockets := m.Connect(nil)
-	go func() { ended <- server.Run(ctx, sockets, slog.New(slog.NewTextHandler(t.Output(), nil))) }()
+	go func() {
+		ended <- server.Run(ctx, sockets, server.Log{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Lost: func() uint64 { return 0 }})
+	}()
 	return func() {
 		t.Helper()
 		cancel()

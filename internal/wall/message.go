@@ -20,8 +20,11 @@ func (r *Request) Encode() ([]byte, error) {
 		return e.frame()
 	}
 	e.u64(r.ID)
-	if r.Kind == Signed {
+	switch r.Kind {
+	case Signed:
 		return r.encodeSigned(&e)
+	case Ping:
+		return e.frame()
 	}
 	e.u64(r.Connection)
 	switch r.Kind {
@@ -95,6 +98,8 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.From = d.u64()
 	case Call, Stop, Explain, Actions, Rights, Reload, Drain, Upgrade:
 		r.ID, r.Connection = d.u64(), d.u64()
+	case Ping:
+		r.ID = d.u64()
 	case Signed:
 		r.ID = d.u64()
 		r.decodeSigned(&d)

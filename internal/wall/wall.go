@@ -27,6 +27,7 @@
 //	reload    id u64, connection u64
 //	drain     id u64, connection u64, on bool
 //	upgrade   id u64, connection u64
+//	ping      id u64: of nobody; the loop answers that it goes round
 //	signed    id u64, transport, authorization, method, target, key, end user, body
 //	greeting  JSON                                                       monitor, first and once
 //	record    seq u64, the journal's line                                monitor
@@ -46,7 +47,7 @@ import "deputy"
 
 // Version is that of this protocol. Monitor and server come from one build;
 // the version guards against a binary that was left behind.
-const Version = 1
+const Version = 2
 
 // Limits of what the monitor reads, so that a hostile server costs it no more.
 const (
@@ -74,6 +75,7 @@ const (
 	Signed
 	Drain
 	Upgrade
+	Ping
 )
 
 // Transport says how a signed request came, and so what its signature covers.
@@ -163,6 +165,12 @@ type Outcome struct {
 	Digest   string              `json:"digest,omitempty"` // Reload
 	Drain    *deputy.Drain       `json:"drain,omitempty"`  // Drain
 	Upgrade  *Upgraded           `json:"upgrade,omitempty"`
+	Beat     *Beat               `json:"beat,omitempty"` // Ping
+}
+
+// Beat is what the monitor's loop says of itself.
+type Beat struct {
+	LogLost uint64 `json:"log_lost"` // lines that could not be written to its log
 }
 
 // Upgraded is what an accepted Upgrade leads from and to.

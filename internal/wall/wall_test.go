@@ -38,6 +38,7 @@ func requests() []Request {
 		{Kind: Reload, ID: 11, Connection: 12},
 		{Kind: Drain, ID: 11, Connection: 12, On: true},
 		{Kind: Upgrade, ID: 11, Connection: 12},
+		{Kind: Ping, ID: 12},
 		{Kind: Signed, ID: 13, Transport: HTTP, Authorization: "Deputy1 …", Method: "POST", Target: "/v1/reload", Key: "k", EndUser: "e", Body: []byte("\xff\x00{}")},
 	}
 }

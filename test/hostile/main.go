@@ -175,7 +175,7 @@ func pick[T any](list ...T) T { return list[rand.IntN(len(list))] }
 
 func request(own uint64) wall.Request {
 	return wall.Request{
-		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload, wall.Drain, wall.Upgrade),
+		Kind:       pick(wall.Call, wall.Call, wall.Call, wall.Stop, wall.Explain, wall.Actions, wall.Rights, wall.Reload, wall.Drain, wall.Upgrade, wall.Ping),
 		Connection: pick(own, own, own+1, own-1, own+uint64(rand.IntN(1000)), 0, 1, ^uint64(0), rand.Uint64()),
 		Module:     pick("m", "m", "M", "", "m/../m", "uid:0", strings.Repeat("m", 1000)),
 		Action:     pick("forbidden", "forbidden", "ok", "Forbidden", "*", "m/forbidden"),

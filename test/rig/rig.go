@@ -100,6 +100,7 @@ type Deputy struct {
 	Passed  []*os.File // by a service manager, see Launch
 	Names   []string   // of Passed
 	Wrapper []string   // a command that executes the command after it
+	Stderr  *os.File   // where it logs; nil: to what Log gives
 	Cmd     *exec.Cmd  // the keeper
 	log     *syncBuffer
 	place   string // its cgroup, above daemon and tasks
@@ -190,6 +191,9 @@ func (d *Deputy) Launch() {
 	}
 	d.Cmd.Stderr = d.log
 	d.Cmd.Stdout = d.log
+	if d.Stderr != nil {
+		d.Cmd.Stderr = d.Stderr
+	}
 	// What holds our pipe open after the end is a task's child at most: do not
 	// wait for it.
 	d.Cmd.WaitDelay = 5 * time.Second

@@ -53,6 +53,9 @@ func (k *keeper) execute() error {
 	for _, fd := range keep {
 		_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0) // fails for no open descriptor
 	}
+	if k.program.Last != nil {
+		k.program.Last()
+	}
 	env := append(append(os.Environ(), k.program.Env...), fmt.Sprintf("%s=%d", carriedIn, carried))
 	err = unix.Exec(k.program.Self[0], k.program.Self, env)
 	for _, fd := range keep {

@@ -41,6 +41,7 @@ type Program struct {
 	Monitor []string // argv
 	Self    []string // argv of the keeper itself
 	Env     []string // added to its environment when it executes itself
+	Last    func()   // called before it does; nil: nothing
 }
 
 type keeper struct {
@@ -69,7 +70,7 @@ type keeper struct {
 
 // Run keeps a monitor alive until one exits in good order (0), or the first
 // exits before it was ready: then its exit code, 128+N for signal N, is
-// returned. What it has to say goes to stderr.
+// returned. What it has to say goes to stderr, which must not hold it up.
 func Run(p Program, stderr io.Writer) int {
 	runtime.LockOSThread() // the monitor's death signal is sent at the end of the thread that started it
 	if err := becomeSubreaper(); err != nil {

@@ -91,28 +91,3 @@ func (x *exchange) upgrade() error {
 	}
 	return x.answer(http.StatusAccepted, outcome.Upgrade)
 }
-
-// health says that requests are answered, and by what.
-func (x *exchange) health() error {
-	if _, err := x.query(); err != nil {
-		return err
-	}
-	g := x.api.Greeting
-	return x.answer(http.StatusOK, health{
-		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
-		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
-		Started: g.Started,
-	})
-}
-
-type health struct {
-	Status    string `json:"status"`
-	Version   string `json:"version"`
-	Started   string `json:"started"`  // when the monitor began
-	Proof     string `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
-	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
-	StateDir  string `json:"state_dir"`
-	ConfigDir string `json:"config_dir"`
-	Policy    string `json:"policy"`   // digest of the one in force
-	Draining  bool   `json:"draining"` // nothing new is taken
-}

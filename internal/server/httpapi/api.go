@@ -31,6 +31,7 @@ type Config struct {
 	Greeting *wall.Greeting
 	Ready    <-chan struct{} // closed once the history has caught up; requests wait for it
 	Log      *slog.Logger
+	LogLost  func() uint64 // how many lines of the server's log were lost
 }
 
 // API answers HTTP requests. It is an http.Handler for the connections of a
@@ -41,6 +42,7 @@ type API struct {
 	policy atomic.Pointer[policy]
 	drains atomic.Bool // nothing new is taken
 	sizes  sizes
+	pulse  pulse
 	keys   callers       // what signed requests are being answered
 	large  chan struct{} // holds one for each large body of a TCP connection
 }

@@ -311,9 +311,14 @@ func TestActions(t *testing.T) {
 	}
 	var health map[string]any
 	r.do(stranger, "GET", "/healthz", "").into(t, 200, &health)
-	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" || health["draining"] != false {
+	if health["status"] != "ok" || health["version"] != deputy.Version || health["proof"] != "cgroup" || health["config_dir"] != "/etc/deputy" || health["draining"] != false || health["log_dropped"] != 3.0 {
 		t.Errorf("%v", health)
 	}
+	r.Hangs.Store(true)
+	if a := r.do(stranger, "GET", "/healthz", ""); a.StatusCode != 503 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "deputy's monitor has not answered within 2s") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	r.Hangs.Store(false)
 	// A body as long as the largest action's, and one byte more.
 	body := `{"print":"` + strings.Repeat("x", 16<<20-12) + `"}`
 	if a := r.do(panel, "POST", "/v1/actions/demo/big?wait=20", body); a.StatusCode != 200 {

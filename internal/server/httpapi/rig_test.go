@@ -52,7 +52,9 @@ func (r *rig) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	sockets := r.Connect(nil)
 	r.stop = cancel
-	go func() { r.stopped <- server.Run(ctx, sockets, slog.New(slog.NewTextHandler(r.t.Output(), nil))) }()
+	go func() {
+		r.stopped <- server.Run(ctx, sockets, server.Log{Logger: slog.New(slog.NewTextHandler(r.t.Output(), nil)), Lost: func() uint64 { return 1 }})
+	}()
 	r.t.Cleanup(func() {
 		cancel()
 		select {

@@ -29,6 +29,7 @@ type Monitor struct {
 	Greeting wall.Greeting
 	// Decide answers a request of a connection of uid. It may call Record.
 	Decide func(r *wall.Request, uid uint32) wall.Outcome
+	Hangs  atomic.Bool // it does not say that its loop goes round
 
 	t      testing.TB
 	peer   *wall.Peer
@@ -101,6 +102,12 @@ func (m *Monitor) talk(peer *wall.Peer) {
 }
 
 func (m *Monitor) answer(peer *wall.Peer, r *wall.Request) {
+	if r.Kind == wall.Ping {
+		if !m.Hangs.Load() {
+			peer.Answer(r.ID, 0, wall.Outcome{Beat: &wall.Beat{LogLost: 2}})
+		}
+		return
+	}
 	m.mu.Lock()
 	uid, known := m.uids[r.Connection]
 	m.mu.Unlock()

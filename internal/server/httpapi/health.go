@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+// pulseTime is how long the monitor's loop may take to say that it goes round.
+const pulseTime = 2 * time.Second
+
+// health says how deputy is: not that the server answers, which whoever asks sees,
+// but that the loop does which admits, stops and ends tasks.
+func (x *exchange) health() error {
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	beat, err := x.api.pulse.feel(x.r.Context(), x.api.Monitor)
+	switch {
+	case x.r.Context().Err() != nil: // the client has gone
+		return x.r.Context().Err()
+	case err != nil:
+		return refuse(http.StatusServiceUnavailable, deputy.NotDurable,
+			"deputy's monitor has not answered within %v: it hangs, or was restarted just now; nothing is started or stopped meanwhile, tasks go on; its log may say why", pulseTime)
+	}
+	g := x.api.Greeting
+	return x.answer(http.StatusOK, health{
+		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
+		Started: g.Started, LogLost: beat.LogLost + x.api.LogLost(),
+	})
+}
+
+type health struct {
+	Status    string `json:"status"`
+	Version   string `json:"version"`
+	Started   string `json:"started"`  // when the monitor began
+	Proof     string `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"
+	Weakness  string `json:"weakness"` // which promise is weaker here, and the remedy; empty: none
+	StateDir  string `json:"state_dir"`
+	ConfigDir string `json:"config_dir"`
+	Policy    string `json:"policy"`      // digest of the one in force
+	Draining  bool   `json:"draining"`    // nothing new is taken
+	LogLost   uint64 `json:"log_dropped"` // lines that could not be written to the log of monitor and server
+}
+
+// pulse asks the monitor for all who want to know at the same time: nobody says
+// who they are, so together they cost it one question at a time.
+type pulse struct {
+	mu    sync.Mutex
+	under *feeling // one that is under way
+}
+
+type feeling struct {
+	done chan struct{} // closed when the rest is there
+	beat wall.Beat
+	err  error
+}
+
+func (p *pulse) feel(ctx context.Context, m Monitor) (wall.Beat, error) {
+	p.mu.Lock()
+	f := p.under
+	if f == nil {
+		f = &feeling{done: make(chan struct{})}
+		p.under = f
+		go p.ask(f, m)
+	}
+	p.mu.Unlock()
+	select {
+	case <-f.done:
+		return f.beat, f.err
+	case <-ctx.Done():
+		return wall.Beat{}, ctx.Err()
+	}
+}
+
+func (p *pulse) ask(f *feeling, m Monitor) {
+	ctx, cancel := context.WithTimeout(context.Background(), pulseTime)
+	defer cancel()
+	outcome, err := m.Do(ctx, wall.Request{Kind: wall.Ping})
+	if f.err = err; outcome.Beat != nil {
+		f.beat = *outcome.Beat
+	}
+	p.mu.Lock()
+	p.under = nil
+	p.mu.Unlock()
+	close(f.done)
+}
