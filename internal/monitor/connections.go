@@ -26,49 +26,97 @@ type connections struct {
 	byFD      map[int]*connection
 	perCaller map[deputy.Caller]int
 	gone      []*connection // their peers have closed, the first to do so first: numbers that still live
+	pace      pace
 }
 
 type connection struct {
-	number uint64
-	fd     int // -1 once the peer has closed; a handle on Windows
-	who    policy.Identity
-	gone   time.Time // when the peer closed
+	number     uint64
+	fd         int // -1 once the peer has closed; a handle on Windows
+	who        policy.Identity
+	over, full bool      // as share has them
+	line       bool      // it came to a socket where 'Key: Value' is spoken
+	due        time.Time // when it has its turn; see pace
+	first      byte      // on Windows: the first byte that came
+	gone       time.Time // when the peer closed
 }
 
 // newConnections has none yet.
 func newConnections(s share, closeFD func(fd int)) connections {
 	return connections{
 		share: s, closeFD: closeFD, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
+		pace: pace{pause: s.pause, burst: s.each, ahead: map[deputy.Caller]time.Time{}},
 		// Numbers of an earlier monitor are not used again either: the boot clock is
 		// ahead of them, and no server lives longer than it runs.
 		last: uint64(bootNow()),
 	}
 }
 
-// admit numbers a connection; nil: it is not taken. over and full are as share
-// has them. mu is held.
-func (r *connections) admit(fd int, who policy.Identity) (c *connection, over, full bool) {
+// admit takes a connection, if its user may have one more; otherwise nil. mu is held.
+func (r *connections) admit(fd int, who policy.Identity) (c *connection) {
 	over, full, refused := r.share.of(who, r.perCaller[who.Caller], len(r.byFD))
 	if r.door == nil || refused {
-		return nil, false, false
+		return nil
+	}
+	var due time.Time
+	if !r.share.operator(who) {
+		var ok bool
+		if due, ok = r.pace.next(who.Caller, time.Now()); !ok {
+			return nil
+		}
 	}
 	r.last++
-	c = &connection{number: r.last, fd: fd, who: who}
-	r.byNumber[c.number], r.byFD[fd] = c, c
+	c = &connection{number: r.last, fd: fd, who: who, over: over, full: full, due: due}
+	r.byFD[fd] = c
 	r.perCaller[who.Caller]++
-	return c, over, full
+	return c
 }
 
-// cancel takes back an admission; the descriptor is its caller's again. mu is held.
-func (r *connections) cancel(c *connection) {
-	delete(r.byNumber, c.number)
-	r.release(c)
+// passes says whether a connection is passed on at once; otherwise it waits its
+// turn. mu is held.
+func (r *connections) passes(c *connection) bool {
+	if c.due.After(time.Now()) {
+		r.pace.park(c)
+		return false
+	}
+	return true
 }
 
+// pass hands a connection to the server; its number lives from here on.
+func (r *connections) pass(c *connection) {
+	r.mu.Lock()
+	door, fd := r.door, c.fd
+	if fd < 0 || door == nil {
+		r.mu.Unlock()
+		return
+	}
+	r.byNumber[c.number] = c
+	r.mu.Unlock()
+	sid, _ := c.who.Caller.SID()
+	passed := wall.Connection{Number: c.number, UID: c.who.UID, SID: sid, First: c.first, Over: c.over, Full: c.full, Line: c.line}
+	if err := door.Send(passed, fd); err != nil { // the server is going; the peer is told by the close
+		r.hangup(fd, func(now *connection) bool { return now == c })
+	}
+}
+
+// passLate passes on those that have waited for their turn, and says how long
+// the next one waits.
+func (r *connections) passLate(atMost time.Duration) time.Duration {
+	r.mu.Lock()
+	pass, wait := r.pace.due(time.Now(), atMost)
+	r.mu.Unlock()
+	for _, c := range pass {
+		r.pass(c)
+	}
+	return wait
+}
+
+// release takes a connection back; its descriptor is its caller's. mu is held.
 func (r *connections) release(c *connection) {
 	delete(r.byFD, c.fd)
 	c.fd, c.gone = -1, time.Now()
-	r.gone = append(r.gone, c)
+	if r.byNumber[c.number] == c {
+		r.gone = append(r.gone, c)
+	}
 	if r.perCaller[c.who.Caller]--; r.perCaller[c.who.Caller] <= 0 {
 		delete(r.perCaller, c.who.Caller)
 	}
@@ -87,6 +135,7 @@ func (r *connections) forget() {
 	}
 	clear(r.byNumber)
 	r.gone = nil
+	r.pace.late = nil
 }
 
 // identity says who is at the other end of a connection, if its number lives.

@@ -101,6 +101,7 @@ type Monitor struct {
 
 	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
+	pause                atomic.Int64                     // between two connections of one user, ns, for the reception
 	operators            atomic.Pointer[map[uint32]bool]  // users who are operators, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUID, serverGID int                              // whom the server runs as, and the group that reads output

@@ -74,6 +74,7 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.set = set
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID()})
 	m.connections.Store(int64(set.Config.Default.Connections))
+	m.pause.Store(int64(paceOf(set.Config.Default.Rate.Number, set.Config.Default.Rate.Span)))
 	m.rules.Store(&set.Config.Storage)
 	operators := map[uint32]bool{uint32(os.Geteuid()): true}
 	for uid, settings := range set.Config.Users {

@@ -22,3 +22,6 @@ func peerOf(fd int) (policy.Identity, error) {
 
 // solLocal is SOL_LOCAL of <sys/un.h>.
 const solLocal = 0
+
+// addGroups has nothing to add: peerOf has read all that the kernel tells.
+func addGroups(*policy.Identity, int) error { return nil }

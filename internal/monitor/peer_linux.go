@@ -14,14 +14,21 @@ const (
 	soPeerGroups = 59      // SO_PEERGROUPS, socket(7)
 )
 
-// peerOf reads who connected: SO_PEERCRED and SO_PEERGROUPS.
+// peerOf reads who connected: SO_PEERCRED. The groups are but the first;
+// addGroups reads the others.
 func peerOf(fd int) (policy.Identity, error) {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
 		return policy.Identity{}, err
 	}
+	return policy.Identity{Caller: deputy.UIDCaller(peer.Uid), UID: peer.Uid, GIDs: []uint32{peer.Gid}}, nil
+}
+
+// addGroups reads the supplementary groups of who connected.
+func addGroups(who *policy.Identity, fd int) error {
 	groups, err := peerGroups(fd)
-	return policy.Identity{Caller: deputy.UIDCaller(peer.Uid), UID: peer.Uid, GIDs: append(groups, peer.Gid)}, err
+	who.GIDs = append(groups, who.GIDs...)
+	return err
 }
 
 // peerGroups reads SO_PEERGROUPS: the supplementary groups of the peer when it

@@ -62,7 +62,7 @@ func (p *poller) closePeer(fd int) {
 // wait gives the descriptors that are ready, and whether call was called. It is
 // for one goroutine.
 func (p *poller) wait(atMost time.Duration) (ready []readiness, called bool, err error) {
-	n, err := unix.EpollWait(p.epoll, p.events, int(atMost/time.Millisecond))
+	n, err := unix.EpollWait(p.epoll, p.events, milliseconds(atMost))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return nil, false, err
 	}
@@ -76,6 +76,11 @@ func (p *poller) wait(atMost time.Duration) (ready []readiness, called bool, err
 		called = true
 	}
 	return ready, called, nil
+}
+
+// milliseconds rounds up: what is waited for is then due.
+func milliseconds(d time.Duration) int {
+	return int((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // call ends a wait under way, or the next.

@@ -26,7 +26,8 @@ type front struct {
 func newFront(t *testing.T) *front {
 	t.Helper()
 	r, err := newReception(share{
-		capacity: capacityOf(4096), each: func() int { return 256 }, operator: func(policy.Identity) bool { return false },
+		capacity: capacityOf(4096), each: func() int { return 256 },
+		pause: func() time.Duration { return time.Millisecond }, operator: func(policy.Identity) bool { return false },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -105,10 +105,13 @@ func (r *reception) shut() {
 	r.forget()
 }
 
-// run accepts and watches until close is called.
+// run accepts and watches until close is called. A flood of connections is to be
+// turned away faster than it comes, for those who connect beside it would find
+// the backlog full: see receive.
 func (r *reception) run() error {
+	wait := sweepEvery
 	for {
-		ready, called, err := r.poller.wait(sweepEvery)
+		ready, called, err := r.poller.wait(wait)
 		if err != nil {
 			return fmt.Errorf("cannot wait for connections: %w", err)
 		}
@@ -119,6 +122,7 @@ func (r *reception) run() error {
 			return nil
 		}
 		r.sweep()
+		wait = r.passLate(sweepEvery)
 	}
 }
 
@@ -131,12 +135,23 @@ func (r *reception) close() {
 }
 
 // called does what run was called for; true: it is to end. The door is closed
-// here because here alone nothing is on its way through it.
+// here because here alone nothing is on its way through it, and behind those
+// that waited for their turn: the server is the last that can answer them.
 func (r *reception) called() bool {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.retiring && r.door != nil {
+	closing := r.retiring && r.door != nil
+	var last parked
+	if closing {
 		r.stop()
+		last, r.pace.late = r.pace.late, nil
+	}
+	r.mu.Unlock()
+	for _, c := range last {
+		r.pass(c)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if closing && r.door != nil {
 		r.door.Close()
 	}
 	return r.closed
@@ -182,28 +197,38 @@ func (r *reception) acceptAll(listener int, line bool) {
 	}
 }
 
-// receive identifies a connection and passes it on; false: close it.
+// receive identifies a connection and passes it on; false: close it. One that
+// its user may not have costs as little as can be.
 func (r *reception) receive(fd int, line bool) bool {
 	who, err := peerOf(fd)
 	if err != nil || who.UID == nobody || who.UID == ^uint32(0) {
 		return false
 	}
 	r.mu.Lock()
-	c, over, full := r.admit(fd, who)
-	if c == nil {
-		r.mu.Unlock()
-		return false
-	}
-	if err := r.poller.watchPeer(fd, c.number); err != nil {
-		r.cancel(c)
-		r.mu.Unlock()
-		return false
-	}
-	door := r.door
+	c := r.admit(fd, who)
 	r.mu.Unlock()
-
-	if err := door.Send(wall.Connection{Number: c.number, UID: who.UID, Over: over, Full: full, Line: line}, fd); err != nil {
-		r.hangup(fd, func(now *connection) bool { return now == c }) // the server is going; the peer is told by the close
+	if c == nil {
+		return false
+	}
+	c.line = line
+	err = addGroups(&c.who, fd)
+	r.mu.Lock()
+	if c.fd < 0 { // shut meanwhile, and closed
+		r.mu.Unlock()
+		return true
+	}
+	if err == nil {
+		err = r.poller.watchPeer(fd, c.number)
+	}
+	if err != nil {
+		r.release(c)
+		r.mu.Unlock()
+		return false
+	}
+	now := r.passes(c)
+	r.mu.Unlock()
+	if now {
+		r.pass(c)
 	}
 	return true
 }

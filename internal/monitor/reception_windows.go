@@ -53,11 +53,12 @@ type reception struct {
 	closed bool           // guarded by mu
 	silent map[uint32]int // clients that have said nothing yet, by process; guarded by mu
 	ended  chan struct{}  // closed by close
+	waits  chan struct{}  // holds one when a connection waits for its turn
 }
 
 // newReception makes one that listens nowhere yet.
 func newReception(s share) (*reception, error) {
-	r := &reception{connections: newConnections(s, closeHandle), silent: map[uint32]int{}, ended: make(chan struct{})}
+	r := &reception{connections: newConnections(s, closeHandle), silent: map[uint32]int{}, ended: make(chan struct{}), waits: make(chan struct{}, 1)}
 	r.change.L = &r.mu
 	return r, nil
 }
@@ -94,11 +95,17 @@ func (r *reception) shut() {
 func (r *reception) run() error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	turn := time.NewTimer(sweepEvery)
+	defer turn.Stop()
 	for {
 		select {
 		case <-tick.C:
 			r.look()
 			r.sweep()
+		case <-r.waits:
+			turn.Reset(r.passLate(sweepEvery))
+		case <-turn.C:
+			turn.Reset(r.passLate(sweepEvery))
 		case <-r.ended:
 			return nil
 		}
@@ -225,20 +232,30 @@ func (r *reception) receive(h windows.Handle) {
 	r.mu.Lock()
 	r.heard(pid)
 	var c *connection
-	var over, full bool
+	now := false
 	if err == nil {
-		c, over, full = r.admit(int(h), who)
+		c = r.admit(int(h), who)
 	}
-	door := r.door
+	if c != nil {
+		c.first = o.byte[0]
+		now = r.passes(c)
+	}
 	r.mu.Unlock()
-	if c == nil {
+	switch {
+	case c == nil:
 		windows.CloseHandle(h)
-		return
+	case now:
+		r.pass(c)
+	default:
+		r.parked()
 	}
-	sid, _ := who.Caller.SID()
-	passed := wall.Connection{Number: c.number, SID: sid, Over: over, Full: full, First: o.byte[0]}
-	if err := door.Send(passed, int(h)); err != nil {
-		r.hangup(int(h), func(now *connection) bool { return now == c }) // the server is going; the peer is told by the close
+}
+
+// parked has run look at those that wait for their turn.
+func (r *reception) parked() {
+	select {
+	case r.waits <- struct{}{}:
+	default:
 	}
 }
 

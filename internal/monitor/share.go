@@ -1,11 +1,16 @@
 package monitor
 
-import "deputy/internal/monitor/policy"
+import (
+	"time"
+
+	"deputy/internal/monitor/policy"
+)
 
 // share is how many connections whoever may have.
 type share struct {
 	capacity capacity
-	each     func() int // of one user
+	each     func() int           // of one user
+	pause    func() time.Duration // between two of one user, see pace
 	operator func(policy.Identity) bool
 }
 
@@ -27,6 +32,7 @@ func (s share) of(who policy.Identity, open, all int) (over, full, refused bool)
 func (m *Monitor) share() share {
 	return share{
 		capacity: m.capacity, each: func() int { return int(m.connections.Load()) },
+		pause: func() time.Duration { return time.Duration(m.pause.Load()) },
 		operator: func(who policy.Identity) bool {
 			uid, isUser := who.Caller.UID()
 			return isUser && (*m.operators.Load())[uid]

@@ -47,7 +47,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // other users run programs in it
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile", "./test/cast")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...", "./modules/portscan", "./test/hostile", "./test/cast", "./test/caller")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are shipped, also where the tests run with cgo
 	if out, err := cmd.CombinedOutput(); err != nil {
