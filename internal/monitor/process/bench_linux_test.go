@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -25,8 +26,9 @@ func quick() string {
 // started, watched, both events told, released.
 func BenchmarkStart(b *testing.B) {
 	needRoot(b)
+	self, _ := os.Executable()
 	ended := make(chan struct{}, 2)
-	h, err := Open(Options{Instance: "bench", StateDir: b.TempDir(), Events: func(Event) { ended <- struct{}{} }})
+	h, err := Open(Options{Instance: "bench", Forker: []string{self, "@forker"}, StateDir: b.TempDir(), Events: func(Event) { ended <- struct{}{} }})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func BenchmarkStart(b *testing.B) {
 		bare = append(bare, time.Since(begun))
 		begun = time.Now()
 		leaf := fmt.Sprint("t", i)
-		if _, err := h.Start(Spec{Leaf: leaf, Argv: []string{quick(), "true"}}); err != nil {
+		if _, err := h.Start(context.Background(), Spec{Leaf: leaf, Argv: []string{quick(), "true"}}); err != nil {
 			b.Fatal(err)
 		}
 		<-ended
@@ -122,7 +124,8 @@ func BenchmarkKill(b *testing.B) {
 func BenchmarkParallel(b *testing.B) {
 	needRoot(b)
 	var waiting sync.Map
-	h, err := Open(Options{Instance: "bench", StateDir: b.TempDir(), Events: func(e Event) {
+	self, _ := os.Executable()
+	h, err := Open(Options{Instance: "bench", Forker: []string{self, "@forker"}, StateDir: b.TempDir(), Events: func(e Event) {
 		if e.Kind == Empty {
 			c, _ := waiting.Load(e.Leaf)
 			close(c.(chan struct{}))
@@ -142,7 +145,7 @@ func BenchmarkParallel(b *testing.B) {
 			mu.Unlock()
 			c := make(chan struct{})
 			waiting.Store(leaf, c)
-			if _, err := h.Start(Spec{Leaf: leaf, Argv: []string{quick(), "true"}}); err != nil {
+			if _, err := h.Start(context.Background(), Spec{Leaf: leaf, Argv: []string{quick(), "true"}}); err != nil {
 				b.Error(err)
 				return
 			}

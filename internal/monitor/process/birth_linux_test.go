@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func cleaned(args []string) {
 	}
 	self, _ := os.Executable()
 	empty := make(chan Event, 64)
-	h, err := Open(Options{Instance: "birth", Reaper: []string{self, "@reaper"}, StateDir: j.Dir,
+	h, err := Open(Options{Instance: "birth", Reaper: []string{self, "@reaper"}, Forker: []string{self, "@forker"}, StateDir: j.Dir,
 		Events: func(e Event) { empty <- e }, ForceFallback: j.Proof == ProofSubreaper})
 	if err != nil {
 		panic(err)
@@ -76,7 +77,7 @@ func cleaned(args []string) {
 		"made":  {"/bin/mkdir", j.Dir + "/open/made"},
 	} {
 		out, _ := os.OpenFile(filepath.Join(j.Dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-		if _, err := h.Start(Spec{Leaf: name + ".1", Argv: argv, Env: declared, Dir: "/usr", Credential: j.Credential, Stdout: out, Stderr: out}); err != nil {
+		if _, err := h.Start(context.Background(), Spec{Leaf: name + ".1", Argv: argv, Env: declared, Dir: "/usr", Credential: j.Credential, Stdout: out, Stderr: out}); err != nil {
 			panic(err)
 		}
 		out.Close()
@@ -257,7 +258,7 @@ func TestStartErrors(t *testing.T) {
 				if test.spec.Leaf == "" {
 					test.spec.Leaf = strings.ReplaceAll(name, " ", "-") + ".1"
 				}
-				_, err := r.Start(test.spec)
+				_, err := r.Start(context.Background(), test.spec)
 				if !errors.Is(err, test.kind) || err.Error() != test.text {
 					t.Errorf("%s: %v, want %s", name, err, test.text)
 				}
@@ -309,7 +310,7 @@ func TestEachEventOnce(t *testing.T) {
 				group.Go(func() {
 					for i := range all / 8 {
 						leaf := fmt.Sprintf("many-%d-%d.1", g, i)
-						if _, err := r.Start(Spec{Leaf: leaf, Argv: []string{"/bin/true"}}); err != nil {
+						if _, err := r.Start(context.Background(), Spec{Leaf: leaf, Argv: []string{"/bin/true"}}); err != nil {
 							t.Error(err)
 							return
 						}

@@ -2,13 +2,13 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +31,7 @@ type hierarchy struct {
 
 // openHierarchy finds P, moves pids into P/daemon and proves that a child can
 // be born in P/tasks. On failure everything is as it was before.
-func openHierarchy(instance string, pids []int) (*hierarchy, error) {
+func openHierarchy(instance string, pids []int, b *births) (*hierarchy, error) {
 	own, err := cgroupOf("self")
 	if err != nil {
 		return nil, err
@@ -49,7 +49,8 @@ func openHierarchy(instance string, pids []int) (*hierarchy, error) {
 	if t.made() {
 		t.origin = "/"
 	}
-	if err := t.settle(pids); err != nil {
+	if err := t.settle(pids, b); err != nil {
+		b.end()
 		t.leave(pids)
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (t *hierarchy) holds(leaf, path string) bool {
 	return strings.HasPrefix(path+"/", filepath.Join(t.path, "tasks", leaf)+"/")
 }
 
-func (t *hierarchy) settle(pids []int) error {
+func (t *hierarchy) settle(pids []int, b *births) error {
 	for _, dir := range []string{t.dir(), t.dir("daemon"), t.dir("tasks")} {
 		if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 			return fmt.Errorf("cannot make the cgroup %s: %w", dir, err)
@@ -83,13 +84,13 @@ func (t *hierarchy) settle(pids []int) error {
 			return fmt.Errorf("cannot enter our cgroup: %w", err)
 		}
 	}
-	return t.tryBirth()
+	return t.tryBirth(b)
 }
 
-// tryBirth forks into a leaf a child whose exec is bound to fail: ENOENT then
+// tryBirth has a child born in a leaf whose exec is bound to fail: ENOENT then
 // shows that all before it worked. A seccomp filter, a kernel before 5.14 or
 // missing rights show here, not at the first task.
-func (t *hierarchy) tryBirth() error {
+func (t *hierarchy) tryBirth(b *births) error {
 	dir := t.leaf("try-" + strconv.Itoa(os.Getpid()))
 	if err := unix.Mkdir(dir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the cgroup %s: %w", dir, err)
@@ -103,8 +104,10 @@ func (t *hierarchy) tryBirth() error {
 		return err
 	}
 	defer unix.Close(fd)
-	_, err = syscall.ForkExec(dir+"/none", []string{"none"}, &syscall.ProcAttr{
-		Sys: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}})
+	pid, err := b.birth(context.Background(), &Spec{Argv: []string{dir + "/none"}}, fd)
+	if pid != 0 {
+		waitFor(pid)
+	}
 	if !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("cannot start a process in a cgroup: %w", err)
 	}

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// softFiles is the soft limit of open files that a fresh login would have.
+const softFiles = 1024
+
 // cleanMark in the environment holds the PID of a process that CleanSelf has
 // started again.
 const cleanMark = "DEPUTY_CLEAN"
@@ -74,7 +77,7 @@ func startAgainClean(pid string) error {
 // stays the administrator's. The Go runtime raises its own open files, and
 // gives its children back what it found.
 func resetLimits() {
-	soft := map[int]uint64{unix.RLIMIT_NOFILE: 1024, unix.RLIMIT_CORE: 0, unix.RLIMIT_STACK: 8 << 20}
+	soft := map[int]uint64{unix.RLIMIT_NOFILE: softFiles, unix.RLIMIT_CORE: 0, unix.RLIMIT_STACK: 8 << 20}
 	for resource := 0; ; resource++ {
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(resource, &limit); errors.Is(err, unix.EINVAL) {

@@ -1,14 +1,17 @@
 package process
 
 import (
+	"context"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,9 +23,9 @@ import (
 // socketpair that lives only while the task starts:
 //
 //	Host → reaper   order
-//	reaper → Host   0 once its first finding is there, or an errno
+//	reaper → Host   an answer once its first finding is there
 //	Host → reaper   true: begin. A subreaper whose monitor died before begins nothing
-//	reaper → Host   0, or the errno of the failed start
+//	reaper → Host   an answer once the task has executed, or its start has failed
 //
 // All are gobs, which keep argv and environment to the byte, as JSON would not.
 //
@@ -38,6 +41,14 @@ type order struct {
 	Argv, Env  []string
 	Dir        string
 	Credential *Credential
+	Input      File
+	Files      []File
+}
+
+// answer is of errno 0, or says which step failed and how.
+type answer struct {
+	Step  step
+	Errno syscall.Errno
 }
 
 // finding is the file that a subreaper leaves in StateDir: first who it is, at
@@ -83,53 +94,70 @@ func reaperLeaves(stateDir string) ([]string, error) {
 }
 
 // birthReaped starts a subreaper and through it the task. It returns when the
-// task's exec has succeeded or failed.
-func (h *Host) birthReaped(a *attempt, s Spec) error {
+// task's exec has succeeded or failed, or takes too long: see ErrNotExecuted.
+func (h *Host) birthReaped(ctx context.Context, a *attempt, s Spec) error {
+	defer s.gone()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("cannot reach a subreaper: %w", err)
 	}
+	_ = unix.SetNonblock(pair[0], true) // so that it knows deadlines
 	ours, theirs := os.NewFile(uintptr(pair[0]), "reaper"), pair[1]
 	defer ours.Close()
-	attr := attributes(s, h.null)
-	attr.Files = append(attr.Files, uintptr(theirs))
-	attr.Dir, attr.Env = "/", nil
-	attr.Sys.Credential, attr.Sys.PidFD = nil, &a.pidfd
 	argv := append(append([]string{}, h.options.Reaper...), s.Leaf)
-	a.PID, err = syscall.ForkExec(argv[0], argv, attr)
+	files := []uintptr{0, 0, 0, uintptr(theirs)}
+	for i, f := range []*os.File{s.Stdin, s.Stdout, s.Stderr} {
+		if f == nil {
+			f = h.null
+		}
+		files[i] = f.Fd()
+	}
+	// The subreaper is of our own user: nobody else can hold this up.
+	a.PID, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &a.pidfd}})
+	runtime.KeepAlive(s)
 	unix.Close(theirs)
 	if err != nil {
 		return fmt.Errorf("cannot start the subreaper %s: %w", argv[0], err)
 	}
-	if begun, errno, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.Dir, s.Credential}); err != nil || errno != 0 {
-		_, _ = unix.Wait4(a.PID, nil, 0, nil) // it ends by itself when it started nothing
-		unix.Close(a.pidfd)
-		if err != nil && !begun { // it found no room for a thread, memory or a descriptor of its own
-			_ = removeFinding(h.options.StateDir, s.Leaf)
-			return fmt.Errorf("the subreaper ended before it began the task: %w", unix.EAGAIN)
-		}
-		if err != nil {
-			return fmt.Errorf("cannot reach the subreaper: %w", err)
-		}
-		return errno
+	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_ = ours.SetDeadline(time.Now().Add(bornWithin))
+	begun, answer, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.dir(), s.Credential, s.Input, s.Files})
+	if begun && errors.Is(err, os.ErrDeadlineExceeded) {
+		return ErrNotExecuted
 	}
-	return nil
+	if err == nil && answer.Errno == 0 {
+		return nil
+	}
+	if err != nil { // it ends by itself when it started nothing
+		_ = unix.PidfdSendSignal(a.pidfd, unix.SIGKILL, nil, 0)
+	}
+	h.take(a.PID)
+	unix.Close(a.pidfd)
+	if err != nil && !begun { // it found no room for a thread, memory or a descriptor of its own
+		_ = removeFinding(h.options.StateDir, s.Leaf)
+		return fmt.Errorf("the subreaper ended before it began the task: %w", unix.EAGAIN)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot reach the subreaper: %w", err)
+	}
+	return &birthError{answer.Step, answer.Errno}
 }
 
 // instruct gives the order, has it begun once the finding is there, and waits
 // for what came of it. Nothing was started unless it may have begun.
-func instruct(reaper *os.File, o order) (begun bool, errno syscall.Errno, err error) {
+func instruct(reaper *os.File, o order) (begun bool, a answer, err error) {
 	said, say := gob.NewDecoder(reaper), gob.NewEncoder(reaper)
 	for _, message := range []any{o, true} {
 		begun = message == true
 		if err = say.Encode(message); err == nil {
-			err = said.Decode(&errno)
+			err = said.Decode(&a)
 		}
-		if err != nil || errno != 0 {
+		if err != nil || a.Errno != 0 {
 			break
 		}
 	}
-	return begun, errno, err
+	return begun, a, err
 }
 
 // adoptReaped watches a subreaper again, or takes up what it left.
@@ -161,20 +189,20 @@ func (h *Host) adoptReaped(a *attempt) error {
 
 // reaperEnded: a subreaper ends when no child is left, so both events are due.
 func (p *poller) reaperEnded(a *attempt) {
-	if a.child {
-		if _, ended := p.reap(a); !ended {
-			return
-		}
-	}
-	found, err := readFinding(p.options.StateDir, a.Leaf)
+	exit, left := p.foundBy(a)
+	p.ended(a, exit, left)
+}
+
+// foundBy reads what a subreaper that has ended found out.
+func (h *Host) foundBy(a *attempt) (exit deputy.Exit, left int) {
+	found, err := readFinding(h.options.StateDir, a.Leaf)
 	switch {
 	case err != nil:
-		p.ended(a, deputy.Exit{Unknown: "its subreaper left no finding: " + err.Error()}, 0)
+		return deputy.Exit{Unknown: "its subreaper left no finding: " + err.Error()}, 0
 	case !found.Ended:
-		p.ended(a, deputy.Exit{Unknown: "its subreaper was killed, and with it the knowledge of what it started"}, 0)
-	default:
-		p.ended(a, exitOf(unix.WaitStatus(found.Status)), found.Left)
+		return deputy.Exit{Unknown: "its subreaper was killed, and with it the knowledge of what it started"}, 0
 	}
+	return exitOf(unix.WaitStatus(found.Status)), found.Left
 }
 
 // reaperOf gives the PID and a pidfd of a live attempt's subreaper. The caller

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -25,6 +26,8 @@ func TestMain(m *testing.M) {
 	}
 	args := os.Args[2:]
 	switch os.Args[1] {
+	case "@forker":
+		os.Exit(ForkerMain())
 	case "@reaper":
 		os.Exit(ReaperMain(args))
 	case "@odd":
@@ -175,6 +178,7 @@ func openRigWith(t testing.TB, proof, dir string, o Options) *rig {
 	unix.Umask(0o022)
 	r := &rig{t: t, dir: dir, events: map[key][]Event{}}
 	o.Instance, o.Reaper, o.StateDir = fmt.Sprint("test", os.Getpid()), []string{self, "@reaper"}, dir
+	o.Forker = []string{self, "@forker"}
 	o.Events, o.ForceFallback = r.event, proof == ProofSubreaper
 	r.Host, err = Open(o)
 	if err != nil {
@@ -220,7 +224,7 @@ func (r *rig) start(leaf string, argv ...string) (Attempt, string) {
 		r.t.Fatal(err)
 	}
 	defer out.Close()
-	a, err := r.Start(Spec{Leaf: leaf, Argv: argv, Stdout: out, Stderr: os.Stderr})
+	a, err := r.Start(context.Background(), Spec{Leaf: leaf, Argv: argv, Stdout: out, Stderr: os.Stderr})
 	if err != nil {
 		r.t.Fatal(err)
 	}

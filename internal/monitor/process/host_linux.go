@@ -23,6 +23,7 @@ type Host struct {
 	tree     *hierarchy // nil: the fallback
 	weakness string
 	null     *os.File // stdin of whoever declares none
+	births   *births  // for cgroups alone
 
 	epoll, inotify, wake int
 	polled               chan struct{}  // closed when the poller has ended
@@ -37,6 +38,7 @@ type Host struct {
 	byFD     map[int]*attempt    // by pidfd
 	foreign  map[int]*attempt    // by PID: adopted ones whose exit is not known
 	zombies  map[string]int      // by leaf: PIDs of children whose status was read and not taken
+	hidden   map[int]bool        // children that have ended and cannot be taken yet: a tracer has them
 	posted   []func(*poller)     // work for the poller
 }
 
@@ -56,14 +58,16 @@ type attempt struct {
 func Open(o Options) (*Host, error) {
 	h := &Host{options: o, epoll: -1, inotify: -1, wake: -1,
 		polled: make(chan struct{}), removed: make(chan struct{}), removals: make(chan string, 1024),
-		owned: map[string]bool{}, attempts: map[string]*attempt{}, byFD: map[int]*attempt{}, foreign: map[int]*attempt{}, zombies: map[string]int{}}
+		owned: map[string]bool{}, attempts: map[string]*attempt{}, byFD: map[int]*attempt{}, foreign: map[int]*attempt{}, zombies: map[string]int{}, hidden: map[int]bool{}}
 	if err := h.openDescriptors(); err != nil {
 		h.closeDescriptors()
 		return nil, fmt.Errorf("cannot watch processes: %w", err)
 	}
 	cause := errors.New("it was asked for")
 	if !o.ForceFallback {
-		h.tree, cause = openHierarchy(o.Instance, h.ourPIDs())
+		if h.births, cause = newBirths(o.Forker, h.null); cause == nil {
+			h.tree, cause = openHierarchy(o.Instance, h.ourPIDs(), h.births)
+		}
 	}
 	if h.tree == nil {
 		h.weakness = weakness(cause)
@@ -184,21 +188,32 @@ func (h *Host) Signal(leaf string, sig unix.Signal) error {
 	dir := h.tree.leaf(leaf)
 	freeze(dir)
 	defer thaw(dir)
-	return signalAll(pidsIn(dir), sig, unix.SIGCONT)
+	return h.signalAll(leaf, pidsIn(dir), sig, unix.SIGCONT)
 }
 
-// signalAll sends each of sigs to all pids, which are frozen. ErrGone: there
-// are none.
-func signalAll(pids []int, sigs ...unix.Signal) error {
+// signalAll sends each of sigs to all pids, as far as they are of the leaf still: a
+// process that could not be frozen may have ended, and its number be another's.
+// ErrGone: there are none.
+func (h *Host) signalAll(leaf string, pids []int, sigs ...unix.Signal) error {
 	if len(pids) == 0 {
 		return ErrGone
 	}
 	var failed error
-	for _, sig := range sigs {
-		for _, pid := range pids {
-			if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
-				failed = fmt.Errorf("cannot send %s to process %d: %w", unix.SignalName(sig), pid, err)
+	for _, pid := range pids {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if err == nil {
+			if path, gone := cgroupOf(fmt.Sprint(pid)); gone == nil && h.tree.holds(leaf, path) {
+				for _, sig := range sigs {
+					err = errors.Join(err, unix.PidfdSendSignal(pidfd, sig, nil, 0))
+				}
 			}
+			unix.Close(pidfd)
+		}
+		if err != nil && !errors.Is(err, unix.ESRCH) {
+			failed = fmt.Errorf("cannot send %s to process %d: %w", unix.SignalName(sigs[0]), pid, err)
 		}
 	}
 	return failed
@@ -215,7 +230,7 @@ func (h *Host) Kill(leaf string) (killed int, err error) {
 	pids := pidsIn(dir)
 	err = writeFile(dir+"/cgroup.kill", "1")
 	if errors.Is(err, unix.EOPNOTSUPP) { // the task made its cgroup a threaded one
-		err = signalAll(pids, unix.SIGKILL)
+		err = h.signalAll(leaf, pids, unix.SIGKILL)
 		thaw(dir)
 	}
 	h.killFirst(leaf)
@@ -330,6 +345,9 @@ func (h *Host) Close(leaveTasks bool) error {
 	h.busy.Wait() // what is just being born must be found by whoever comes next
 	close(h.removals)
 	<-h.removed
+	if h.births != nil {
+		h.births.end()
+	}
 	if !leaveTasks {
 		for leaf := range h.zombies {
 			h.bury(leaf)
@@ -343,6 +361,9 @@ func (h *Host) Close(leaveTasks bool) error {
 	}
 	for fd := range h.byFD {
 		unix.Close(fd)
+	}
+	if h.births != nil {
+		h.births.memory.Close() // mapped it stays: a newborn that hangs may still tell something
 	}
 	h.closeDescriptors()
 	return failed

@@ -3,6 +3,8 @@ package process
 import (
 	"encoding/binary"
 	"errors"
+	"os"
+	"strconv"
 	"time"
 	"unsafe"
 
@@ -34,7 +36,7 @@ func (h *Host) poll() {
 	ready := make([]unix.EpollEvent, 128)
 	for {
 		timeout := -1
-		if len(p.pending) > 0 {
+		if hidden := p.takeHidden(); hidden || len(p.pending) > 0 {
 			timeout = int(retryEvery / time.Millisecond)
 		}
 		n, _ := unix.EpollWait(h.epoll, ready, timeout) // only EINTR is possible
@@ -80,44 +82,130 @@ func (p *poller) pidfdReady(fd int, bits uint32) {
 	p.mu.Unlock()
 	switch {
 	case a == nil:
+	case a.child:
+		if !p.childEnded(a) {
+			p.lookLater(a)
+		}
 	case p.tree == nil:
 		p.reaperEnded(a)
-	case a.child:
-		if exit, ended := p.reap(a); ended {
-			p.ended(a, exit, 0)
-		}
 	default:
 		p.foreignEnded(a, bits)
 	}
 }
 
+// childEnded tells of a first process, or subreaper, of ours if it has ended.
+func (p *poller) childEnded(a *attempt) bool {
+	exit, ended := p.reap(a)
+	if ended && p.tree == nil {
+		exit, left := p.foundBy(a)
+		p.ended(a, exit, left)
+	} else if ended {
+		p.ended(a, exit, 0)
+	}
+	return ended
+}
+
+// lookLater has no descriptor wake us for a first process that has ended and whose
+// status cannot be read now: it would do so without end.
+func (p *poller) lookLater(a *attempt) {
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, a.pidfd, nil)
+	p.await(a, reapGrace)
+}
+
 // reap reads the status of a child of ours and leaves it where it is until
 // Release: a monitor that dies before the end is durable has taken nothing.
 func (h *Host) reap(a *attempt) (exit deputy.Exit, ended bool) {
+	exit, ended = statusOf(a.PID)
+	if ended {
+		h.mu.Lock()
+		h.zombies[a.Leaf] = a.PID
+		h.mu.Unlock()
+	}
+	return exit, ended
+}
+
+// statusOf reads the status of a child that has ended, and leaves it. A process that
+// traces the child, as one of its own user may, hides it from waitid(2) for as
+// long as it likes; its status stands in /proc all the same.
+func statusOf(pid int) (exit deputy.Exit, ended bool) {
 	var info childInfo
-	err := unix.Waitid(unix.P_PID, a.PID, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
-	switch {
-	case err != nil:
+	err := unix.Waitid(unix.P_PID, pid, (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
 		return deputy.Exit{Unknown: "its status was taken by another: " + err.Error()}, true
-	case info.pid == 0:
+	}
+	if info.pid != 0 {
+		status := unix.WaitStatus(info.status) // of a signal its number
+		if info.code == exitedByItself {
+			status <<= 8
+		}
+		return exitOf(status), true
+	}
+	s, err := readStat(pid)
+	switch {
+	case err != nil || !s.dead():
 		return deputy.Exit{}, false
+	case s.status == 0 && !mayRead(pid):
+		return deputy.Exit{Unknown: "a process that traces it hides its status"}, true
 	}
-	h.mu.Lock()
-	h.zombies[a.Leaf] = a.PID
-	h.mu.Unlock()
-	status := unix.WaitStatus(info.status) // of a signal its number
-	if info.code == exitedByItself {
-		status <<= 8
-	}
-	return exitOf(status), true
+	return exitOf(s.status), true
+}
+
+// mayRead says whether /proc shows us all of a process: to others it tells a status
+// of 0 (ptrace(2), "Ptrace access mode checking").
+func mayRead(pid int) bool {
+	_, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/io")
+	return err == nil
 }
 
 // bury takes the status of a child that has ended. The caller holds mu.
 func (h *Host) bury(leaf string) {
 	if pid := h.zombies[leaf]; pid != 0 {
-		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		h.takeNow(pid)
 		delete(h.zombies, leaf)
 	}
+}
+
+// takeNow takes the status of a child, if it can be taken; one that a tracer hides
+// waits for the poller. The caller holds mu.
+func (h *Host) takeNow(pid int) {
+	if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got == 0 && err == nil {
+		h.hidden[pid] = true
+		h.post(func(*poller) {})
+	}
+}
+
+// take is takeNow for a child that is just ending, for those who do not hold mu.
+func (h *Host) take(pid int) {
+	if waitFor(pid) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.takeNow(pid)
+}
+
+// waitFor takes the status of a child that is ending, and says whether it could
+// in a moment's time.
+func waitFor(pid int) bool {
+	for pause := 20 * time.Microsecond; pause < 20*time.Millisecond; pause *= 2 {
+		if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got != 0 && !errors.Is(err, unix.EINTR) {
+			return true
+		}
+		time.Sleep(pause)
+	}
+	return false
+}
+
+// takeHidden tries again to take what could not be taken.
+func (p *poller) takeHidden() (left bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for pid := range p.hidden {
+		if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got != 0 || err != nil {
+			delete(p.hidden, pid)
+		}
+	}
+	return len(p.hidden) > 0
 }
 
 const exitedByItself = 1 // CLD_EXITED, sigaction(2)
@@ -249,6 +337,7 @@ func (p *poller) retry() {
 		switch {
 		case a.exited:
 			p.lookEmpty(a)
+		case a.child && p.childEnded(a):
 		case now.After(a.deadline):
 			p.ended(a, deputy.Exit{Unknown: "it ended while deputy was not running, or was not its parent, and nobody tells its status (Linux 6.15 and later can)"}, 0)
 		}

@@ -20,7 +20,8 @@ type stat struct {
 	pid, ppid int
 	comm      string
 	state     string
-	startNS   int64 // on the boot clock, cut to a tick
+	startNS   int64           // on the boot clock, cut to a tick
+	status    unix.WaitStatus // of one that is dead; known to root and to itself
 }
 
 func readStat(pid int) (stat, error) {
@@ -42,7 +43,11 @@ func readStat(pid int) (stat, error) {
 		return stat{}, err
 	}
 	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	return stat{pid, ppid, string(text[open+1 : end]), fields[0], ticks * ticksNS}, err
+	s := stat{pid: pid, ppid: ppid, comm: string(text[open+1 : end]), state: fields[0], startNS: ticks * ticksNS}
+	if code, err := strconv.ParseUint(fields[len(fields)-1], 10, 32); err == nil { // exit_code is the last since Linux 3.5
+		s.status = unix.WaitStatus(code)
+	}
+	return s, err
 }
 
 // dead is a process that only waits for its parent to take its status.

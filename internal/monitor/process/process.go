@@ -34,6 +34,11 @@ var (
 	ErrNotStarted    = errors.New("not started") // no process, memory, descriptor or directory to be had
 )
 
+// ErrNotExecuted says that a first process was born and has not become its program
+// in time: it lives, and is to be watched and killed like any other.
+var ErrNotExecuted = errors.New("its process was born, and did not become its program in time: " +
+	"its directory, a file or its program lies on a file system that does not answer, or its user keeps it stopped")
+
 // ErrGone says that nothing of an attempt lives.
 var ErrGone = errors.New("no process of it lives")
 
@@ -45,7 +50,30 @@ type Spec struct {
 	Dir            string
 	Credential     *Credential // nil: as deputyd
 	Stdin          *os.File    // nil: /dev/null
+	Input          File        // instead of Stdin, if not zero
+	Files          []File      // become descriptors 3, 4, …
 	Stdout, Stderr *os.File
+	Gone           func() // called once, when nothing of the birth is waited for any more; may be nil
+}
+
+func (s *Spec) gone() {
+	if s.Gone != nil {
+		s.Gone()
+	}
+}
+
+// File is one that is opened to be read by the task's user, once the process has
+// become that: a regular file, beneath a directory, by no link and across no mount.
+type File struct {
+	Under string // an absolute path; no part of it may be a link
+	Path  string // as the task names it; if absolute, beneath Under
+}
+
+func (s *Spec) dir() string {
+	if s.Dir == "" {
+		return "/"
+	}
+	return s.Dir
 }
 
 // Attempt is what finds a started attempt again after a restart of the monitor
@@ -76,6 +104,7 @@ type Event struct {
 // Options is what a Host needs to know.
 type Options struct {
 	Instance      string              // stable id of this installation: names P where our own cgroup is the root
+	Forker        []string            // argv of a program that calls ForkerMain, and does so before anything else
 	Reaper        []string            // argv of a program that calls ReaperMain; the leaf's name is appended
 	StateDir      string              // where subreapers leave their findings
 	Events        func(Event)         // called from the Host's one goroutine, so it must not wait for an event

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
+	"runtime"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +27,7 @@ func ReaperMain(_ []string) int {
 		return 1 // the monitor died before it had said what to do: nothing is started
 	}
 	r, err := newReaper(o)
-	_ = say.Encode(errnoOf(err)) // a monitor that died says no more, and reads the finding
+	_ = say.Encode(answerOf(err)) // a monitor that died says no more, and reads the finding
 	if err != nil {
 		return 1
 	}
@@ -35,27 +36,48 @@ func ReaperMain(_ []string) int {
 		_ = removeFinding(o.StateDir, o.Leaf)
 		return 1
 	}
-	err = r.begin(o)
-	_ = say.Encode(errnoOf(err))
-	_ = socket.Close()
+	report, err := r.begin(o)
 	if err != nil {
+		_ = say.Encode(answerOf(err))
 		_ = removeFinding(o.StateDir, o.Leaf)
 		return 1
 	}
-	return r.run()
+	executed := make(chan error, 1)
+	go func() {
+		_, _ = report.Read(make([]byte, 1)) // its end: executed, or dead
+		_, at, errno := r.slot.result()
+		if errno != 0 {
+			err = &birthError{at, errno}
+		}
+		_ = say.Encode(answerOf(err))
+		_ = socket.Close()
+		executed <- err
+	}()
+	code := r.run()
+	if <-executed != nil { // what is dead has told by now
+		_ = removeFinding(o.StateDir, o.Leaf)
+		return 1
+	}
+	return code
 }
 
-// errnoOf is err as it is told through the socket; 0: none.
-func errnoOf(err error) (errno syscall.Errno) {
-	if err != nil && !errors.As(err, &errno) {
-		errno = unix.EIO
+// answerOf is err as it is told through the socket.
+func answerOf(err error) (a answer) {
+	var at *birthError
+	switch {
+	case err == nil:
+	case errors.As(err, &at):
+		a = answer{at.at, at.errno}
+	case !errors.As(err, &a.Errno):
+		a.Errno = unix.EIO
 	}
-	return errno
+	return a
 }
 
 type reaper struct {
 	path   string
 	found  finding
+	slot   *slot          // where the first process's birth is told of
 	first  int            // PID of the first process; 0: it has ended
 	left   map[born]bool  // what was killed after the first had ended
 	child  chan os.Signal // SIGCHLD
@@ -89,11 +111,38 @@ func newReaper(o order) (*reaper, error) {
 	return r, r.write(os.Link)
 }
 
-// begin starts the task.
-func (r *reaper) begin(o order) (err error) {
-	attr := attributes(Spec{Env: o.Env, Dir: o.Dir, Credential: o.Credential, Stdout: os.Stdout, Stderr: os.Stderr}, os.Stdin)
-	r.first, err = syscall.ForkExec(o.Argv[0], o.Argv, attr)
-	return err
+// begin makes the first process, and gives what ends when that has executed.
+func (r *reaper) begin(o order) (report *os.File, err error) {
+	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(slot{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+	if err != nil {
+		return nil, err
+	}
+	r.slot = (*slot)(unsafe.Pointer(unsafe.SliceData(mem)))
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	defer unix.Close(ends[1])
+	report = os.NewFile(uintptr(ends[0]), "report")
+	s := Spec{Argv: o.Argv, Env: o.Env, Dir: o.Dir, Credential: o.Credential, Input: o.Input, Files: o.Files}
+	l := newLaunch()
+	l.stdin, l.stdout, l.stderr, l.report = 0, 1, 2, ends[1]
+	text := s.encode(0)
+	if _, err := l.decode(text); err != nil {
+		return nil, err
+	}
+	if o.Credential != nil {
+		// Until it executes nobody may trace it, who has its user by then.
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	}
+	l.compile()
+	if errno := l.bornAsChild(r.slot); errno != 0 {
+		report.Close()
+		return nil, &birthError{stepClone, errno}
+	}
+	runtime.KeepAlive(text)
+	r.first, _, _ = r.slot.result()
+	return report, nil
 }
 
 // run waits until there is no child left: since all descendants come up to us

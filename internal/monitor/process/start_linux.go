@@ -1,11 +1,11 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,20 +22,30 @@ const (
 )
 
 // Start begins an attempt. Its events may come before Start returns. An error
-// is one of ErrNotFound, ErrNotExecutable, ErrNotStarted.
-func (h *Host) Start(s Spec) (Attempt, error) {
+// is one of ErrNotFound, ErrNotExecutable, ErrNotStarted, and nothing is left; or
+// it is ErrNotExecuted, with an attempt that lives. A birth that ctx ends before it
+// has executed is such a one, too, if there was a process by then.
+func (h *Host) Start(ctx context.Context, s Spec) (Attempt, error) {
 	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: bootNow()}, child: true, pidfd: -1, watch: -1}
-	if err := h.reserve(s.Leaf); err != nil {
+	err := h.reserve(s.Leaf)
+	if err == nil {
+		defer h.busy.Done()
+		if err = ctx.Err(); err != nil {
+			h.unreserve(s.Leaf)
+		}
+	}
+	if err != nil {
+		s.gone()
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
 	}
-	defer h.busy.Done()
 	birth := h.birth
 	if h.tree == nil {
 		birth = h.birthReaped
 	}
-	if err := birth(a, s); err != nil {
+	late := birth(ctx, a, s)
+	if late != nil && !errors.Is(late, ErrNotExecuted) {
 		h.unreserve(s.Leaf)
-		return Attempt{}, whyNot(s, err)
+		return Attempt{}, whyNot(s, late)
 	}
 	if bootNow()-a.BootNS > int64(startSlack) { // a slow exec, or others before us: ask for the exact time
 		if st, err := readStat(a.PID); err == nil {
@@ -46,6 +56,9 @@ func (h *Host) Start(s Spec) (Attempt, error) {
 	if err := h.watchAttempt(a); err != nil {
 		h.abandon(a)
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, errors.New(err.Error())} // no errno to try again for: it was born
+	}
+	if late != nil {
+		return started, &startError{s.Argv[0], nil, late}
 	}
 	return started, nil
 }
@@ -83,32 +96,45 @@ func (h *Host) abandon(a *attempt) {
 		_, _ = h.Kill(a.Leaf)
 		_ = unix.PidfdSendSignal(a.pidfd, unix.SIGKILL, nil, 0)
 	}
-	_, _ = unix.Wait4(a.PID, nil, 0, nil)
-	unix.Close(a.pidfd)
+	h.take(a.PID)
+	if a.pidfd >= 0 {
+		unix.Close(a.pidfd)
+	}
 	_ = h.remove(a.Leaf)
 	h.unreserve(a.Leaf)
 }
 
-// birth forks and executes into a fresh leaf.
-func (h *Host) birth(a *attempt, s Spec) error {
+// birth has the forker make the first process in a fresh leaf.
+func (h *Host) birth(ctx context.Context, a *attempt, s Spec) error {
 	dir := h.tree.leaf(s.Leaf)
 	if err := unix.Mkdir(dir, 0o755); err != nil {
+		s.gone()
 		return fmt.Errorf("cannot make its cgroup: %w", err)
 	}
 	fd, err := openDir(dir)
-	if err == nil {
-		attr := attributes(s, h.null)
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD, attr.Sys.PidFD = true, fd, &a.pidfd
-		a.PID, err = syscall.ForkExec(s.Argv[0], s.Argv, attr)
-		runtime.KeepAlive(s) // attr holds only the numbers of its files
-		if err == nil {
-			h.mark(fd, a.Attempt)
-		}
-		unix.Close(fd)
-	}
 	if err != nil {
+		s.gone()
 		_ = h.remove(s.Leaf)
+		return err
 	}
+	defer unix.Close(fd)
+	a.PID, err = h.births.birth(ctx, &s, fd)
+	runtime.KeepAlive(s)
+	if err == nil || errors.Is(err, ErrNotExecuted) {
+		h.mark(fd, a.Attempt)
+		// A child of ours that we have not waited for keeps its number.
+		if pidfd, failed := unix.PidfdOpen(a.PID, 0); failed == nil {
+			a.pidfd = pidfd
+			return err
+		} else {
+			err = fmt.Errorf("cannot watch it: %w", failed)
+		}
+		_, _ = h.Kill(s.Leaf)
+	}
+	if a.PID != 0 {
+		h.take(a.PID)
+	}
+	_ = h.remove(s.Leaf)
 	return err
 }
 
@@ -209,26 +235,34 @@ func bornAt(a Attempt) bool {
 	return err == nil && s.startNS > a.BootNS-ticksNS && s.startNS <= a.BootNS+int64(startSlack)
 }
 
-// whyNot sorts the errno of a failed start, which may stem from the fork, the
-// change of directory or user, or the exec.
+// whyNot sorts what a newborn failed at. Nothing is looked at again: what is there
+// may be another's, and may not answer.
 func whyNot(s Spec, err error) error {
 	e := &startError{s.Argv[0], ErrNotStarted, err}
-	errno, plain := err.(syscall.Errno)
-	switch {
-	case !plain:
-	case s.Dir != "" && !isDir(s.Dir):
-		e.cause = fmt.Errorf("its directory %s: %w", s.Dir, err)
-	case errno == unix.ENOENT && exists(s.Argv[0]):
+	var at *birthError
+	if !errors.As(err, &at) {
+		return e
+	}
+	switch errno := at.errno; {
+	case at.at == stepDirectory:
+		e.cause = fmt.Errorf("its directory %s: %w", s.dir(), err)
+	case at.at >= stepFile && at.at < stepExec:
+		f := s.Input
+		if n := int(at.at - stepFile); n > 0 {
+			f = s.Files[n-1]
+		}
+		if errno == notRegular {
+			err = errors.New("it is not a regular file")
+		}
+		e.cause = fmt.Errorf("cannot open %s beneath %s: %w", f.Path, f.Under, err)
+	case at.at == stepInterpreter:
 		e.kind, e.cause = ErrNotFound, fmt.Errorf("the interpreter it names: %w", err)
+	case at.at != stepExec:
+		e.cause = fmt.Errorf("%s: %w", at.at, err)
 	case errno == unix.ENOENT, errno == unix.ENOTDIR, errno == unix.ELOOP, errno == unix.ENAMETOOLONG:
 		e.kind = ErrNotFound
-	case errno == unix.EACCES, errno == unix.ENOEXEC, errno == unix.EISDIR, errno == unix.ETXTBSY, errno == unix.ELIBBAD:
+	case errno == unix.EACCES, errno == unix.ENOEXEC, errno == unix.EISDIR, errno == unix.ELIBBAD:
 		e.kind = ErrNotExecutable
 	}
 	return e
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
