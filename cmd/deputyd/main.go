@@ -41,8 +41,13 @@ Signals:
 `
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "--role" && os.Args[2] == "confine" {
-		os.Exit(confine.Main(os.Args[1:])) // what the monitor starts is clean
+	if len(os.Args) > 2 && os.Args[1] == "--role" { // what the monitor starts is clean
+		switch os.Args[2] {
+		case "confine":
+			os.Exit(confine.Main(os.Args[1:]))
+		case "forker":
+			os.Exit(process.ForkerMain())
+		}
 	}
 	// First of all: what started us may have left us ignored signals, open
 	// descriptors or a umask, and no task may inherit them.
@@ -140,7 +145,7 @@ func newLogger(w io.Writer) *log.Logger { return log.New(w, "deputyd: ", log.Lst
 func runMonitor(program string, args []string, o options, say *logqueue.Queue) int {
 	m := monitor.New(monitor.Options{
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
-		Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"},
+		Forker: []string{"/proc/self/exe", "--role", "forker"}, Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"},
 		Log: newLogger(say), LogLost: say.Lost,
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
 		Manager: monitor.FindServiceManager(os.Getppid()),

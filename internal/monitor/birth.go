@@ -1,8 +1,10 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,72 +27,102 @@ type birth struct {
 	serverGID int
 }
 
-// start is called by a worker. Whatever it opens is closed again: the task has
-// its own descriptors.
-func (b *birth) start() (process.Attempt, error) {
-	var secrets map[string]any
-	if b.secret {
-		var err error
-		if secrets, err = b.m.readSecrets(b.id); err != nil {
-			return process.Attempt{}, err
-		}
-	}
-	launch, err := policy.Launch(b.action, b.params, secrets, b.context)
+// errEnding leaves a birth to the next monitor: see MonitorEnd.
+var errEnding = errors.New("deputy is ending")
+
+// start is called by a goroutine of its own. Whatever it opens is closed again: the
+// task has its own descriptors.
+func (b *birth) start(ctx context.Context) (process.Attempt, error) {
+	place, err := b.m.rooms.enter(ctx, b.action.Module+"/"+b.action.Name)
 	if err != nil {
 		return process.Attempt{}, err
 	}
-	if len(launch.Files) > 0 {
-		return process.Attempt{}, errors.New("cannot start: files cannot be handed over opened yet")
+	b.m.preparing <- struct{}{}
+	spec, err := process.Spec{}, errEnding
+	if !b.m.ending.Load() {
+		spec, err = b.prepare()
 	}
-	if err := b.m.trust(b.action); err != nil {
-		if _, gone := os.Stat(launch.Argv[0]); errors.Is(gone, os.ErrNotExist) {
-			err = fmt.Errorf("cannot start %s: %w; it was there when the policy was loaded", launch.Argv[0], process.ErrNotFound)
-		}
-		return process.Attempt{}, err
-	}
-	stdin, err := b.stdin(launch)
+	<-b.m.preparing
+	defer closeFiles(spec.Stdin, spec.Stdout, spec.Stderr)
 	if err != nil {
+		place.leave()
 		return process.Attempt{}, err
 	}
-	if stdin != nil {
-		defer stdin.Close()
+	spec.Gone = place.leave
+	attempt, err := b.m.host.Start(ctx, spec)
+	if errors.Is(err, process.ErrNotExecuted) {
+		place.late()
 	}
-	dir := b.m.o.Paths.task(b.id)
-	stdout, stderr, err := output.Create(dir, b.uid(), b.serverGID, b.oneFile)
-	if err != nil {
-		return process.Attempt{}, err
-	}
-	defer stdout.Close()
-	defer stderr.Close()
-	if err := b.m.capper.Add(dir, b.outputCap); err != nil {
-		return process.Attempt{}, err
-	}
-	attempt, err := b.m.host.Start(process.Spec{
-		Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir,
-		Credential: b.credential(), Stdin: stdin, Stdout: stdout, Stderr: stderr,
-	})
 	if err != nil && scarce(err) { // it may be tried again, from the beginning
-		_, _, _ = b.m.capper.Finish(dir)
-		os.Remove(filepath.Join(dir, output.Stdout))
-		os.Remove(filepath.Join(dir, output.Stderr))
+		b.drop()
 	}
 	return attempt, err
 }
 
+// prepare finds out what is to be started and makes the files of its output. What it has opened is in the
+// Spec, of a failure too.
+func (b *birth) prepare() (spec process.Spec, err error) {
+	var secrets map[string]any
+	if b.secret {
+		if secrets, err = b.m.readSecrets(b.id); err != nil {
+			return spec, err
+		}
+	}
+	launch, err := policy.Launch(b.action, b.params, secrets, b.context)
+	if err != nil {
+		return spec, err
+	}
+	if err := b.m.trust(b.action); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("cannot start %s: %w; it was there when the policy was loaded", launch.Argv[0], process.ErrNotFound)
+		}
+		return spec, err
+	}
+	spec = process.Spec{Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir, Credential: b.credential()}
+	if err := b.stdin(launch, &spec); err != nil {
+		return spec, err
+	}
+	if err := declaredFiles(&spec, launch.Files); err != nil {
+		return spec, err
+	}
+	dir := b.m.o.Paths.task(b.id)
+	if spec.Stdout, spec.Stderr, err = output.Create(dir, b.uid(), b.serverGID, b.oneFile); err != nil {
+		return spec, err
+	}
+	return spec, b.m.capper.Add(dir, b.outputCap)
+}
+
+// drop takes back what prepare has made.
+func (b *birth) drop() {
+	dir := b.m.o.Paths.task(b.id)
+	_, _, _ = b.m.capper.Finish(dir)
+	os.Remove(filepath.Join(dir, output.Stdout))
+	os.Remove(filepath.Join(dir, output.Stderr))
+}
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
 // stdin gives the task its input as a file that nobody else sees, or the declared file
-// beneath the declared directory, or nil for /dev/null.
-func (b *birth) stdin(p *policy.Process) (*os.File, error) {
+// beneath the declared directory, or nothing for /dev/null.
+func (b *birth) stdin(p *policy.Process, spec *process.Spec) error {
 	if p.StdinFile != nil {
-		return openBeneath(p.StdinFile.Under, p.StdinFile.Path)
+		return declaredInput(spec, *p.StdinFile)
 	}
 	if p.Stdin == nil {
-		return nil, nil
+		return nil
 	}
 	f, err := inputFile(b.m.o.Paths.State, p.Stdin)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make the task's stdin: %w", err)
+		return fmt.Errorf("cannot make the task's stdin: %w", err)
 	}
-	return f, nil
+	spec.Stdin = f
+	return nil
 }
 
 // trust checks, before each start, that nobody but root (or the user of

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/process"
 )
 
 // inputFile makes a file to be read from its start. It lies in memory, not in
@@ -32,31 +35,33 @@ func inputFile(_ string, content []byte) (*os.File, error) {
 	return f, nil
 }
 
-// openBeneath opens path, which may be absolute, beneath the directory under,
-// following no links (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS).
-func openBeneath(under, path string) (*os.File, error) {
-	if filepath.IsAbs(path) {
-		rel, err := filepath.Rel(under, path)
+// declaredInput has the task's own process open a declared file, with the rights of
+// its user: nothing that another may own is opened here.
+func declaredInput(spec *process.Spec, f policy.File) (err error) {
+	spec.Input, err = beneath(f)
+	return err
+}
+
+// declaredFiles does the same for those that become descriptors 3, 4, …
+func declaredFiles(spec *process.Spec, files []policy.File) error {
+	for _, f := range files {
+		file, err := beneath(f)
 		if err != nil {
-			return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
+			return err
 		}
-		path = rel
+		spec.Files = append(spec.Files, file)
 	}
-	dir, err := unix.Open(under, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return nil
+}
+
+// beneath gives the path, which may be absolute, as it stands beneath the directory.
+func beneath(f policy.File) (process.File, error) {
+	if !filepath.IsAbs(f.Path) {
+		return process.File{Under: f.Under, Path: f.Path}, nil
+	}
+	rel, err := filepath.Rel(f.Under, f.Path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open %s: %w", under, err)
+		return process.File{}, fmt.Errorf("cannot open %s beneath %s: %w", f.Path, f.Under, err)
 	}
-	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, path, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cannot open %s beneath %s: %w", path, under, err)
-	}
-	f := os.NewFile(uintptr(fd), path)
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, fmt.Errorf("cannot open %s beneath %s: it is not a regular file", path, under)
-	}
-	return f, unix.SetNonblock(fd, false)
+	return process.File{Under: f.Under, Path: rel}, nil
 }

@@ -9,6 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/process"
 )
 
 // inputFile makes a file to be read from its start. It lies in dir, which is
@@ -27,6 +30,20 @@ func inputFile(dir string, content []byte) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// declaredInput opens a declared file for the task.
+func declaredInput(spec *process.Spec, f policy.File) (err error) {
+	spec.Stdin, err = openBeneath(f.Under, f.Path)
+	return err
+}
+
+// declaredFiles cannot hand over more than one file here.
+func declaredFiles(_ *process.Spec, files []policy.File) error {
+	if len(files) > 0 {
+		return errors.New("cannot start: a param with file = true can be handed over on Linux alone; use stdin_file")
+	}
+	return nil
 }
 
 // openBeneath opens path, which may be absolute, beneath the directory under,

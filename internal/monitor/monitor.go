@@ -38,6 +38,7 @@ type Options struct {
 	Paths    Paths
 	Up       bool          // `deputy up`: everything as one user, and nothing is left at the end
 	NoCgroup bool          // as if there were no cgroup v2
+	Forker   []string      // argv of what makes the first processes of tasks
 	Reaper   []string      // argv of the subreaper, where there is no cgroup v2
 	Confiner []string      // argv of what confines the server, and becomes it
 	Log      *log.Logger   // one line for each decision; it must not hold anybody up
@@ -54,6 +55,9 @@ type Monitor struct {
 	log   *log.Logger
 	inbox chan func()
 	work  chan func()
+
+	rooms     *rooms        // for births
+	preparing chan struct{} // one for each birth that is being prepared
 
 	link      *keeper.Link
 	state     *State
@@ -119,7 +123,7 @@ type Monitor struct {
 
 const (
 	inboxSize = 4096
-	workers   = 2 // births and ends at the same time: one for each core of a small machine
+	workers   = 2 // ends, and preparations of births, at the same time: one for each core of a small machine
 )
 
 // New makes a monitor that has touched nothing yet.
@@ -129,7 +133,7 @@ func New(o Options) *Monitor {
 	}
 	return &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
+		rooms: newRooms(), preparing: make(chan struct{}, workers), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		budgets: budgets{}, denials: denials{}, names: names{},

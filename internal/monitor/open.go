@@ -55,7 +55,7 @@ func (m *Monitor) open() error {
 		return err
 	}
 	if m.host, err = process.Open(m.held(process.Options{
-		Instance: p.instance(), Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
+		Instance: p.instance(), Forker: m.o.Forker, Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
 		Kept: kept(m.link),
 	})); err != nil {
 		return err

@@ -18,7 +18,8 @@ const (
 
 // scarce says whether a birth failed for want of what may come back.
 func scarce(err error) bool {
-	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+	// ETXTBSY: the program is being written anew, as an installer does.
+	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ETXTBSY} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -42,5 +43,8 @@ func (m *Monitor) retryBirth(t *Task) bool {
 
 // shortage is what is said of a birth that was tried in vain.
 func shortage(err error) error {
+	if errors.Is(err, syscall.ETXTBSY) {
+		return fmt.Errorf("%w; it was tried for %v: its program is open for writing", err, retryFor)
+	}
 	return fmt.Errorf("%w; it was tried for %v: a limit of processes, memory or open files is reached, of the machine (pids.max, ulimit) or of the task's user", err, retryFor)
 }

@@ -63,17 +63,27 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
-	program, argv := m.o.Paths.ServerProg, []string{"deputy-server"}
-	if plan != nil {
-		program, argv = m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...)
-	} else {
-		attr.Sys.Credential = m.serverCredential()
-	}
+	program, argv, as := m.serverCommand(plan)
+	attr.Sys.Credential = as
 	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
 	return p, nil
+}
+
+// serverCommand is how the server's program is executed, with more arguments. On
+// Linux it takes its identity itself: processes of its user could stop what has
+// changed its user and has not executed yet, and with it whoever waits for that.
+func (m *Monitor) serverCommand(plan *confine.Plan, more ...string) (program string, argv []string, as *syscall.Credential) {
+	as = m.serverCredential()
+	if plan == nil && as != nil && confine.Possible() && len(m.o.Confiner) > 0 {
+		plan = &confine.Plan{Program: m.o.Paths.ServerProg, UID: int(as.Uid), GID: int(as.Gid), Bare: true, More: more}
+	}
+	if plan == nil {
+		return m.o.Paths.ServerProg, append([]string{"deputy-server"}, more...), as
+	}
+	return m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...), nil
 }
 
 // serverCredential is whom the server runs as; nil: as we do.

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,17 +24,19 @@ type live struct {
 	killed   *timer // looks for survivors of the kill
 	killing  int    // kills under way, whose count is still to come
 	exited   bool   // exit is known
-	empty    bool   // nothing of it lives
-	exit     deputy.Exit
-	began    time.Time // when the stop was ordered
-	receipt  deputy.Receipt
-	leftover int
-	told     []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
-	early    []process.Event // news that came before the birth was reported
-	failure  string          // why its process could not be started
-	tried    int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
-	pause    time.Duration   // until the next try
-	waiters  []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
+
+	cancelBirth func() // of the birth under way, or the last: ends the wait for it
+	empty       bool   // nothing of it lives
+	exit        deputy.Exit
+	began       time.Time // when the stop was ordered
+	receipt     deputy.Receipt
+	leftover    int
+	told        []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
+	early       []process.Event // news that came before the birth was reported
+	failure     string          // why its process could not be started
+	tried       int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
+	pause       time.Duration   // until the next try
+	waiters     []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
 	lock        lockName // the one that it holds or awaits; only where Lock is set
 	joinSeq     uint64   // of the newest record of a join
@@ -60,6 +63,8 @@ func (m *Monitor) happen(t *Task, h happening) {
 	case signal:
 		m.setDeadline(t)
 		m.signalTask(t)
+	case hurry:
+		t.cancelBirth()
 	case shorten:
 		m.shortenGrace(t)
 	case kill:
@@ -146,18 +151,20 @@ func (m *Monitor) startTask(t *Task) {
 		serverGID: m.serverGID,
 	}
 	m.births++
-	m.run(func() {
-		if m.ending.Load() { // the next monitor starts it: see MonitorEnd
-			m.post(func() { m.births--; m.endIfQuiet() })
-			return
-		}
-		attempt, err := b.start()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.cancelBirth = cancel
+	// Not a worker: a birth may take as long as what it touches takes to answer.
+	go func() {
+		defer cancel()
+		attempt, err := b.start(ctx)
 		m.post(func() {
 			m.births--
-			m.started(t, attempt, err)
+			if !errors.Is(err, errEnding) {
+				m.started(t, attempt, err)
+			}
 			m.endIfQuiet()
 		})
-	})
+	}()
 }
 
 // started goes on after a birth, or its failure.
@@ -170,6 +177,9 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 	}
 	if err != nil {
 		t.failure = "cannot start: " + strings.TrimPrefix(err.Error(), "cannot start: ")
+	}
+	hangs := errors.Is(err, process.ErrNotExecuted)
+	if err != nil && !hangs {
 		switch {
 		case errors.Is(err, process.ErrNotFound):
 			t.exit = deputy.Exit{Code: new(127)}
@@ -185,6 +195,9 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 	}, nil, nil)
 	t.PID, t.Leaf, t.Boot, t.BootNS = attempt.PID, attempt.Leaf, m.boot, attempt.BootNS
 	m.happen(t, born)
+	if hangs {
+		m.happen(t, hung)
+	}
 	early := t.early
 	t.early = nil
 	for _, e := range early {

@@ -19,6 +19,7 @@ const (
 	begin     happening = "begin"      // its lock is free and the intent to start it is recorded
 	born      happening = "born"       // its first process was started
 	stillborn happening = "stillborn"  // its first process could not be started
+	hung      happening = "hung"       // it was born, and has not become its program in time
 	exited    happening = "exited"     // the first process ended, others of its tree may live
 	emptied   happening = "emptied"    // nothing lives, the first process's status is still to come
 	gone      happening = "gone"       // the later of the two above: the status is known and nothing lives
@@ -36,6 +37,7 @@ const (
 	start      effect = "start"
 	watch      effect = "watch"
 	signal     effect = "signal" // the stop signal, then the grace period
+	hurry      effect = "wait no longer for its birth"
 	shorten    effect = "shorten the grace period"
 	kill       effect = "kill"
 	finish     effect = "finish"     // find the end's state and record it
@@ -45,14 +47,14 @@ const (
 func phases() []Phase { return []Phase{Queued, Starting, Running, Stopping, Killing, Over} }
 
 func happenings() []happening {
-	return []happening{begin, born, stillborn, exited, emptied, gone, stop, deadline, graceOver, expired}
+	return []happening{begin, born, stillborn, hung, exited, emptied, gone, stop, deadline, graceOver, expired}
 }
 
 // transition is the life of a task: one row for each phase, one case for each
 // thing that may happen in it. What is not named cannot happen.
 //
 // A stop that comes while the process is being born leaves the phase Stopping;
-// the signal follows at its birth. What the first process leaves behind when it
+// the signal follows at its birth, which is not waited for any longer. What the first process leaves behind when it
 // ends by itself is killed at once; after a stop signal the rest of the tree
 // has the rest of the grace period.
 func transition(p Phase, h happening) (Phase, effect) {
@@ -71,11 +73,11 @@ func transition(p Phase, h happening) (Phase, effect) {
 		case stillborn:
 			return Over, finish
 		case stop:
-			return Stopping, nothing
+			return Stopping, hurry
 		}
 	case Running:
 		switch h {
-		case exited:
+		case exited, hung:
 			return Killing, kill
 		case emptied:
 			return Running, nothing
@@ -90,7 +92,7 @@ func transition(p Phase, h happening) (Phase, effect) {
 			return Stopping, signal
 		case stillborn, gone:
 			return Over, finish
-		case exited, emptied:
+		case exited, emptied, hung:
 			return Stopping, nothing
 		case stop:
 			return Stopping, shorten

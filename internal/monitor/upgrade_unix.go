@@ -115,11 +115,13 @@ func (m *Monitor) handOver() {
 // this configuration and this journal, and to talk to one another.
 func (m *Monitor) prove() (version string, err error) {
 	daemon := append([]string{}, m.o.Probe...)
-	said, err := proof("deputyd", append(daemon, "--journal-format", strconv.Itoa(journal.Format)), nil)
+	daemon = append(daemon, "--journal-format", strconv.Itoa(journal.Format))
+	said, err := proof("deputyd", daemon[0], daemon, nil)
 	if err != nil {
 		return "", err
 	}
-	server, err := proof("deputy-server", []string{m.o.Paths.ServerProg, "--probe"}, m.serverCredential())
+	program, argv, as := m.serverCommand(nil, "--probe")
+	server, err := proof("deputy-server", program, argv, as)
 	if err != nil {
 		return "", err
 	}
@@ -136,29 +138,29 @@ type proved struct{ version, wall string }
 // Proof is the line by which a program that can start says so.
 func Proof() string { return fmt.Sprintf("deputyd %s, wall %d", deputy.Version, wall.Version) }
 
-func proof(name string, argv []string, as *syscall.Credential) (proved, error) {
-	out, err := answerOf(argv, as)
+func proof(name, program string, argv []string, as *syscall.Credential) (proved, error) {
+	out, err := answerOf(program, argv, as)
 	if err != nil {
-		return proved{}, fmt.Errorf("%s cannot start: %w", argv[0], err)
+		return proved{}, fmt.Errorf("%s cannot start: %w", name, err)
 	}
 	out = strings.TrimSpace(out)
 	out = out[strings.LastIndex(out, "\n")+1:] // before it there may be warnings
 	said, wall, found := strings.Cut(out, ", wall ")
 	version, named := strings.CutPrefix(said, name+" ")
 	if !found || !named {
-		return proved{}, fmt.Errorf("%s is no %s that can be upgraded to: it says %.200q", argv[0], name, out)
+		return proved{}, fmt.Errorf("what stands there is no %s that can be upgraded to: it says %.200q", name, out)
 	}
 	return proved{version, wall}, nil
 }
 
 // answerOf runs a program to its end, as a user or as ours, and gives what it wrote.
-func answerOf(argv []string, as *syscall.Credential) (string, error) {
+func answerOf(program string, argv []string, as *syscall.Credential) (string, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
 	defer r.Close()
-	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"},
+	p, err := os.StartProcess(program, argv, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"},
 		Files: []*os.File{nil, w, w}, Sys: &syscall.SysProcAttr{Setsid: true, Credential: as}})
 	w.Close()
 	if err != nil {

@@ -35,6 +35,13 @@ func Main(args []string) int {
 // become works on one thread: the one that executes is the one that is left.
 func become(p Plan) error {
 	runtime.LockOSThread()
+	argv := append([]string{filepath.Base(p.Program)}, p.More...)
+	if p.Bare {
+		if err := takeUser(p.UID, p.GID); err != nil {
+			return err
+		}
+		return fmt.Errorf("cannot start %s: %w", p.Program, syscall.Exec(p.Program, argv, os.Environ()))
+	}
 	if err := checkStatic(p.Program); err != nil {
 		return err
 	}
@@ -63,7 +70,7 @@ func become(p Plan) error {
 			return err
 		}
 	}
-	err = syscall.Exec(p.Program, []string{filepath.Base(p.Program)}, os.Environ())
+	err = syscall.Exec(p.Program, argv, os.Environ())
 	return fmt.Errorf("cannot start %s: %w", p.Program, err)
 }
 
@@ -79,16 +86,8 @@ func takeIdentity(uid, gid int) error {
 			}
 		}
 	}
-	if uid >= 0 {
-		if err := syscall.Setgroups(nil); err != nil {
-			return fmt.Errorf("cannot leave root's groups: %w", err)
-		}
-		if err := syscall.Setresgid(gid, gid, gid); err != nil {
-			return fmt.Errorf("cannot become group %d: %w", gid, err)
-		}
-		if err := syscall.Setresuid(uid, uid, uid); err != nil {
-			return fmt.Errorf("cannot become user %d: %w", uid, err)
-		}
+	if err := takeUser(uid, gid); err != nil {
+		return err
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot give up capabilities: %w", err)
@@ -96,6 +95,23 @@ func takeIdentity(uid, gid int) error {
 	var none [2]unix.CapUserData
 	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
 		return fmt.Errorf("cannot give up capabilities: %w", err)
+	}
+	return nil
+}
+
+// takeUser becomes the server's user, if there is one.
+func takeUser(uid, gid int) error {
+	if uid < 0 {
+		return nil
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return fmt.Errorf("cannot leave root's groups: %w", err)
+	}
+	if err := syscall.Setresgid(gid, gid, gid); err != nil {
+		return fmt.Errorf("cannot become group %d: %w", gid, err)
+	}
+	if err := syscall.Setresuid(uid, uid, uid); err != nil {
+		return fmt.Errorf("cannot become user %d: %w", uid, err)
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ type Plan struct {
 	Write    string   // a directory: what is in it, it may change
 	Read     []string // files, and directories with all that is in them, each if it exists
 	Ports    []int    // where it may listen, TCP
+	Bare     bool     // it takes its identity, and is not confined beyond that
+	More     []string // arguments of the program
 }
 
 // Args are the arguments by which Main gets the plan.
@@ -40,7 +42,10 @@ func (p Plan) Args() []string {
 	for _, port := range p.Ports {
 		args = append(args, "--port="+strconv.Itoa(port))
 	}
-	return append(args, p.Program)
+	if p.Bare {
+		args = append(args, "--bare")
+	}
+	return append(append(args, p.Program), p.More...)
 }
 
 func parse(args []string) (Plan, error) {
@@ -51,6 +56,7 @@ func parse(args []string) (Plan, error) {
 	f.IntVar(&p.UID, "uid", -1, "")
 	f.IntVar(&p.GID, "gid", -1, "")
 	f.StringVar(&p.Write, "write", "", "")
+	f.BoolVar(&p.Bare, "bare", false, "")
 	f.Func("read", "", func(path string) error { p.Read = append(p.Read, path); return nil })
 	f.Func("port", "", func(text string) error {
 		port, err := strconv.ParseUint(text, 10, 16)
@@ -60,8 +66,9 @@ func parse(args []string) (Plan, error) {
 	if err := f.Parse(args); err != nil {
 		return p, err
 	}
-	if p.Program = f.Arg(0); f.NArg() != 1 || !filepath.IsAbs(p.Program) || p.Write == "" {
+	if p.Program = f.Arg(0); !filepath.IsAbs(p.Program) || p.Write == "" && !p.Bare {
 		return p, errors.New("cannot confine a server without a plan: the monitor starts it")
 	}
+	p.More = f.Args()[1:]
 	return p, nil
 }

@@ -3,6 +3,7 @@
 package keeper_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -35,6 +36,8 @@ func TestMain(m *testing.M) {
 		os.Exit(keeper.Run(keeper.Program{
 			Monitor: []string{self, "@monitor", dir}, Self: []string{self, "@keeper", dir}, Env: []string{process.Cleaned()},
 		}, os.Stderr))
+	case "@forker":
+		os.Exit(process.ForkerMain())
 	case "@reaper":
 		os.Exit(process.ReaperMain(os.Args[2:]))
 	case "@monitor":
@@ -135,7 +138,7 @@ func (m *monitor) begin() {
 	if m.link, err = keeper.Connect(3, m.told); err != nil {
 		panic(err)
 	}
-	m.host, err = process.Open(process.Options{Instance: instance(m.dir), Reaper: []string{self, "@reaper"},
+	m.host, err = process.Open(process.Options{Instance: instance(m.dir), Forker: []string{self, "@forker"}, Reaper: []string{self, "@reaper"},
 		StateDir: m.dir, KeeperPID: os.Getppid(), Events: m.event})
 	if err != nil {
 		panic(err)
@@ -154,7 +157,7 @@ func (m *monitor) begin() {
 	_ = os.Remove(m.dir + "/tasks")
 	for line := range strings.Lines(string(text)) {
 		leaf, script, _ := strings.Cut(strings.TrimSpace(line), " ")
-		a, err := m.host.Start(process.Spec{Leaf: leaf, Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: m.dir})
+		a, err := m.host.Start(context.Background(), process.Spec{Leaf: leaf, Argv: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Dir: m.dir})
 		if err != nil {
 			panic(err)
 		}

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -94,7 +95,8 @@ func (h *Host) mark(leaf string) string { return filepath.Join(h.options.StateDi
 
 // Start begins an attempt. Its events may come before Start returns. An error
 // is one of ErrNotFound, ErrNotExecutable, ErrNotStarted.
-func (h *Host) Start(s Spec) (Attempt, error) {
+func (h *Host) Start(_ context.Context, s Spec) (Attempt, error) {
+	defer s.gone()
 	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: bootNow()}, child: true}
 	if err := h.reserve(s.Leaf); err != nil {
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -129,7 +130,7 @@ func spec(t *testing.T, leaf, act string, args ...string) Spec {
 
 func begin(t *testing.T, s *stage, p Spec) Attempt {
 	t.Helper()
-	a, err := s.Start(p)
+	a, err := s.Start(context.Background(), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,13 +249,13 @@ func TestWhatCannotStart(t *testing.T) {
 	} {
 		p := spec(t, "none", "exit 0")
 		p.Argv[0] = filepath.Join(dir, name)
-		if _, err := s.Start(p); err == nil || !slices.Contains(kinds(err), want) {
+		if _, err := s.Start(context.Background(), p); err == nil || !slices.Contains(kinds(err), want) {
 			t.Errorf("%s: %v, not %v", name, err, want)
 		}
 	}
 	p := spec(t, "none", "exit 0")
 	p.Dir = filepath.Join(dir, "none")
-	if _, err := s.Start(p); err == nil || !strings.Contains(err.Error(), "its directory") {
+	if _, err := s.Start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "its directory") {
 		t.Errorf("a missing directory: %v", err)
 	}
 	begin(t, s, spec(t, "none", "exit 0")) // nothing of those is left

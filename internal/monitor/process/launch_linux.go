@@ -1,7 +1,6 @@
 package process
 
 import (
-	"path/filepath"
 	"syscall"
 	"unsafe"
 
@@ -139,12 +138,4 @@ func (l *launch) open(n int, f file, to int) {
 	if to != int(free) {
 		l.add(at, unix.SYS_CLOSE, free)
 	}
-}
-
-// beneath gives path, which may be absolute, as it stands beneath the directory.
-func beneath(under, path string) (string, error) {
-	if !filepath.IsAbs(path) {
-		return path, nil
-	}
-	return filepath.Rel(under, path)
 }

@@ -4,3 +4,6 @@ package process
 
 // Ours says whether a leaf is marked as one of this installation: none is.
 func (h *Host) Ours(string) bool { return false }
+
+// ForkerMain is for Linux.
+func ForkerMain() int { return 1 }

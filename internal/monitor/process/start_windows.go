@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,8 @@ const procThreadAttributeJobList = 0x0002000d
 
 // Start begins an attempt. Its events may come before Start returns. An error
 // is one of ErrNotFound, ErrNotExecutable, ErrNotStarted.
-func (h *Host) Start(s Spec) (Attempt, error) {
+func (h *Host) Start(_ context.Context, s Spec) (Attempt, error) {
+	defer s.gone()
 	if err := h.reserve(s.Leaf); err != nil {
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
 	}
