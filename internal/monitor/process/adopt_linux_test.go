@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -346,7 +345,7 @@ func TestCloseWaitsForBirths(t *testing.T) {
 func TestASubreaperAloneBeginsNothing(t *testing.T) {
 	dir := t.TempDir()
 	o := order{StateDir: dir, Leaf: "one.1", Argv: []string{"/bin/touch", filepath.Join(dir, "begun")}, Dir: "/"}
-	call := func() (socket *os.File, first syscall.Errno, ended func()) {
+	call := func() (socket *os.File, first answer, ended func()) {
 		t.Helper()
 		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -373,13 +372,13 @@ func TestASubreaperAloneBeginsNothing(t *testing.T) {
 		}
 	}
 	socket, first, ended := call()
-	if found, err := readFinding(dir, o.Leaf); first != 0 || err != nil || found.PID == 0 {
+	if found, err := readFinding(dir, o.Leaf); first.Errno != 0 || err != nil || found.PID == 0 {
 		t.Errorf("it said %v and left %+v, %v", first, found, err)
 	}
 	another, second, anotherEnded := call()
 	anotherEnded()
 	another.Close()
-	if second != unix.EEXIST {
+	if second.Errno != unix.EEXIST {
 		t.Errorf("a second one said %v, want EEXIST", second)
 	}
 	socket.Close() // the monitor dies

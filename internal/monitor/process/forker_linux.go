@@ -112,7 +112,8 @@ func (f *forker) takeFiles(n int) error {
 	if n < head {
 		return errors.New("cannot hear the monitor: a message without descriptors")
 	}
-	for at := head; at+4 <= n && len(f.fds) < orderFiles; at += 4 {
+	end := int((*unix.Cmsghdr)(unsafe.Pointer(&f.oob[0])).Len) // n counts what fills it up, too
+	for at := head; at+4 <= end && len(f.fds) < orderFiles; at += 4 {
 		f.fds = append(f.fds, int(*(*int32)(unsafe.Pointer(&f.oob[at]))))
 	}
 	if len(f.fds) < 4 {

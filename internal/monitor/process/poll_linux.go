@@ -184,16 +184,24 @@ func (h *Host) take(pid int) {
 	h.takeNow(pid)
 }
 
-// waitFor takes the status of a child that is ending, and says whether it could
-// in a moment's time.
+// endsWithin is how long a child that has let go of its descriptors may take to end.
+const endsWithin = 2 * time.Second
+
+// waitFor takes the status of a child that is just ending, and says whether it could.
 func waitFor(pid int) bool {
-	for pause := 20 * time.Microsecond; pause < 20*time.Millisecond; pause *= 2 {
-		if got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); got != 0 && !errors.Is(err, unix.EINTR) {
-			return true
-		}
-		time.Sleep(pause)
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return errors.Is(err, unix.ESRCH)
 	}
-	return false
+	defer unix.Close(pidfd)
+	ready := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	for end := time.Now().Add(endsWithin); time.Now().Before(end); {
+		if n, err := unix.Poll(ready, int(endsWithin/time.Millisecond)); n > 0 || err != nil && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return got == pid || err != nil
 }
 
 // takeHidden tries again to take what could not be taken.
