@@ -29,9 +29,14 @@ stops = "hold"
 // called. Paths narrow it to calls on those files.
 func failing(t *testing.T, d *rig.Deputy, inject string, paths ...string) (mend func()) {
 	t.Helper()
+	return failingIn(t, d.Part("--role monitor"), inject, paths...)
+}
+
+// failingIn is failing for another process.
+func failingIn(t *testing.T, pid int, inject string, paths ...string) (mend func()) {
+	t.Helper()
 	calls, _, _ := strings.Cut(inject, ":")
-	monitor := d.Part("--role monitor")
-	args := []string{"-f", "-o", filepath.Join(t.TempDir(), "strace"), "-e", "trace=" + calls, "-e", "inject=" + inject, "-p", fmt.Sprint(monitor)}
+	args := []string{"-f", "-o", filepath.Join(t.TempDir(), "strace"), "-e", "trace=" + calls, "-e", "inject=" + inject, "-p", fmt.Sprint(pid)}
 	for _, path := range paths {
 		args = append(args, "-P", path)
 	}
@@ -48,7 +53,7 @@ func failing(t *testing.T, d *rig.Deputy, inject string, paths ...string) (mend 
 		}
 	}
 	t.Cleanup(mend)
-	rig.Eventually(t, 30*time.Second, "strace is attached", func() bool { return rig.Traced(monitor) })
+	rig.Eventually(t, 30*time.Second, "strace is attached", func() bool { return rig.Traced(pid) })
 	return mend
 }
 

@@ -347,7 +347,7 @@ func TestTheMachineHasNothingToSpare(t *testing.T) {
 		t.Errorf("answered %d", answer.Status)
 	}
 
-	mend = failing(t, d, "clone3:error=ENOMEM")
+	mend = failingIn(t, d.Part("--role forker"), "clone3:error=ENOMEM")
 	c := d.Self()
 	task := c.Started("m/quick", "")
 	rests(t, d)

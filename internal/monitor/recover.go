@@ -125,6 +125,17 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		return
 	}
 	m.setDeadline(t)
+	if m.host.Newborn(leaf) {
+		m.timers.after(process.BornWithin, func() { m.endNewborn(t) })
+	}
+}
+
+// endNewborn ends what an earlier monitor had born, if it still has not become its program.
+func (m *Monitor) endNewborn(t *Task) {
+	if t.Phase == Running && m.host.Newborn(t.Leaf) {
+		t.failure = "cannot start: " + process.ErrNotExecuted.Error()
+		m.happen(t, hung)
+	}
 }
 
 // mayHaveRun: a service manager removes the cgroups in which nothing lives when the

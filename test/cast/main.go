@@ -9,6 +9,11 @@
 //	leave N           N such processes, and then it exits itself
 //	write BYTES       so many bytes, of which each 16 tell their own place
 //	witness FIFO      says each signal that it gets, until FIFO is opened and closed
+//	stopper SECONDS   stops every process of its user, again and again, until SIGTERM;
+//	                  then it lets them go on
+//	tracer PID        traces a process and waits for nothing
+//	key add NAME      puts a key into its session's keyring, says so, and stays
+//	key look NAME     says whether that is in its own
 //	odd COMMAND…      executes a command as odd as a start by hand can be
 package main
 
@@ -18,7 +23,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,9 +56,39 @@ func main() {
 		check(out.Flush())
 	case "witness":
 		witness(args[0])
+	case "stopper":
+		told := make(chan os.Signal, 1)
+		signal.Notify(told, unix.SIGTERM)
+		end := time.Now().Add(time.Duration(number(args[0])) * time.Second)
+		for fmt.Println("ready"); len(told) == 0 && time.Now().Before(end); {
+			_ = unix.Kill(-1, unix.SIGSTOP)
+		}
+		_ = unix.Kill(-1, unix.SIGCONT)
+	case "tracer":
+		runtime.LockOSThread()
+		_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(number(args[0])), 0, 0, 0, 0)
+		if errno != 0 {
+			check(errno)
+		}
+		fmt.Println("ready")
+		idle()
+	case "key":
+		key(args[0], args[1])
 	case "odd":
 		odd(args)
 	}
+}
+
+func key(what, name string) {
+	if what == "look" {
+		id, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
+		fmt.Println(id > 0, err)
+		return
+	}
+	_, err := unix.AddKey("user", name, []byte("secret"), unix.KEY_SPEC_SESSION_KEYRING)
+	check(err)
+	fmt.Println("ready")
+	idle()
 }
 
 func number(text string) int {

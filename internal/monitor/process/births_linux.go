@@ -13,11 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bornWithin is how long a newborn may take to execute: to reach its directory, its
-// files and its program. Where it takes longer they lie on a file system that does
-// not answer, or its user has stopped it.
-const bornWithin = 10 * time.Second
-
 // births is the monitor's side of the forker.
 type births struct {
 	argv   []string // of the forker
@@ -175,7 +170,7 @@ func memoryFile(text []byte) (*os.File, error) {
 }
 
 // birth has a newborn made in an open leaf, and waits until it has executed, has
-// failed, or bornWithin is over, or ctx is: then the process lives, and
+// failed, or BornWithin is over, or ctx is: then the process lives, and
 // pid is not 0.
 func (b *births) birth(ctx context.Context, s *Spec, leaf int) (pid int, err error) {
 	number, ok := b.take()
@@ -197,7 +192,7 @@ func (b *births) birth(ctx context.Context, s *Spec, leaf int) (pid int, err err
 		done()
 		return 0, err
 	}
-	_ = report.SetReadDeadline(time.Now().Add(bornWithin))
+	_ = report.SetReadDeadline(time.Now().Add(BornWithin))
 	stop := context.AfterFunc(ctx, func() { _ = report.SetReadDeadline(time.Unix(1, 0)) })
 	_, err = report.Read(make([]byte, 1)) // nothing is ever written
 	stop()

@@ -113,7 +113,8 @@ func (h *Host) birthReaped(ctx context.Context, a *attempt, s Spec) error {
 		files[i] = f.Fd()
 	}
 	// The subreaper is of our own user: nobody else can hold this up.
-	a.PID, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &a.pidfd}})
+	a.PID, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=1"}, // few threads: they count against its user
+		Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &a.pidfd}})
 	runtime.KeepAlive(s)
 	unix.Close(theirs)
 	if err != nil {
@@ -121,7 +122,7 @@ func (h *Host) birthReaped(ctx context.Context, a *attempt, s Spec) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_ = ours.SetDeadline(time.Now().Add(bornWithin))
+	_ = ours.SetDeadline(time.Now().Add(BornWithin))
 	begun, answer, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.dir(), s.Credential, s.Input, s.Files})
 	if begun && errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrNotExecuted
@@ -244,9 +245,13 @@ func (h *Host) killReaped(leaf string) (int, error) {
 		return 0, err
 	}
 	defer unix.Close(pidfd)
-	killed := len(stopTree(pid))
+	tree := stopTree(pid)
+	killed := len(tree)
 	if err := unix.PidfdSendSignal(pidfd, killOrder, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return killed, fmt.Errorf("cannot order the subreaper to kill: %w", err)
+	}
+	for _, s := range tree { // a first process that hangs before it executes holds up the subreaper, too
+		s.send(unix.SIGKILL)
 	}
 	return killed, nil
 }

@@ -31,6 +31,19 @@ func (h *Host) Ours(leaf string) bool {
 	return err == nil && string(text[:n]) == h.options.Instance
 }
 
+// Newborn says whether the first process of a live attempt, as far as one can look,
+// has not become its program yet.
+func (h *Host) Newborn(leaf string) bool {
+	h.mu.Lock()
+	a := h.attempts[leaf]
+	h.mu.Unlock()
+	if a == nil || h.tree == nil {
+		return false // a subreaper has what it started in hand
+	}
+	s, err := readStat(a.PID)
+	return err == nil && s.comm == newbornName && !s.dead()
+}
+
 // FindFirst finds the first process of an attempt whose birth its monitor did
 // not live to record, alive or not; false where that cannot be told. It must be
 // asked before the keeper is told that the monitor is ready.

@@ -27,6 +27,7 @@ type launch struct {
 	limit unix.Rlimit      // of open files
 	how   [2]unix.OpenHow
 	empty [1]byte
+	name  [16]byte   // newbornName
 	own   Credential // what credential points to
 	stats [maxFiles + 1]unix.Statx_t
 	clone cloneArgs
@@ -38,6 +39,9 @@ type file struct {
 	stat        *unix.Statx_t
 }
 
+// newbornName is what a newborn is called (/proc/PID/comm) until it executes.
+const newbornName = "deputy-newborn"
+
 // atCWD is AT_FDCWD as a system call takes it.
 const atCWD = ^uintptr(99)
 
@@ -46,6 +50,7 @@ const atCWD = ^uintptr(99)
 //go:noinline
 func newLaunch() *launch {
 	l := &launch{stdin: -1, report: -1}
+	copy(l.name[:], newbornName)
 	// Beneath the directory, by no link, on the same file system, and without
 	// waiting for whoever holds the other end of a FIFO.
 	l.how[0] = unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
@@ -73,6 +78,7 @@ func (l *launch) add(at step, number uintptr, args ...uintptr) *call {
 func (l *launch) compile() {
 	l.calls, l.keep = l.calls[:0], l.keep[:0]
 	l.add(stepSession, unix.SYS_SETSID)
+	l.add(stepSession, unix.SYS_PRCTL, unix.PR_SET_NAME, l.pointer(unsafe.Pointer(&l.name[0])))
 	if syscall.Geteuid() == 0 {
 		// One session keyring for all tasks would be shared by all users. A kernel without
 		// keys, or a container's filter, has none to share.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"deputy"
 )
@@ -33,6 +34,11 @@ var (
 	ErrNotExecutable = errors.New("not executable")
 	ErrNotStarted    = errors.New("not started") // no process, memory, descriptor or directory to be had
 )
+
+// BornWithin is how long a first process may take to become its program: to reach
+// its directory, its files and its program. Where it takes longer they lie on a file
+// system that does not answer, or its user keeps it stopped.
+const BornWithin = 10 * time.Second
 
 // ErrNotExecuted says that a first process was born and has not become its program
 // in time: it lives, and is to be watched and killed like any other.

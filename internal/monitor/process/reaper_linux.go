@@ -36,29 +36,14 @@ func ReaperMain(_ []string) int {
 		_ = removeFinding(o.StateDir, o.Leaf)
 		return 1
 	}
-	report, err := r.begin(o)
+	err = r.begin(o)
+	_ = say.Encode(answerOf(err))
+	_ = socket.Close()
 	if err != nil {
-		_ = say.Encode(answerOf(err))
 		_ = removeFinding(o.StateDir, o.Leaf)
 		return 1
 	}
-	executed := make(chan error, 1)
-	go func() {
-		_, _ = report.Read(make([]byte, 1)) // its end: executed, or dead
-		_, at, errno := r.slot.result()
-		if errno != 0 {
-			err = &birthError{at, errno}
-		}
-		_ = say.Encode(answerOf(err))
-		_ = socket.Close()
-		executed <- err
-	}()
-	code := r.run()
-	if <-executed != nil { // what is dead has told by now
-		_ = removeFinding(o.StateDir, o.Leaf)
-		return 1
-	}
-	return code
+	return r.run()
 }
 
 // answerOf is err as it is told through the socket.
@@ -77,7 +62,6 @@ func answerOf(err error) (a answer) {
 type reaper struct {
 	path   string
 	found  finding
-	slot   *slot          // where the first process's birth is told of
 	first  int            // PID of the first process; 0: it has ended
 	left   map[born]bool  // what was killed after the first had ended
 	child  chan os.Signal // SIGCHLD
@@ -111,38 +95,53 @@ func newReaper(o order) (*reaper, error) {
 	return r, r.write(os.Link)
 }
 
-// begin makes the first process, and gives what ends when that has executed.
-func (r *reaper) begin(o order) (report *os.File, err error) {
+// begin makes the first process, and waits until that has executed, failed, or was
+// killed: Host.Kill kills what hangs, besides ordering us to. It is waited for in a
+// system call, which takes no thread: the user may have none left.
+func (r *reaper) begin(o order) error {
 	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(slot{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r.slot = (*slot)(unsafe.Pointer(unsafe.SliceData(mem)))
+	told := (*slot)(unsafe.Pointer(unsafe.SliceData(mem)))
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		return nil, err
+		return err
 	}
-	defer unix.Close(ends[1])
-	report = os.NewFile(uintptr(ends[0]), "report")
+	defer unix.Close(ends[0])
 	s := Spec{Argv: o.Argv, Env: o.Env, Dir: o.Dir, Credential: o.Credential, Input: o.Input, Files: o.Files}
 	l := newLaunch()
 	l.stdin, l.stdout, l.stderr, l.report = 0, 1, 2, ends[1]
 	text := s.encode(0)
-	if _, err := l.decode(text); err != nil {
-		return nil, err
-	}
-	if o.Credential != nil {
-		// Until it executes nobody may trace it, who has its user by then.
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	}
-	l.compile()
-	if errno := l.bornAsChild(r.slot); errno != 0 {
-		report.Close()
-		return nil, &birthError{stepClone, errno}
+	if _, err = l.decode(text); err == nil {
+		if o.Credential != nil { // until it executes nobody may trace it, who has its user by then
+			_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+		}
+		l.compile()
+		if errno := l.bornAsChild(told); errno != 0 {
+			err = &birthError{stepClone, errno}
+		}
 	}
 	runtime.KeepAlive(text)
-	r.first, _, _ = r.slot.result()
-	return report, nil
+	unix.Close(ends[1])
+	if err != nil {
+		return err
+	}
+	for errors.Is(readEnd(ends[0]), unix.EINTR) {
+	}
+	pid, at, errno := told.result()
+	if errno != 0 {
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		return &birthError{at, errno}
+	}
+	r.first = pid
+	return nil
+}
+
+// readEnd waits for the end of a pipe into which nobody writes.
+func readEnd(fd int) error {
+	_, err := unix.Read(fd, make([]byte, 1))
+	return err
 }
 
 // run waits until there is no child left: since all descendants come up to us
