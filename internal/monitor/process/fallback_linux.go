@@ -113,8 +113,7 @@ func (h *Host) birthReaped(ctx context.Context, a *attempt, s Spec) error {
 		files[i] = f.Fd()
 	}
 	// The subreaper is of our own user: nobody else can hold this up.
-	a.PID, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Env: []string{"GOMAXPROCS=1"}, // few threads: they count against its user
-		Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &a.pidfd}})
+	a.PID, err = syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Files: files, Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &a.pidfd}})
 	runtime.KeepAlive(s)
 	unix.Close(theirs)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -96,8 +97,8 @@ func newReaper(o order) (*reaper, error) {
 }
 
 // begin makes the first process, and waits until that has executed, failed, or was
-// killed: Host.Kill kills what hangs, besides ordering us to. It is waited for in a
-// system call, which takes no thread: the user may have none left.
+// killed: Host.Kill kills what hangs, besides ordering us to. Waiting takes no
+// thread: the user may have none left.
 func (r *reaper) begin(o order) error {
 	mem, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(slot{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
 	if err != nil {
@@ -127,7 +128,7 @@ func (r *reaper) begin(o order) error {
 	if err != nil {
 		return err
 	}
-	for errors.Is(readEnd(ends[0]), unix.EINTR) {
+	for readEnd(ends[0], new([1]byte)) == unix.EINTR {
 	}
 	pid, at, errno := told.result()
 	if errno != 0 {
@@ -138,10 +139,11 @@ func (r *reaper) begin(o order) error {
 	return nil
 }
 
-// readEnd waits for the end of a pipe into which nobody writes.
-func readEnd(fd int) error {
-	_, err := unix.Read(fd, make([]byte, 1))
-	return err
+// readEnd waits for the end of a pipe into which nobody writes. The Go runtime does
+// not know that we wait, or it might want a thread to run others meanwhile.
+func readEnd(fd int, b *[1]byte) syscall.Errno {
+	_, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(b)), 1)
+	return errno
 }
 
 // run waits until there is no child left: since all descendants come up to us
