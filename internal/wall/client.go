@@ -29,9 +29,11 @@ type Client struct {
 	follows chan struct{} // closed once Run has asked for the journal: no request goes before that
 
 	out     sync.Mutex // guards what follows
+	written sync.Cond  // of out: some of frames went out, or nothing more will
 	frames  []byte     // to be written by whoever is writing
 	spare   []byte
 	writing bool
+	broken  error // why nothing more can be written
 
 	mu      sync.Mutex // guards what follows
 	next    uint64
@@ -49,6 +51,7 @@ type early struct {
 // Dial greets the monitor. Until Run is called nothing else is read.
 func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
 	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan Outcome{}, follows: make(chan struct{})}
+	c.written.L = &c.out
 	if err := c.send(&Request{Kind: Hello, Version: Version}); err != nil {
 		return nil, nil, fmt.Errorf("cannot greet the monitor: %w", err)
 	}
@@ -66,6 +69,10 @@ func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
 	return c, g, nil
 }
 
+// maxQueued is how many bytes wait for whoever is writing; whoever else sends
+// waits for room. The monitor reads no more than it has memory for.
+const maxQueued = 4 << 20
+
 // send writes a request, with those of others that come meanwhile: one of the
 // callers writes for all. What it cannot write is told by the end of Run.
 func (c *Client) send(r *Request) error {
@@ -75,6 +82,9 @@ func (c *Client) send(r *Request) error {
 	}
 	c.out.Lock()
 	defer c.out.Unlock()
+	for c.writing && len(c.frames) > maxQueued && c.broken == nil {
+		c.written.Wait()
+	}
 	c.frames = append(c.frames, frame...)
 	if c.writing {
 		return nil
@@ -83,12 +93,19 @@ func (c *Client) send(r *Request) error {
 	for len(c.frames) > 0 && err == nil {
 		batch := c.frames
 		c.frames = c.spare[:0]
+		c.written.Broadcast()
 		c.out.Unlock()
 		_, err = c.stream.Write(batch)
 		c.out.Lock()
-		c.spare = batch
+		if c.spare = batch; cap(batch) > maxQueued {
+			c.spare = nil
+		}
 	}
 	c.writing = false
+	if err != nil {
+		c.broken = err
+		c.written.Broadcast()
+	}
 	return err
 }
 

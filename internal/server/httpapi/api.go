@@ -43,13 +43,14 @@ type API struct {
 	drains atomic.Bool // nothing new is taken
 	sizes  sizes
 	pulse  pulse
-	keys   callers       // what signed requests are being answered
-	large  chan struct{} // holds one for each large body of a TCP connection
+	keys   callers // what signed requests are being answered
+
+	local, network *bodies // of the Unix sockets, and of TCP, where nobody knows who sends
 }
 
 // New makes an API that knows the policy of the monitor's greeting.
 func New(c Config) *API {
-	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}, large: make(chan struct{}, maxLarge)}
+	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}, local: newBodies(), network: newBodies()}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
 	a.Draining(c.Greeting.Draining)
@@ -61,7 +62,7 @@ func (a *API) Draining(on bool) { a.drains.Store(on) }
 
 // PolicyChanged voids the rights and actions that were asked for before.
 func (a *API) PolicyChanged(digest string) {
-	a.policy.Store(&policy{digest: digest, maxBody: map[name]int64{}})
+	a.policy.Store(&policy{digest: digest, maxBody: map[mayCall]int64{}})
 }
 
 // policy is what is known of the policy in force. Whatever was learned under
@@ -70,23 +71,37 @@ type policy struct {
 	digest string
 
 	mu      sync.Mutex
-	maxBody map[name]int64 // of the actions that some caller was told of, in bytes
+	maxBody map[mayCall]int64 // of what callers were told that they may use, in bytes
 }
 
 type name struct{ module, action string }
 
-func (p *policy) learn(actions []deputy.ActionInfo) {
+// mayCall is an action of which a caller was told.
+type mayCall struct {
+	caller deputy.Caller
+	name
+}
+
+// maxLearned is how many sizes are remembered.
+const maxLearned = 10_000
+
+func (p *policy) learn(caller deputy.Caller, actions []deputy.ActionInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.maxBody) > maxLearned {
+		clear(p.maxBody)
+	}
 	for _, a := range actions {
-		p.maxBody[name{a.Module, a.Action}] = a.MaxBody
+		p.maxBody[mayCall{caller, name{a.Module, a.Action}}] = a.MaxBody
 	}
 }
 
-func (p *policy) limit(n name) (bytes int64, known bool) {
+// limit is the longest body that a caller may send for an action, if it was
+// told that it may use it.
+func (p *policy) limit(caller deputy.Caller, n name) (bytes int64, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	bytes, known = p.maxBody[n]
+	bytes, known = p.maxBody[mayCall{caller, n}]
 	return bytes, known
 }
 
@@ -94,6 +109,7 @@ func (p *policy) limit(n name) (bytes int64, known bool) {
 // refusals go before one another.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
+	x.room = x.roomForBody()
 	x.peer.spoken.begin()
 	defer x.done()
 	if err := x.serve(); err != nil {

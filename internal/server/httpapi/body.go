@@ -30,7 +30,7 @@ func (x *exchange) maxBody() (int64, error) {
 	if x.target == (name{}) {
 		return defaultBody, nil
 	}
-	if limit, known := x.api.policy.Load().limit(x.target); known {
+	if limit, known := x.api.policy.Load().limit(x.peer.caller, x.target); known {
 		return limit, nil
 	}
 	action, err := x.action()
@@ -49,18 +49,20 @@ func (x *exchange) readBody() error {
 	}
 	tooLarge := x.r.ContentLength > limit
 	if x.peer.remote != nil && !tooLarge {
-		if err := x.beforeBody(limit); err != nil {
+		if err := x.beforeBody(); err != nil {
 			x.w.Header().Set("Connection", "close")
 			return err
 		}
 	}
 	if !tooLarge {
-		// What is only announced costs no memory.
-		announced := min(max(x.r.ContentLength, 0), defaultBody)
-		x.body, err = readAll(make([]byte, 0, announced+1), io.LimitReader(x.r.Body, limit+1))
+		x.body, err = x.readAll(limit + 1)
 		tooLarge = int64(len(x.body)) > limit
 	}
+	var full *deputy.Error
 	switch {
+	case errors.As(err, &full):
+		x.w.Header().Set("Connection", "close")
+		return err
 	case tooLarge:
 		x.w.Header().Set("Connection", "close") // rather than read what nobody wants
 		return deputy.Refuse(deputy.TooLarge, "cannot take this body: it is longer than %d bytes; send less, or the administrator raises the action's max_body", limit)
@@ -74,21 +76,34 @@ func (x *exchange) readBody() error {
 	return x.checkContentType()
 }
 
-// readAll appends what r gives to b.
-func readAll(b []byte, r io.Reader) ([]byte, error) {
+// readAll reads the body, or so much of it. What is only announced takes no more
+// than the default size of the room for bodies.
+func (x *exchange) readAll(most int64) ([]byte, error) {
+	var body []byte
+	next := min(max(x.r.ContentLength+1, 512), defaultBody+1, most)
 	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
+		if len(body) == cap(body) {
+			if err := x.room.grow(next); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, next), body...)
+			next = min(2*next, most)
 		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if errors.Is(err, io.EOF) {
-			return b, nil
-		}
-		if err != nil {
-			return b, err
+		n, err := x.r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF), int64(len(body)) == most:
+			return body, nil
+		case err != nil:
+			return body, err
 		}
 	}
+}
+
+// freeBody gives back what the body has of the room: the monitor has answered.
+func (x *exchange) freeBody() {
+	x.body = nil
+	x.room.free()
 }
 
 func (x *exchange) checkContentType() error {
@@ -115,6 +130,9 @@ func isJSON(contentType string) bool {
 // object reads the body as one JSON object.
 func (x *exchange) object() (map[string]any, error) {
 	body := x.body
+	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
+		x.body = nil
+	}
 	object, err := strictjson.Object(body, strictjson.Limits{Bytes: max(len(body), 1), Depth: maxDepth})
 	if err != nil {
 		return nil, deputy.Refuse(deputy.BadJSON, "%v", err)

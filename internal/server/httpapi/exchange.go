@@ -32,7 +32,7 @@ type exchange struct {
 
 	proof   proof         // over TCP: who asks
 	counted deputy.Caller // over TCP: it counts among this caller's requests
-	large   bool          // its body has one of api.large
+	room    hold          // what its body has
 }
 
 // done gives back what the request has held.
@@ -40,9 +40,7 @@ func (x *exchange) done() {
 	if x.counted != "" {
 		x.api.keys.add(x.counted, -1)
 	}
-	if x.large {
-		<-x.api.large
-	}
+	x.freeBody()
 	x.peer.done()
 }
 
@@ -59,6 +57,9 @@ func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
 		}
 	}
 	outcome, err := x.api.Monitor.Do(x.r.Context(), r)
+	if x.proof.used || r.Kind == wall.Call || r.Kind == wall.Explain {
+		x.freeBody() // all of it went with this
+	}
 	x.verified(&outcome, now)
 	switch {
 	case errors.Is(err, context.Canceled): // the client has gone

@@ -90,7 +90,7 @@ func (x *exchange) actions() ([]deputy.ActionInfo, error) {
 	if outcome.Actions == nil {
 		outcome.Actions = []deputy.ActionInfo{}
 	}
-	now.learn(outcome.Actions)
+	now.learn(x.peer.caller, outcome.Actions)
 	x.peer.actions = outcome.Actions
 	return outcome.Actions, nil
 }

@@ -66,7 +66,7 @@ func (x *exchange) signed() (wall.Request, error) {
 
 // beforeBody checks what can be known of a request over TCP before its body is
 // read.
-func (x *exchange) beforeBody(limit int64) error {
+func (x *exchange) beforeBody() error {
 	if x.r.Method == http.MethodPost {
 		if err := x.checkContentType(); err != nil {
 			return err
@@ -75,20 +75,8 @@ func (x *exchange) beforeBody(limit int64) error {
 	if err := x.readAuthorization(); err != nil {
 		return err
 	}
-	if length := x.r.ContentLength; length > defaultBody || length < 0 && limit > defaultBody {
-		select {
-		case x.api.large <- struct{}{}:
-			x.large = true
-		default:
-			return &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1, Detail: "cannot take a body of this size now: too many are being read; ask again"}
-		}
-	}
 	return nil
 }
-
-// maxLarge is how many bodies of more than the default size are in memory at a
-// time: of TCP connections, for whoever can write the form of a signature.
-const maxLarge = 4
 
 // signedRights are those that the monitor gave with its answer.
 func (x *exchange) signedRights() (*deputy.Rights, error) {
