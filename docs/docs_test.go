@@ -138,7 +138,7 @@ func load(t *testing.T, files []string) []manifest.Problem {
 		}
 	}
 	options := manifest.Options{UID: uint32(os.Geteuid()), Root: true}
-	err := manifest.CheckFiles([]string{dir}, options)
+	_, err := manifest.CheckFiles([]string{dir}, options)
 	var problems *manifest.Problems
 	if err != nil && !errors.As(err, &problems) {
 		t.Fatal(err)

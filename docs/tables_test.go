@@ -49,7 +49,7 @@ func known(t *testing.T, file, text string) []string {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	err := manifest.CheckFiles([]string{path}, manifest.Options{UID: uint32(os.Geteuid())})
+	_, err := manifest.CheckFiles([]string{path}, manifest.Options{UID: uint32(os.Geteuid())})
 	m := regexp.MustCompile(`\^ (?:did you mean .*\? )?the keys of [a-z. ]+ are: (.*)`).FindStringSubmatch(err.Error())
 	if m == nil {
 		t.Fatalf("the loader does not list its keys: %v", err)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"deputy"
+	"deputy/internal/monitor/userdb"
 )
 
 // caller is who asks.
@@ -27,6 +28,9 @@ func caller(text string) (deputy.Caller, error) {
 	}
 	u, err := user.Lookup(text)
 	if err != nil {
+		if u, _, _ := userdb.Open(userdb.Options{Ask: userdb.Here()}).Find(text); u != nil {
+			return deputy.UIDCaller(u.UID), nil
+		}
 		return "", usage("there is no user %q; write a user's name, uid:N or key:NAME", text)
 	}
 	return deputy.Caller("uid:" + u.Uid), nil

@@ -10,6 +10,7 @@ import (
 
 	"deputy/client"
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/userdb"
 )
 
 func newCheck(a *app) *cobra.Command {
@@ -67,6 +68,7 @@ func (a *app) options(dir string) manifest.Options {
 		AllowDir:   filepath.Join(dir, "allow.d"),
 		KeysDir:    filepath.Join(dir, "keys"),
 		UID:        uint32(a.uid),
+		Users:      userdb.Open(userdb.Options{Ask: userdb.Here()}),
 	}
 	if filepath.Clean(dir) == rootConfig {
 		o.ModuleDirs = append([]string{vendorModules}, o.ModuleDirs...)
@@ -86,14 +88,12 @@ func (a *app) check(dir string, paths []string) error {
 	if len(paths) == 0 {
 		_, warnings, err = manifest.Load(o)
 	} else {
-		err = manifest.CheckFiles(paths, o)
+		warnings, err = manifest.CheckFiles(paths, o)
 	}
 	if a.json {
 		return a.checkJSON(warnings, err)
 	}
-	for _, w := range warnings {
-		fmt.Fprintln(a.err, a.style(a.errTerm, yellow, "warning:"), w)
-	}
+	a.warn(warnings)
 	var problems *manifest.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -104,6 +104,13 @@ func (a *app) check(dir string, paths []string) error {
 	}
 	fmt.Fprintln(a.out, "nothing is wrong")
 	return nil
+}
+
+// warn tells what is no mistake, and should be known all the same.
+func (a *app) warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(a.err, a.style(a.errTerm, yellow, "warning:"), w)
+	}
 }
 
 // problem is one line of `check --json`.

@@ -69,9 +69,11 @@ func newVerb(ctx context.Context, a *app, d *draft, config string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err := manifest.Load(a.options(config)); err != nil {
+	_, warnings, err := manifest.Load(a.options(config))
+	if err != nil {
 		return errors.Join(fmt.Errorf("nothing was changed, for this would be wrong:\n%w", err), undo())
 	}
+	a.warn(warnings)
 	return a.enforce(ctx, c, d, path, undo)
 }
 

@@ -18,6 +18,7 @@ import (
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/userdb"
 )
 
 const usage = `Usage:
@@ -48,6 +49,9 @@ func main() {
 		case "forker":
 			os.Exit(process.ForkerMain())
 		}
+	}
+	if len(os.Args) > 2 && os.Args[1] == "--role" && os.Args[2] == "names" {
+		os.Exit(userdb.Main())
 	}
 	// First of all: what started us may have left us ignored signals, open
 	// descriptors or a umask, and no task may inherit them.
@@ -147,6 +151,7 @@ func runMonitor(program string, args []string, o options, say *logqueue.Queue) i
 		Paths: paths(program, o), Up: o.up, NoCgroup: o.noCgroup,
 		Forker: []string{"/proc/self/exe", "--role", "forker"}, Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"},
 		Log: newLogger(say), LogLost: say.Lost,
+		Names:   []string{"/proc/self/exe", "--role", "names"},
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
 		Manager: monitor.FindServiceManager(os.Getppid()),
 	})

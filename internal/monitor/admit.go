@@ -25,7 +25,7 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
 		return
 	}
-	id.Name, id.EndUser = m.names.of(id.Caller), r.EndUser
+	id.Name, id.EndUser = m.nameOf(id.Caller), r.EndUser
 	m.handle(peer, r, id)
 }
 
@@ -77,13 +77,14 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "cannot use Idempotency-Key: it has more than %d characters; a UUID serves well", maxKey))
 		return
 	}
+	names := m.users.Version()
 	plan, refusal := m.policy.Admit(id, r.Module, r.Action, r.Params)
 	if refusal != nil {
 		m.denied(id, r, refusal)
 		m.refuse(peer, r, refusal)
 		return
 	}
-	a := &admission{m: m, peer: peer, r: r, id: id, plan: plan, secrets: map[string]map[string]any{}}
+	a := &admission{m: m, peer: peer, r: r, id: id, plan: plan, names: names, secrets: map[string]map[string]any{}}
 	if r.Key != "" {
 		a.digests()
 		if a.replay() {
@@ -112,6 +113,7 @@ type admission struct {
 	r      *wall.Request
 	id     policy.Identity
 	plan   *policy.Plan
+	names  uint64 // version of the user database by which it was decided
 	digest string // of module, action and values; only with an Idempotency-Key
 	before string // the same as an earlier version recorded it
 
@@ -355,4 +357,9 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.dropFiles(e.Tasks)
 		m.refuse(a.peer, a.r, err)
 	})
+	for _, record := range e.Tasks {
+		if t := m.state.Tasks[record.ID]; t != nil && !record.Joined {
+			t.names = a.names
+		}
+	}
 }

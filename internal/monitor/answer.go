@@ -20,20 +20,29 @@ import (
 // is told to those allowed and to auditors.
 func (m *Monitor) explain(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 	rights := m.policy.Rights(id)
-	asked := id
-	if r.As != "" {
-		if !rights.Auditor {
-			m.refuse(peer, r, deputy.Refuse(deputy.NotAllowed, "%s may not ask on behalf of another: only an auditor may", id))
-			return
-		}
-		other, err := m.identityOf(r.As)
-		if err != nil {
-			m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "%v", err))
-			return
-		}
-		other.EndUser = id.EndUser
-		asked = other
+	if r.As == "" {
+		m.explainAs(peer, r, id, rights)
+		return
 	}
+	if !rights.Auditor {
+		m.refuse(peer, r, deputy.Refuse(deputy.NotAllowed, "%s may not ask on behalf of another: only an auditor may", id))
+		return
+	}
+	go func() {
+		other, err := m.identityOf(r.As)
+		m.post(func() {
+			if err != nil {
+				m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "%v", err))
+				return
+			}
+			other.EndUser = id.EndUser
+			m.explainAs(peer, r, other, rights)
+		})
+	}()
+}
+
+// explainAs explains what asked may; rights are those of who wants to know.
+func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, asked policy.Identity, rights deputy.Rights) {
 	x := m.policy.Explain(asked, r.Module, r.Action, r.Params)
 	if x.Error != nil && x.Error.Code != deputy.NotAllowed && !(x.Error.Code == deputy.BadParam && rights.Auditor) {
 		m.refuse(peer, r, x.Error)
@@ -87,7 +96,7 @@ func (m *Monitor) recordHidden() {
 func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) {
 	var line strings.Builder
 	id := policy.Identity{Caller: e.Caller, EndUser: e.EndUser}
-	id.Name = m.names.of(e.Caller)
+	id.Name = m.nameOf(e.Caller)
 	fmt.Fprintf(&line, "%s %s/%s", callerLabel(id), e.Module, e.Action)
 	if len(plan.Items) == 1 {
 		item := &plan.Items[0]

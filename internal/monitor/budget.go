@@ -2,8 +2,6 @@ package monitor
 
 import (
 	"math"
-	"os/user"
-	"strings"
 	"time"
 
 	"deputy"
@@ -126,36 +124,6 @@ func (d denials) over(now time.Time) map[deputy.Caller]int {
 		}
 	}
 	return over
-}
-
-// names remembers user names for messages, for a minute each.
-type names map[deputy.Caller]nameOf
-
-type nameOf struct {
-	name string
-	at   time.Time
-}
-
-func (n names) of(c deputy.Caller) string {
-	known, ok := n[c]
-	if !ok || time.Since(known.at) > time.Minute {
-		known = nameOf{userName(c), time.Now()}
-		n[c] = known
-	}
-	return known.name
-}
-
-// userName is for messages alone: what cannot be found is "".
-func userName(c deputy.Caller) string {
-	kind, id, _ := strings.Cut(string(c), ":")
-	if kind != "uid" && kind != "sid" {
-		return ""
-	}
-	u, err := user.LookupId(id)
-	if err != nil {
-		return ""
-	}
-	return u.Username
 }
 
 // affordable refuses what would be too much for one caller.

@@ -17,6 +17,7 @@ func (m *Monitor) makeDirectories(set *manifest.Policy) error {
 	uid, gid := os.Geteuid(), os.Getegid()
 	if u := set.Config.Server.User; u != nil && m.root() {
 		uid, gid = int(u.UID), int(u.GID)
+		m.serverUser = u.Word()
 	}
 	m.serverUID, m.serverGID = uid, gid
 	for _, d := range []struct {

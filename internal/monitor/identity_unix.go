@@ -5,12 +5,11 @@ package monitor
 import (
 	"fmt"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/userdb"
 )
 
 // root says whether deputyd may become any user.
@@ -19,28 +18,39 @@ func (m *Monitor) root() bool { return os.Geteuid() == 0 }
 // selfSID is for Windows.
 func selfSID() string { return "" }
 
+// nameOf is for messages alone: one that is not known, or not yet, is "".
+func (m *Monitor) nameOf(c deputy.Caller) string {
+	uid, ok := c.UID()
+	if !ok {
+		return ""
+	}
+	u, _ := m.users.Caller(uid)
+	if u == nil {
+		return ""
+	}
+	return u.Name
+}
+
 // identityOf makes the identity of "uid:33", "www-data" or "key:panel", with
-// the groups that the user database gives it.
+// the groups that the user database gives it. It may have to ask the name
+// services, and is not for the loop.
 func (m *Monitor) identityOf(name string) (policy.Identity, error) {
 	if strings.HasPrefix(name, "key:") {
 		return policy.Identity{Caller: deputy.Caller(name)}, nil
 	}
-	u, err := user.Lookup(name)
-	if uid, ok := deputy.Caller(name).UID(); ok {
-		if u, err = user.LookupId(strconv.FormatUint(uint64(uid), 10)); err != nil {
-			return policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}, nil // it has no name and no groups
-		}
+	u, reason, _ := m.users.Find(name)
+	uid, isNumber := deputy.Caller(name).UID()
+	switch {
+	case u == nil && isNumber:
+		return policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}, nil
+	case u == nil:
+		return policy.Identity{}, fmt.Errorf("cannot ask as %q: %s; give a user's name, uid:N or key:NAME", name, reason)
+	case u.UID == userdb.Nobody:
+		return policy.Identity{}, fmt.Errorf("cannot ask as %q: nobody can prove to be that user", name)
 	}
-	if err != nil {
-		return policy.Identity{}, fmt.Errorf("cannot ask as %q: there is no such user; give a user's name, uid:N or key:NAME", name)
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	id := policy.Identity{Caller: deputy.UIDCaller(uint32(uid)), UID: uint32(uid), Name: u.Username}
-	groups, _ := u.GroupIds() // a database that cannot be read gives fewer groups, never more
-	for _, text := range groups {
-		if gid, err := strconv.ParseUint(text, 10, 32); err == nil {
-			id.GIDs = append(id.GIDs, uint32(gid))
-		}
+	id := policy.Identity{Caller: deputy.UIDCaller(u.UID), UID: u.UID, Name: u.Name, GIDs: u.Groups}
+	if !u.Named() { // it has no name and no groups
+		id.Name, id.GIDs = "", nil
 	}
 	return id, nil
 }

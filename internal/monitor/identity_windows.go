@@ -23,6 +23,19 @@ func selfSID() string {
 	return u.User.Sid.String()
 }
 
+// nameOf is for messages alone: one that is not known is "".
+func (m *Monitor) nameOf(c deputy.Caller) string {
+	sid, ok := c.SID()
+	if !ok {
+		return ""
+	}
+	u, err := user.LookupId(sid)
+	if err != nil {
+		return ""
+	}
+	return u.Username
+}
+
 // identityOf makes the identity of "sid:S-1-5-…", an account's name or
 // "key:panel", with the groups that this machine knows of.
 func (m *Monitor) identityOf(name string) (policy.Identity, error) {

@@ -29,6 +29,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/userdb"
 	"deputy/internal/output"
 	"deputy/internal/wall"
 )
@@ -40,6 +41,7 @@ type Options struct {
 	NoCgroup bool          // as if there were no cgroup v2
 	Forker   []string      // argv of what makes the first processes of tasks
 	Reaper   []string      // argv of the subreaper, where there is no cgroup v2
+	Names    []string      // argv of what asks the name services
 	Confiner []string      // argv of what confines the server, and becomes it
 	Log      *log.Logger   // one line for each decision; it must not hold anybody up
 	LogLost  func() uint64 // how many lines of it were lost; nil: that is not known
@@ -91,7 +93,7 @@ type Monitor struct {
 	unauthenticated int                 // requests refused for their signature: counted, not recorded
 	budgets         budgets
 	denials         denials
-	names           names
+	users           *userdb.Database
 	storage         storage
 	boot            string      // this boot's id
 	since           deputy.Time // when we began
@@ -106,9 +108,10 @@ type Monitor struct {
 	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	pause                atomic.Int64                     // between two connections of one user, ns, for the reception
-	operators            atomic.Pointer[map[uint32]bool]  // users who are operators, for the reception
+	deciding             atomic.Pointer[policy.Policy]    // policy, for the reception
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
-	serverUID, serverGID int                              // whom the server runs as, and the group that reads output
+	serverUser           string                           // whom the server runs as; "": as we do
+	serverUID, serverGID int                              // its number, and the group that reads output
 
 	births      int           // under way
 	leaving     bool          // told to end: nothing new is taken
@@ -131,14 +134,18 @@ func New(o Options) *Monitor {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Monitor{
+	m := &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		rooms: newRooms(), preparing: make(chan struct{}, workers), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
-		budgets: budgets{}, denials: denials{}, names: names{},
+		budgets: budgets{}, denials: denials{},
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{},
 	}
+	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
+		m.log.Printf("%s", text)
+	}})
+	return m
 }
 
 // Run opens the journal, takes up what an earlier monitor left, and serves
@@ -169,6 +176,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	}
 	m.tellAlive()
 	m.startStorage(ctx)
+	go m.users.Keep(ctx.Done())
 	m.recordHidden()
 	err := m.loop(signals)
 	close(m.over)

@@ -72,15 +72,12 @@ func (m *Monitor) open() error {
 // adopt puts a loaded policy in force.
 func (m *Monitor) adopt(set *manifest.Policy) {
 	m.set = set
-	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID()})
+	m.users.Adopt(set.Words)
+	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID(), Users: m.users.View})
+	m.deciding.Store(m.policy)
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.pause.Store(int64(paceOf(set.Config.Default.Rate.Number, set.Config.Default.Rate.Span)))
 	m.rules.Store(&set.Config.Storage)
-	operators := map[uint32]bool{uint32(os.Geteuid()): true}
-	for uid, settings := range set.Config.Users {
-		operators[uid] = operators[uid] || settings.Operator
-	}
-	m.operators.Store(&operators)
 	var warnings []string
 	m.keys, warnings = loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
 	for _, w := range warnings {
@@ -92,7 +89,7 @@ func (m *Monitor) loadOptions() manifest.Options {
 	p := m.o.Paths
 	return manifest.Options{
 		ConfigFile: filepath.Join(p.Config, "deputy.toml"), ModuleDirs: p.Modules, AllowDir: filepath.Join(p.Config, "allow.d"),
-		KeysDir: filepath.Join(p.Config, "keys"), Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket,
+		KeysDir: filepath.Join(p.Config, "keys"), Users: m.users, Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket,
 	}
 }
 

@@ -71,6 +71,16 @@ func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, u
 	}, nil)
 }
 
+// namesChanged: other names of the policy stand for somebody than before. What
+// the server was told of what callers may is void.
+func (m *Monitor) namesChanged() {
+	go m.post(func() { // it may be the loop itself that has noticed
+		if m.peer != nil {
+			m.peer.Policy(m.set.Digest)
+		}
+	})
+}
+
 // renewServer has the server started anew if it was told of other front doors
 // than there are to be, or may reach other files: that is settled at its start.
 func (m *Monitor) renewServer() {

@@ -130,6 +130,12 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 	ready := make(chan struct{})
 	m.post(func() {
 		defer close(ready)
+		if m.serverUser != "" {
+			if why := m.users.Lost(m.serverUser, uint32(m.serverUID)); why != "" {
+				err = fmt.Errorf("cannot start the server as the user that it was declared to have: %s; deputy has to be restarted after that", why)
+				return
+			}
+		}
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
@@ -141,7 +147,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 	})
 	select {
 	case <-ready:
-		return g, p, nil
+		return g, p, err
 	case <-m.over: // nobody makes one any more
 		return wall.Greeting{}, nil, errors.New("the monitor ends")
 	}

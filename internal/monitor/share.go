@@ -32,10 +32,7 @@ func (s share) of(who policy.Identity, open, all int) (over, full, refused bool)
 func (m *Monitor) share() share {
 	return share{
 		capacity: m.capacity, each: func() int { return int(m.connections.Load()) },
-		pause: func() time.Duration { return time.Duration(m.pause.Load()) },
-		operator: func(who policy.Identity) bool {
-			uid, isUser := who.Caller.UID()
-			return isUser && (*m.operators.Load())[uid]
-		},
+		pause:    func() time.Duration { return time.Duration(m.pause.Load()) },
+		operator: func(who policy.Identity) bool { return m.deciding.Load().Operator(who.Caller) },
 	}
 }

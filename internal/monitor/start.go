@@ -34,6 +34,7 @@ type live struct {
 	told        []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early       []process.Event // news that came before the birth was reported
 	failure     string          // why its process could not be started
+	names       uint64          // version of the user database when it was accepted; 0: by an earlier monitor
 	tried       int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
 	pause       time.Duration   // until the next try
 	waiters     []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
@@ -104,30 +105,27 @@ func (m *Monitor) startIntended(t *Task) {
 }
 
 // stillAllowed says why a task may not be started any more: it is too late, or
-// the policy in force is not the one that it was accepted under and forbids it;
-// "" if it may.
+// the policy in force, or who has the names in it, is not what it was accepted
+// under and forbids it; "" if it may.
 func (m *Monitor) stillAllowed(t *Task) string {
 	if why := m.late(t); why != "" {
 		return why
 	}
 	module := m.set.Modules[t.Module]
-	if module != nil && module.Actions[t.Action] != nil && module.Actions[t.Action].Unusable != "" {
-		return "it was not started: " + module.Actions[t.Action].Unusable
-	}
-	if t.Policy == m.set.Digest {
+	if t.Policy == m.set.Digest && (t.names == 0 || t.names == m.users.Version()) {
 		return ""
 	}
 	if module == nil || module.Digest != t.Run.Manifest {
 		return "it was not started: its manifest was changed while it waited"
 	}
 	if _, _, refusal := m.policy.Recheck(t.identity(m), t.Module, t.Action, t.Params); refusal != nil {
-		return "it was not started: the policy was changed while it waited: " + refusal.Detail
+		return "it was not started: it is not allowed any more: " + refusal.Detail
 	}
 	return ""
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
-	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.names.of(t.Caller), EndUser: t.EndUser}
+	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.nameOf(t.Caller), EndUser: t.EndUser}
 }
 
 // startTask has a worker start a task whose intent is durable. The worker gets
@@ -142,8 +140,17 @@ func (m *Monitor) startTask(t *Task) {
 		m.happen(t, stillborn)
 		return
 	}
+	now, why := m.policy.Now(action)
+	if why != "" {
+		if m.users.View().Unknown(action.RunsAs) && m.retryBirth(t) {
+			return
+		}
+		t.failure = "it was not started: " + why
+		m.happen(t, stillborn)
+		return
+	}
 	b := &birth{
-		m: m, action: action, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
+		m: m, action: now, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
 		leaf: attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
 			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),

@@ -14,7 +14,7 @@ func (l *loader) defaultConfig() *Config {
 	name, _ := os.Hostname()
 	c := &Config{
 		Listen: Listen{Unix: UnixListen{Path: l.Socket, Mode: 0o666, GID: -1}},
-		Keys:   map[string]CallerSettings{}, Users: map[uint32]CallerSettings{},
+		Keys:   map[string]CallerSettings{}, Users: map[string]CallerSettings{},
 		Server: ServerSettings{Name: name, Confine: true},
 		Default: Defaults{
 			Timeout: 24 * time.Hour, StartWithin: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20,
@@ -123,7 +123,7 @@ func (l *loader) keySettings(n *node) {
 		s := l.callerSettings(c, true)
 		l.config.Keys[c.key] = s
 		if s.Legacy {
-			l.warnings = append(l.warnings, c.pos().String()+": whoever sees a message of key "+c.key+" can send it again: legacy = true")
+			l.warn(c, "whoever sees a message of key %s can send it again: legacy = true", c.key)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func (l *loader) serverUser(root *node, name string) {
 		return
 	}
 	u, err := l.user(name)
-	if err == nil && u.privileged() {
+	if err == nil && privileged(u) {
 		err = advise(`write the name of a user of its own: user = "deputy"`, "the server must not run as root: it reads what the network sends")
 	}
 	if err != nil {

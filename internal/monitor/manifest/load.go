@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"deputy"
+	"deputy/internal/monitor/userdb"
 )
 
 // Options says where the files are and by whom they must be trusted.
@@ -22,7 +23,8 @@ type Options struct {
 	KeysDir    string   // a rule for a key that has no file here is warned about; "": not looked at
 	Socket     string   // default of [listen] unix
 	UID        uint32   // whom deputyd runs as; its files are trusted, beside root's
-	Root       bool     // a root install: each action says whom it runs as, and the server has a user of its own
+	Users      *userdb.Database
+	Root       bool // a root install: each action says whom it runs as, and the server has a user of its own
 }
 
 // loader reads all files, and collects what is wrong in them.
@@ -34,14 +36,17 @@ type loader struct {
 	origin   map[string]string // lower-case module name -> where it is declared
 	pending  []pending
 	files    []deputy.PolicyFile
-	users    map[string]*User // by what was looked up
+	names    *userdb.Reading
 	problems []Problem
 	warnings []string
 }
 
 func newLoader(o Options) *loader {
+	if o.Users == nil {
+		o.Users = userdb.Open(userdb.Options{})
+	}
 	l := &loader{
-		Options: o, trust: Trust{UIDs: []uint32{o.UID}}, users: map[string]*User{},
+		Options: o, trust: Trust{UIDs: []uint32{o.UID}}, names: o.Users.Read(),
 		modules: map[string]*Module{}, origin: map[string]string{},
 	}
 	l.config = l.defaultConfig()
@@ -49,8 +54,22 @@ func newLoader(o Options) *loader {
 }
 
 // Load reads everything. The error is a *Problems with all that is wrong;
-// warnings are sentences with file:line:column.
+// warnings are sentences with file:line:column. It waits for the name services,
+// for a while, if the local files lack a name.
 func Load(o Options) (*Policy, []string, error) {
+	l, rules := loadOnce(o)
+	if l.names.Await() {
+		l, rules = loadOnce(l.Options)
+	}
+	if err := l.verdict(); err != nil {
+		return nil, l.warnings, err
+	}
+	return &Policy{
+		Config: l.config, Modules: l.modules, Rules: rules, Words: l.names.Words, Digest: digestOf(l.files), Files: l.files,
+	}, l.warnings, nil
+}
+
+func loadOnce(o Options) (*loader, []*Rule) {
 	l := newLoader(o)
 	var rules []*Rule
 	if o.ConfigFile != "" {
@@ -63,17 +82,14 @@ func Load(o Options) (*Policy, []string, error) {
 		rules = append(rules, l.ruleFile(l.read(path, false))...)
 	}
 	l.resolve(l.modules)
-	if err := l.verdict(); err != nil {
-		return nil, l.warnings, err
-	}
-	return &Policy{Config: l.config, Modules: l.modules, Rules: rules, Digest: digestOf(l.files), Files: l.files}, l.warnings, nil
+	return l, rules
 }
 
 // Nothing is a policy of defaults that allows nobody anything.
 func Nothing(o Options) *Policy {
 	l := newLoader(o)
 	l.readConfig(nil)
-	return &Policy{Config: l.config, Modules: l.modules, Digest: digestOf(nil)}
+	return &Policy{Config: l.config, Modules: l.modules, Words: l.names.Words, Digest: digestOf(nil)}
 }
 
 func digest(text []byte) string {
@@ -187,12 +203,20 @@ func (l *loader) ruleFile(root *node) (rules []*Rule) {
 
 // CheckFiles checks files as Load would, without a daemon: deputy.toml,
 // manifests, files of rules, and folders of them. Without paths it checks what
-// o names. The error is a *Problems.
-func CheckFiles(paths []string, o Options) error {
+// o names. It says what Load says.
+func CheckFiles(paths []string, o Options) (warnings []string, err error) {
 	if len(paths) == 0 {
-		_, _, err := Load(o)
-		return err
+		_, warnings, err := Load(o)
+		return warnings, err
 	}
+	l := checkFiles(paths, o)
+	if l.names.Await() {
+		l = checkFiles(paths, l.Options)
+	}
+	return l.warnings, l.verdict()
+}
+
+func checkFiles(paths []string, o Options) *loader {
 	l := newLoader(o)
 	for _, path := range paths {
 		l.checkPath(path)
@@ -209,7 +233,7 @@ func CheckFiles(paths []string, o Options) error {
 	if len(l.modules) > 0 {
 		l.resolve(l.modules)
 	}
-	return l.verdict()
+	return l
 }
 
 // checkPath checks a whole configuration folder, a folder of files, or a file.
@@ -230,7 +254,8 @@ func (l *loader) checkPath(path string) {
 	}
 	isThere := func(p string) bool { _, err := os.Stat(p); return err == nil }
 	if isThere(o.ConfigFile) || isThere(o.AllowDir) || slices.ContainsFunc(o.ModuleDirs, isThere) {
-		_, _, err := Load(o)
+		_, warnings, err := Load(o)
+		l.warnings = append(l.warnings, warnings...)
 		if p, ok := errors.AsType[*Problems](err); ok {
 			l.problems = append(l.problems, *p...)
 		}

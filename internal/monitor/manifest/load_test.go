@@ -58,7 +58,7 @@ func TestConfig(t *testing.T) {
 			Line:  []string{"127.0.0.1:7000", dir + "/run/line.sock"},
 		},
 		Keys:    map[string]CallerSettings{"panel": {Legacy: true, NamesEndUser: true, Auditor: true, Operator: true}},
-		Users:   map[uint32]CallerSettings{0: {NamesEndUser: true}, 1234: {Auditor: true}},
+		Users:   map[string]CallerSettings{"root": {NamesEndUser: true}, "uid:1234": {Auditor: true}},
 		Server:  ServerSettings{User: daemon, Name: "gate1"},
 		Default: Defaults{Timeout: 12 * time.Hour, StartWithin: 6 * time.Hour, Grace: 5 * time.Second, OutputCap: 4 << 20, Live: 16, Rate: Rate{30, time.Minute}, Connections: 8},
 		Storage: Storage{MaxUse: Amount{Bytes: 20 << 30}, KeepFree: Amount{Percent: 7.5}, Keep: 720 * time.Hour},
@@ -83,7 +83,7 @@ func TestConfigDefaults(t *testing.T) {
 		want := &Config{
 			Listen:  Listen{Unix: UnixListen{Path: o.Socket, Mode: 0o666, GID: -1}},
 			Keys:    map[string]CallerSettings{},
-			Users:   map[uint32]CallerSettings{},
+			Users:   map[string]CallerSettings{},
 			Server:  ServerSettings{Name: host, Confine: true},
 			Default: Defaults{Timeout: 24 * time.Hour, StartWithin: 24 * time.Hour, Grace: 10 * time.Second, OutputCap: 8 << 20, Live: 256, Rate: Rate{100, time.Second}, Connections: 256},
 			Storage: Storage{MaxUse: Amount{Percent: 10}, KeepFree: Amount{Percent: 15}, Keep: 2160 * time.Hour},
@@ -131,14 +131,14 @@ func TestActions(t *testing.T) {
 		t.Errorf("ids is %+v", ids)
 	}
 	rule := &Rule{
-		Pos: Pos{file, 10, 2}, Actions: []string{"GOOD/*"}, Users: []string{"root", "uid:1234"}, UIDs: []uint32{0, 1234}, Keys: []string{"panel"},
+		Pos: Pos{file, 10, 2}, Actions: []string{"GOOD/*"}, Users: []string{"root", "uid:1234"}, UserNames: []string{"root"}, UIDs: []uint32{1234}, Keys: []string{"panel"},
 	}
 	restart := &Action{
 		Module: "GOOD", Name: "restart", Description: "Restart a service some times", Pos: Pos{file, 14, 9},
 		Rules:   []*Rule{rule},
 		Command: command("/bin/echo", "restart", "--unit={unit}", []any{"-n", "{count}"}, []any{"--", "{hosts...}"}, "{id}", "{{literal}}"),
 		ForEach: &ForEach{Item: "id", List: "ids"}, Lock: text("{unit}/{id}"), OnBusy: Rerun,
-		User: daemon, Groups: []string{"daemon", "gid:4"}, GIDs: []uint32{daemon.GID, 4}, Directory: "/tmp",
+		RunsAs: "daemon", User: daemon, Groups: []string{"daemon", "gid:4"}, GIDs: []uint32{daemon.GID, 4}, Directory: "/tmp",
 		Env:            map[string]*template.Text{"LANG": text("de_DE.UTF-8"), "TZ": text("{unit}"), "EMPTY": text("")},
 		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Timeout: 0, StartWithin: time.Hour, Stoppable: false, SuccessCodes: []int{0, 3},
 		OutputCap: 64 << 10, Keep: 168 * time.Hour, MaxBody: 2 << 20, Rate: Rate{5, time.Minute},
@@ -150,7 +150,7 @@ func TestActions(t *testing.T) {
 	}
 	cancel := *restart
 	cancel.Name, cancel.Description, cancel.Pos, cancel.Stops = "cancel", "", Pos{file, 39, 9}, "restart"
-	cancel.Command, cancel.User, cancel.Groups, cancel.GIDs, cancel.Env = nil, nil, nil, nil, nil
+	cancel.Command, cancel.User, cancel.RunsAs, cancel.Groups, cancel.GIDs, cancel.Env = nil, nil, "", nil, nil, nil
 	cancel.OnBusy, cancel.Directory, cancel.StderrToStdout, cancel.StopSignal, cancel.Grace = Join, "/", false, 15, 5*time.Second
 	cancel.StartWithin = 6 * time.Hour // what deputy.toml says
 	cancel.Timeout, cancel.Stoppable, cancel.SuccessCodes, cancel.OutputCap, cancel.Keep, cancel.MaxBody, cancel.Rate = 5*time.Minute, true, []int{0}, 4<<20, 0, 64<<10, Rate{}
@@ -193,14 +193,13 @@ func TestRules(t *testing.T) {
 	o := good(t)
 	file := filepath.Join(o.AllowDir, "site.toml")
 	p, _ := load(t, o)
-	daemon := p.Config.Server.User
 	want := []*Rule{
-		{Pos: Pos{file, 1, 3}, Actions: []string{"GOOD/restart", "plain/*"}, Users: []string{"root"}, UIDs: []uint32{0},
-			Groups: []string{"daemon", "gid:1234"}, GIDs: []uint32{daemon.GID, 1234}, Keys: []string{"panel", "backup"},
+		{Pos: Pos{file, 1, 3}, Actions: []string{"GOOD/restart", "plain/*"}, Users: []string{"root"}, UserNames: []string{"root"},
+			Groups: []string{"daemon", "gid:1234"}, GroupNames: []string{"daemon"}, GIDs: []uint32{1234}, Keys: []string{"panel", "backup"},
 			EndUsers: []string{"alice"}, Stop: true, Read: true},
 		{Pos: Pos{file, 10, 3}, Actions: []string{"GOOD/restart", "GOOD/cancel"}, Users: []string{"uid:1234"}, UIDs: []uint32{1234},
 			Where: map[string][]any{"unit": {"nginx", "{end_user}"}, "ids": {int64(1), int64(2)}}},
-		{Pos: Pos{file, 15, 3}, Actions: []string{"*"}, Users: []string{"root"}, UIDs: []uint32{0}},
+		{Pos: Pos{file, 15, 3}, Actions: []string{"*"}, Users: []string{"root"}, UserNames: []string{"root"}},
 	}
 	if diff := cmp.Diff(want, p.Rules); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -345,7 +344,7 @@ func TestCheckFiles(t *testing.T) {
 		{[]string{apart + "/nosuch"}, []string{apart + "/nosuch: cannot look at it"}},
 	} {
 		var got Problems
-		if err := CheckFiles(c.paths, o); err != nil {
+		if _, err := CheckFiles(c.paths, o); err != nil {
 			p, ok := errors.AsType[*Problems](err)
 			if !ok {
 				t.Fatalf("%q: the error is a %T", c.paths, err)

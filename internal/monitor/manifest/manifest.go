@@ -11,6 +11,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/manifest/schema"
 	"deputy/internal/monitor/manifest/template"
+	"deputy/internal/monitor/userdb"
 )
 
 // Pos is a place in a file, for messages. Line and Col count from 1, Col in
@@ -33,6 +34,7 @@ type Policy struct {
 	Modules map[string]*Module
 	Rules   []*Rule             // of allow.d, in the order of the files and lines
 	Digest  string              // hex SHA-256 over the names and texts of Files
+	Words   userdb.Words        // every user and group that it names, and who had the name
 	Files   []deputy.PolicyFile // every file read, whole, in reading order
 }
 
@@ -61,9 +63,12 @@ type Action struct {
 	Lock    *template.Text    // nil: every request is a task of its own
 	OnBusy  OnBusy            // Join where nothing is declared
 
-	User      *User // whom the task runs as; never nil after a load, but for a stops action
-	Groups    []string
-	GIDs      []uint32 // Groups resolved; nil: the user's own groups from the user database
+	// At a start user and groups are looked up anew, see policy.Now: what stands
+	// here is how they were at the load.
+	RunsAs    string   // whom the task runs as, as the user database is asked for it: a name, or "uid:N"
+	User      *User    // never nil after a load, but for a stops action; its UID is userdb.NoID if nobody had that name
+	Groups    []string // as written: names, numbers or "gid:N"; nil: the user's own groups
+	GIDs      []uint32 // of Groups, each; userdb.NoID where nobody had that name
 	Directory string   // "/" by default
 	Env       map[string]*template.Text
 
@@ -107,24 +112,19 @@ type StdinFile struct {
 type OpenedFile struct{ Param, Under string }
 
 // User is a line of the user database.
-type User struct {
-	Name        string
-	UID, GID    uint32
-	Groups      []uint32 // supplementary, GID included
-	SID         string   // on Windows, instead of the numbers
-	Home, Shell string
-}
+type User = userdb.User
 
 // Rule is a grant. A caller in any one of Users, Groups, Keys has it, if each
 // of the other lines holds too.
 type Rule struct {
 	Pos     Pos
 	Actions []string // "module/action", "module/*", "*"; in a manifest already prefixed with its module
-	Users   []string // as written: a name or "uid:N"
-	UIDs    []uint32 // Users resolved
-	Groups  []string // as written: a name or "gid:N"
-	GIDs    []uint32 // Groups resolved
+	Users   []string // as written: names, numbers or "uid:N"
+	Groups  []string // as written: names, numbers or "gid:N"
 	Keys    []string
+
+	UIDs, GIDs            []uint32 // of Users and Groups: those that are numbers
+	UserNames, GroupNames []string // and those that are names: they stand for who has them at a decision
 
 	SIDs      []string // on Windows: Users resolved
 	GroupSIDs []string // on Windows: Groups resolved
@@ -139,7 +139,7 @@ type Rule struct {
 type Config struct {
 	Listen  Listen
 	Keys    map[string]CallerSettings // [key.NAME]
-	Users   map[uint32]CallerSettings // [user.NAME], resolved
+	Users   map[string]CallerSettings // [user.NAME], by name or "uid:N"
 	SIDs    map[string]CallerSettings // the same on Windows
 	Server  ServerSettings
 	Default Defaults

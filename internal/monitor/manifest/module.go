@@ -9,6 +9,7 @@ import (
 
 	"deputy/internal/monitor/manifest/schema"
 	"deputy/internal/monitor/manifest/template"
+	"deputy/internal/monitor/userdb"
 )
 
 // draft is an action, or a module's defaults for its actions, while it is read.
@@ -56,7 +57,7 @@ func (d *draft) copy() *draft {
 // settings are the keys that an action has, and its module as defaults for all.
 func (l *loader) settings(d *draft) fields {
 	return fields{
-		"user":          into(l, &d.User, l.user),
+		"user":          l.taskUser(d),
 		"groups":        l.taskGroups(d),
 		"directory":     into(l, &d.Directory, absolute),
 		"env":           l.env(d),
@@ -208,7 +209,7 @@ func (l *loader) finishStops(d *draft, n *node) {
 	if d.Lock == nil {
 		l.failKey(n.get("stops"), `write lock = "…", too`, "stops without lock: it stops the task that holds this lock")
 	}
-	d.User, d.Groups, d.GIDs, d.Env, d.Stdin, d.StdinFile, d.Command = nil, nil, nil, nil, nil, nil, nil
+	d.User, d.RunsAs, d.Groups, d.GIDs, d.Env, d.Stdin, d.StdinFile, d.Command = nil, "", nil, nil, nil, nil, nil, nil
 	maps.DeleteFunc(d.uses, func(key string, _ []use) bool { return key != "lock" })
 }
 
@@ -228,8 +229,8 @@ func (l *loader) checkUser(d *draft, n *node) {
 		if err != nil {
 			l.wrong(n, err)
 		}
-		d.User = self
-	case d.User != nil:
+		d.User, d.RunsAs = self, selfWord(self)
+	case d.User != nil && d.User.UID != userdb.NoID:
 		if err := l.runsAs(d.User); err != nil {
 			message, remedy := split(err)
 			l.fail(at, remedy, "%s", message)

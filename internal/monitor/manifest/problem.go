@@ -97,6 +97,11 @@ func (l *loader) failKey(n *node, remedy, format string, args ...any) {
 	l.problems = append(l.problems, n.src.problem(n.keyAt, fmt.Sprintf(format, args...), remedy))
 }
 
+// warn records what is no mistake, and should be known all the same.
+func (l *loader) warn(n *node, format string, args ...any) {
+	l.warnings = append(l.warnings, n.pos().String()+": "+fmt.Sprintf(format, args...))
+}
+
 // failFile records a problem with a file as a whole.
 func (l *loader) failFile(path string, err error) {
 	message, remedy := split(err)

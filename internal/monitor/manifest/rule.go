@@ -64,22 +64,11 @@ func (l *loader) rule(n *node, module, action string) *Rule {
 	if len(r.Actions) == 0 && n.lacks("actions") {
 		l.failKey(n, `write actions = ["MODULE/ACTION"]`, "a rule without actions allows nothing")
 	}
-	if nobody := len(r.UIDs)+len(r.GIDs)+len(r.SIDs)+len(r.GroupSIDs)+len(r.Keys) == 0; nobody && (n.lacks("users") || n.get("users") != nil) {
+	if nobody := len(r.Users)+len(r.Groups)+len(r.Keys) == 0; nobody && (n.lacks("users") || n.get("users") != nil) {
 		l.failKey(n, `write users = ["NAME"], groups = ["NAME"] or keys = ["NAME"]`, "a rule without users, groups and keys allows nobody")
 	}
 	l.knownKeys(r, n.get("keys"))
 	return r
-}
-
-// both makes a reader that keeps names as written and what they resolve to.
-func both[T any](l *loader, names *[]string, ids *[]T, resolve func(string) (T, error)) func(*node) {
-	return func(n *node) {
-		*names = []string{}
-		list(l, ids, func(text string) (T, error) {
-			*names = append(*names, text)
-			return resolve(text)
-		})(n)
-	}
 }
 
 // knownKeys warns of keys that have no file: the rule is in force as soon as
@@ -90,7 +79,7 @@ func (l *loader) knownKeys(r *Rule, n *node) {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(l.KeysDir, key)); os.IsNotExist(err) {
-			l.warnings = append(l.warnings, n.children[i].pos().String()+": there is no key "+key+" in "+l.KeysDir+" yet")
+			l.warn(n.children[i], "there is no key %s in %s yet", key, l.KeysDir)
 		}
 	}
 }

@@ -3,130 +3,122 @@
 package manifest
 
 import (
-	"bufio"
-	"os"
-	"os/user"
-	"slices"
 	"strconv"
 	"strings"
+
+	"deputy/internal/monitor/userdb"
 )
 
-// user looks a name, a number or "uid:N" up in the user database.
-func (l *loader) user(name string) (*User, error) {
-	if u, ok := l.users[name]; ok {
-		return u, nil
-	}
-	number, digits := strings.CutPrefix(name, "uid:")
-	_, err := strconv.ParseUint(number, 10, 32)
-	find := user.Lookup
-	if digits || err == nil {
-		find, digits = user.LookupId, true
-	}
-	found, err := find(number)
+// user looks a name, a number or "uid:N" up in the user database. A number need
+// not be there.
+func (l *loader) user(text string) (*User, error) {
+	word, err := userWord(text)
 	if err != nil {
-		remedy := "see what `getent passwd` lists"
-		if !digits {
-			remedy = "create it (useradd --system " + name + ") or correct the name"
-		}
-		return nil, advise(remedy, "there is no user %q", name)
+		return nil, err
 	}
-	u, err := complete(found)
-	if err != nil {
-		return nil, advise("see what `id "+found.Username+"` says", "cannot read the groups of user %q: %v", name, err)
+	u, reason, remedy := l.names.User(word)
+	if u == nil {
+		return nil, advise(remedy, "%s", reason)
 	}
-	l.users[name] = u
 	return u, nil
 }
 
-// complete adds what os/user has apart or lacks: the groups and the shell.
-func complete(found *user.User) (*User, error) {
-	u := &User{Name: found.Username, Home: found.HomeDir, Shell: shell(found.Username)}
-	var err error
-	if u.UID, err = id(found.Uid); err != nil {
-		return nil, err
+// userWord is the text under which the user database knows a user: its name, or
+// "uid:N" for every way to write a number.
+func userWord(text string) (string, error) {
+	number, isNumber := strings.CutPrefix(text, "uid:")
+	if !isNumber && strings.Trim(text, "0123456789") != "" {
+		return text, canName(text, "a user")
 	}
-	if u.GID, err = id(found.Gid); err != nil {
-		return nil, err
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || n == userdb.NoID {
+		return "", advise(`write a name, or "uid:N"`, "%q is no user's number", text)
 	}
-	texts, err := found.GroupIds()
-	if err != nil {
-		return nil, err
+	return "uid:" + strconv.FormatUint(n, 10), nil
+}
+
+func canName(text, what string) error {
+	if !userdb.CanName(text) {
+		return advise("correct the name", "%q cannot name %s", text, what)
 	}
-	for _, text := range append(texts, found.Gid) {
-		gid, err := id(text)
-		if err != nil {
-			return nil, err
+	return nil
+}
+
+// kindOf is users or groups, where a list of either is read.
+type kindOf struct {
+	what, id string // "user", "uid:"
+	find     func(name string) (id uint32, ok bool, reason, remedy string)
+}
+
+func (l *loader) ofUsers() kindOf {
+	return kindOf{"user", "uid:", func(name string) (uint32, bool, string, string) {
+		u, reason, remedy := l.names.User(name)
+		if u == nil {
+			return userdb.NoID, false, reason, remedy
 		}
-		u.Groups = append(u.Groups, gid)
-	}
-	slices.Sort(u.Groups)
-	u.Groups = slices.Compact(u.Groups)
-	return u, nil
+		return u.UID, true, "", ""
+	}}
 }
 
-func id(text string) (uint32, error) {
-	n, err := strconv.ParseUint(text, 10, 32)
-	return uint32(n), err
+func (l *loader) ofGroups() kindOf { return kindOf{"group", "gid:", l.names.Group} }
+
+// read reads one text of such a list: a number, which holds as it is, or a name,
+// which holds as long as the user database says what it said. A name that nobody
+// has is no mistake: lack says so, and what to do.
+func (k kindOf) read(text string) (id uint32, isName bool, lack string, err error) {
+	number, isNumber := strings.CutPrefix(text, k.id)
+	if isNumber || text != "" && strings.Trim(text, "0123456789") == "" {
+		id, err = number32(number, text)
+		return id, false, "", err
+	}
+	if err := canName(text, "a "+k.what); err != nil {
+		return 0, true, "", err
+	}
+	id, ok, reason, remedy := k.find(text)
+	if !ok {
+		return userdb.NoID, true, reason + "; " + remedy, nil
+	}
+	_, err = number32(strconv.FormatUint(uint64(id), 10), text)
+	return id, true, "", err
 }
 
-// shell is the last member of a user's line in /etc/passwd, see passwd(5): an
-// empty one means /bin/sh.
-func shell(name string) string {
-	const standard = "/bin/sh"
-	file, err := os.Open("/etc/passwd")
-	if err != nil {
-		return standard
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		members := strings.Split(lines.Text(), ":")
-		if len(members) == 7 && members[0] == name && members[6] != "" {
-			return members[6]
+// listOf makes a reader of a list of users or groups that gives each to take.
+// unknown says what follows where nobody has a name.
+func (l *loader) listOf(k kindOf, unknown string, take func(text string, id uint32, isName bool)) func(*node) {
+	return func(n *node) {
+		var texts []string
+		list(l, &texts, sameText)(n)
+		for i, text := range texts {
+			if text == "" && n.children[i].value != "" { // it is no text, and that was said
+				continue
+			}
+			id, isName, lack, err := k.read(text)
+			c := n.children[i]
+			switch {
+			case err != nil:
+				l.wrong(c, err)
+			case lack != "":
+				l.warn(c, "%s: %s", unknown, lack)
+			}
+			take(text, id, isName)
 		}
 	}
-	return standard
-}
-
-// uid reads who a rule is for: a user's name, or "uid:N", which need not be in
-// the user database.
-func (l *loader) uid(name string) (uint32, error) {
-	if number, ok := strings.CutPrefix(name, "uid:"); ok {
-		return number32(number, name)
-	}
-	if _, err := id(name); err == nil {
-		return 0, advise(`write "uid:`+name+`"`, "%q is a number, not a name", name)
-	}
-	u, err := l.user(name)
-	if err != nil {
-		return 0, err
-	}
-	return number32(strconv.FormatUint(uint64(u.UID), 10), name)
-}
-
-// gid reads a group: its name, or "gid:N".
-func gid(name string) (uint32, error) {
-	if number, ok := strings.CutPrefix(name, "gid:"); ok {
-		return number32(number, name)
-	}
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, advise("create it (groupadd --system "+name+") or correct the name", "there is no group %q", name)
-	}
-	return number32(g.Gid, name)
 }
 
 // number32 reads an id that can prove somebody: 4294967295 means "no id" to the
 // kernel, and 65534 stands for everyone whose id cannot be told.
 func number32(text, name string) (uint32, error) {
-	n, err := id(text)
-	if err != nil || n == 1<<32-1 || n == 65534 {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n == userdb.NoID || n == userdb.Nobody {
 		return 0, advise(`write a name, "uid:N" or "gid:N" of an account of its own`, "%q proves nobody", name)
 	}
-	return n, nil
+	return uint32(n), nil
 }
 
 // self is whom deputyd runs as.
 func (l *loader) self() (*User, error) { return l.user(idText(l.UID)) }
+
+func selfWord(u *User) string { return "uid:" + idText(u.UID) }
 
 // runsAs says whether a task of u can be started.
 func (l *loader) runsAs(u *User) error {
@@ -137,28 +129,88 @@ func (l *loader) runsAs(u *User) error {
 }
 
 // privileged says whether u may do whatever it likes.
-func (u *User) privileged() bool { return u.UID == 0 }
+func privileged(u *User) bool { return u.UID == 0 }
 
-func (l *loader) ruleUsers(r *Rule) func(*node)   { return both(l, &r.Users, &r.UIDs, l.uid) }
-func (l *loader) ruleGroups(r *Rule) func(*node)  { return both(l, &r.Groups, &r.GIDs, gid) }
-func (l *loader) taskGroups(d *draft) func(*node) { return both(l, &d.Groups, &d.GIDs, gid) }
+// taskUser reads whom a task runs as. If nobody has that name the action alone is
+// refused, until somebody has it.
+func (l *loader) taskUser(d *draft) func(*node) {
+	return func(n *node) {
+		into(l, &d.RunsAs, userWord)(n)
+		if d.RunsAs == "" {
+			return
+		}
+		u, reason, remedy := l.names.User(d.RunsAs)
+		if u == nil {
+			l.warn(n, "what runs as it is refused: %s; %s", reason, remedy)
+			u = &User{Name: d.RunsAs, UID: userdb.NoID, GID: userdb.NoID}
+		}
+		d.User = u
+	}
+}
 
+func (l *loader) taskGroups(d *draft) func(*node) {
+	return func(n *node) {
+		d.Groups, d.GIDs = []string{}, []uint32{}
+		l.listOf(l.ofGroups(), "what needs it is refused", func(text string, gid uint32, _ bool) {
+			d.Groups, d.GIDs = append(d.Groups, text), append(d.GIDs, gid)
+		})(n)
+	}
+}
+
+func (l *loader) ruleUsers(r *Rule) func(*node) {
+	return l.ruleList(l.ofUsers(), &r.Users, &r.UIDs, &r.UserNames)
+}
+
+func (l *loader) ruleGroups(r *Rule) func(*node) {
+	return l.ruleList(l.ofGroups(), &r.Groups, &r.GIDs, &r.GroupNames)
+}
+
+func (l *loader) ruleList(k kindOf, texts *[]string, ids *[]uint32, names *[]string) func(*node) {
+	return func(n *node) {
+		*texts = []string{}
+		l.listOf(k, "the rule grants it nothing", func(text string, id uint32, isName bool) {
+			*texts = append(*texts, text)
+			if isName {
+				*names = append(*names, text)
+			} else {
+				*ids = append(*ids, id)
+			}
+		})(n)
+	}
+}
+
+// socketGroup needs a group that is there: the socket is made but once.
 func (l *loader) socketGroup(u *UnixListen) func(*node) {
 	return func(n *node) {
-		id := uint32(0)
-		into(l, &id, gid)(n)
-		u.Group, _ = n.value.(string)
-		u.GID = int(id)
+		into(l, &u.Group, sameText)(n)
+		gid, _, lack, err := l.ofGroups().read(u.Group)
+		if lack != "" {
+			reason, remedy, _ := strings.Cut(lack, "; ")
+			err = advise(remedy, "%s", reason)
+		}
+		if err != nil {
+			l.wrong(n, err)
+		}
+		u.GID = int(gid)
 	}
 }
 
 func (l *loader) userSettings(n *node) {
+	of := map[uint32]bool{}
 	for _, c := range l.members(n) {
-		uid, err := l.uid(c.key)
+		uid, isName, lack, err := l.ofUsers().read(c.key)
 		l.wrongKey(c, err)
-		if _, known := l.config.Users[uid]; known && err == nil {
+		if lack != "" {
+			l.warn(c, "the table is for nobody: %s", lack)
+		}
+		if of[uid] && err == nil && lack == "" {
 			l.failKey(c, "make one table of them", "another table is for this user, too")
 		}
-		l.config.Users[uid] = l.callerSettings(c, false)
+		of[uid] = true
+		word := c.key
+		if !isName {
+			word = "uid:" + idText(uid)
+		}
+		l.config.Users[word] = l.callerSettings(c, false)
 	}
 }

@@ -9,9 +9,6 @@ import (
 // user looks an account or "sid:S-1-…" up. The name as Windows writes it has
 // the machine or the domain in front.
 func (l *loader) user(name string) (*User, error) {
-	if u, ok := l.users[name]; ok {
-		return u, nil
-	}
 	sid, err := account(name)
 	if err != nil {
 		return nil, err
@@ -20,7 +17,6 @@ func (l *loader) user(name string) (*User, error) {
 	if short, domain, _, err := sid.LookupAccount(""); err == nil {
 		u.Name = strings.TrimPrefix(domain+`\`+short, `\`)
 	}
-	l.users[name] = u
 	return u, nil
 }
 
@@ -49,7 +45,13 @@ func (l *loader) runsAs(u *User) error {
 }
 
 // privileged says whether u may do whatever it likes: it is the system itself.
-func (u *User) privileged() bool { return u.SID == systemSID }
+func privileged(u *User) bool { return u.SID == systemSID }
+
+// taskUser reads whom a task runs as.
+func (l *loader) taskUser(d *draft) func(*node) { return into(l, &d.User, l.user) }
+
+// selfWord is for systems whose user database can change under us.
+func selfWord(*User) string { return "" }
 
 // The accounts that may do whatever they like.
 const (
@@ -88,6 +90,17 @@ func subject(name string) (string, error) {
 		return "", advise("write an account or a group of its own", "%q proves nobody", name)
 	}
 	return sid.String(), nil
+}
+
+// both makes a reader that keeps names as written and what they resolve to.
+func both[T any](l *loader, names *[]string, ids *[]T, resolve func(string) (T, error)) func(*node) {
+	return func(n *node) {
+		*names = []string{}
+		list(l, ids, func(text string) (T, error) {
+			*names = append(*names, text)
+			return resolve(text)
+		})(n)
+	}
 }
 
 func (l *loader) ruleUsers(r *Rule) func(*node)  { return both(l, &r.Users, &r.SIDs, subject) }

@@ -39,6 +39,7 @@ type Item struct {
 // learn: no such action, not for this caller, wrong values, and last not with
 // these values. One rule must hold for every item.
 func (p *Policy) Admit(id Identity, module, action string, params deputy.Params) (*Plan, *deputy.Error) {
+	p = p.now()
 	a, refusal := p.find(id, module, action)
 	if refusal != nil {
 		return nil, refusal
@@ -55,8 +56,8 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 	if len(rules) == 0 {
 		return nil, notAllowed(id, a, " with these values")
 	}
-	if a.Unusable != "" {
-		return nil, cannotEnforce(a)
+	if _, why := p.Now(a); why != "" {
+		return nil, cannotEnforce(a, why)
 	}
 	plan := &Plan{Action: a, Module: p.set.Modules[module], Rule: place(rules[0]), id: id, rules: rules}
 	plan.Items, plan.Each = distinct(items)
@@ -67,6 +68,7 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 // still allowed, and by which rule. params are the task's own; no rule is about
 // sensitive ones, so they are not needed.
 func (p *Policy) Recheck(id Identity, module, action string, params map[string]any) (*manifest.Action, string, *deputy.Error) {
+	p = p.now()
 	a, refusal := p.find(id, module, action)
 	if refusal != nil {
 		return nil, "", refusal
@@ -83,8 +85,8 @@ func (p *Policy) Recheck(id Identity, module, action string, params map[string]a
 	}
 	for _, r := range rules {
 		if whyNotValues(grant(r, id, a), []Item{{values: values}}) == "" {
-			if a.Unusable != "" {
-				return nil, "", cannotEnforce(a)
+			if _, why := p.Now(a); why != "" {
+				return nil, "", cannotEnforce(a, why)
 			}
 			return a, place(r), nil
 		}
@@ -120,7 +122,7 @@ func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, 
 	if refusal := p.CheckEndUser(id); refusal != nil {
 		return nil, refusal
 	}
-	rules := slices.DeleteFunc(p.rules(a), func(r *manifest.Rule) bool { return whyNot(r, id) != "" })
+	rules := slices.DeleteFunc(p.rules(a), func(r *manifest.Rule) bool { return p.whyNot(r, id) != "" })
 	if len(rules) == 0 {
 		return nil, notAllowed(id, a, "")
 	}
@@ -129,6 +131,7 @@ func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, 
 
 // CheckEndUser refuses an end user whom this caller may not name.
 func (p *Policy) CheckEndUser(id Identity) *deputy.Error {
+	p = p.now()
 	switch {
 	case id.EndUser == "":
 		return nil
@@ -151,8 +154,8 @@ func notAllowed(id Identity, a *manifest.Action, condition string) *deputy.Error
 
 // cannotEnforce refuses what this machine cannot do as declared. Only those who
 // may have the action learn it.
-func cannotEnforce(a *manifest.Action) *deputy.Error {
-	return deputy.Refuse(deputy.CannotEnforce, "cannot call %s/%s: %s", a.Module, a.Name, a.Unusable)
+func cannotEnforce(a *manifest.Action, why string) *deputy.Error {
+	return deputy.Refuse(deputy.CannotEnforce, "cannot call %s/%s: %s", a.Module, a.Name, why)
 }
 
 // badParams tells everything that is wrong, within reason.

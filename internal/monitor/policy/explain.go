@@ -11,10 +11,11 @@ import (
 // Actions lists what id may use: the actions that some rule grants it, if not
 // with every value. Without an end user, what it may use for any counts.
 func (p *Policy) Actions(id Identity) []deputy.ActionInfo {
+	p = p.now()
 	infos := []deputy.ActionInfo{}
 	p.each(func(a *manifest.Action) {
 		for _, r := range p.rules(a) {
-			if id.EndUser == "" && names(r, id) || whyNot(r, id) == "" {
+			if id.EndUser == "" && p.names(r, id) || p.whyNot(r, id) == "" {
 				infos = append(infos, describe(a))
 				return
 			}
@@ -46,6 +47,7 @@ func describe(a *manifest.Action) deputy.ActionInfo {
 // Explain says what Admit would, what would run, and why each rule that names
 // the action does not hold. It tells all; who may read what is for its caller.
 func (p *Policy) Explain(id Identity, module, action string, params deputy.Params) deputy.Explanation {
+	p = p.now()
 	a, refusal := p.find(id, module, action)
 	if refusal != nil {
 		return deputy.Explanation{Reason: refusal.Detail, Error: refusal}
@@ -59,7 +61,7 @@ func (p *Policy) Explain(id Identity, module, action string, params deputy.Param
 	case refusal == nil:
 		x.Rule = plan.Rule
 		for _, item := range plan.Items {
-			x.Tasks = append(x.Tasks, launch(id, a, item))
+			x.Tasks = append(x.Tasks, p.launch(id, a, item))
 		}
 	case refusal.Code == deputy.NotAllowed && len(x.Denied) == 0:
 		x.Reason = fmt.Sprintf("no rule names %s/%s", a.Module, a.Name)
@@ -74,7 +76,7 @@ func (p *Policy) denied(id Identity, a *manifest.Action, params deputy.Params) [
 	items, wrong := p.items(a, params)
 	var denied []deputy.DeniedRule
 	for _, r := range p.rules(a) {
-		why := whyNot(r, id)
+		why := p.whyNot(r, id)
 		switch {
 		case why != "":
 		case len(wrong) == 0:
@@ -91,7 +93,7 @@ func (p *Policy) denied(id Identity, a *manifest.Action, params deputy.Params) [
 
 // launch shows what one task would run. What is known only at its start stands
 // in angle brackets.
-func launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
+func (p *Policy) launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
 	l := deputy.Launch{Directory: a.Directory, Groups: a.Groups, Argv: []string{}, Env: []string{}}
 	if item.Lock != nil {
 		l.Lock = new(item.LockText())
@@ -99,6 +101,9 @@ func launch(id Identity, a *manifest.Action, item Item) deputy.Launch {
 	if a.Stops != "" {
 		l.Stops = &a.Stops
 		return l
+	}
+	if now, why := p.Now(a); why == "" { // as Admit has found
+		a = now
 	}
 	l.User = a.User.Name
 	// Neither argv nor env can hold what is sensitive; stdin is not shown.

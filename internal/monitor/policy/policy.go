@@ -12,22 +12,40 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/userdb"
 )
 
-// Policy answers by the declarations of one load. It is safe for concurrent use.
+// Policy answers by the declarations of one load, and by who has their names at
+// that moment. It is safe for concurrent use.
 type Policy struct {
-	set *manifest.Policy
-	o   Options
+	set  *manifest.Policy
+	o    Options
+	view *userdb.View // the names of one decision; nil between decisions
 }
 
 // Options are what a decision needs besides the declarations.
 type Options struct {
-	SelfUID uint32 // the user deputyd runs as: operator and auditor, but calls only what a rule names
-	SelfSID string // on Windows instead
+	SelfUID uint32              // the user deputyd runs as: operator and auditor, but calls only what a rule names
+	SelfSID string              // on Windows instead
+	Users   func() *userdb.View // who has which name now; nil: nobody has any
 }
 
 // New makes a Policy of what was loaded.
-func New(set *manifest.Policy, o Options) *Policy { return &Policy{set, o} }
+func New(set *manifest.Policy, o Options) *Policy {
+	if o.Users == nil {
+		o.Users = func() *userdb.View { return &userdb.View{} }
+	}
+	return &Policy{set: set, o: o}
+}
+
+// now is p for one decision, which sees one state of the user database from
+// beginning to end. Whatever is asked from outside begins with it.
+func (p *Policy) now() *Policy {
+	if p.view != nil {
+		return p
+	}
+	return &Policy{p.set, p.o, p.o.Users()}
+}
 
 // Identity is who asks. UID and GIDs count for a "uid:N" caller alone, and
 // then UID is that N; GroupSIDs for a "sid:S-1-…" caller.
@@ -74,12 +92,20 @@ func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
 	if !ok {
 		return manifest.CallerSettings{}
 	}
-	s := p.set.Config.Users[uid]
+	var s manifest.CallerSettings
+	for word, more := range p.set.Config.Users {
+		if named, known := p.view.UID(word); known && named == uid {
+			s.NamesEndUser, s.Auditor, s.Operator = s.NamesEndUser || more.NamesEndUser, s.Auditor || more.Auditor, s.Operator || more.Operator
+		}
+	}
 	if uid == p.o.SelfUID {
 		s.Auditor, s.Operator = true, true
 	}
 	return s
 }
+
+// Operator says whether a caller is one.
+func (p *Policy) Operator(c deputy.Caller) bool { return p.now().settings(c).Operator }
 
 // rules lists the rules that name an action, in the order in which they are
 // asked: the manifest's, then those of allow.d by file and line.
@@ -99,9 +125,9 @@ func place(r *manifest.Rule) string {
 }
 
 // whyNot says why r grants id nothing, whatever the values; "" if it may.
-func whyNot(r *manifest.Rule, id Identity) string {
+func (p *Policy) whyNot(r *manifest.Rule, id Identity) string {
 	switch {
-	case !names(r, id):
+	case !p.names(r, id):
 		return fmt.Sprintf("it is for %s, not for %s", subjects(r), id)
 	case r.EndUsers == nil || id.EndUser != "" && slices.Contains(r.EndUsers, id.EndUser):
 		return ""
@@ -112,7 +138,7 @@ func whyNot(r *manifest.Rule, id Identity) string {
 }
 
 // names says whether id is one of r's users, groups or keys.
-func names(r *manifest.Rule, id Identity) bool {
+func (p *Policy) names(r *manifest.Rule, id Identity) bool {
 	if key, ok := strings.CutPrefix(string(id.Caller), "key:"); ok {
 		return slices.Contains(r.Keys, key)
 	}
@@ -122,7 +148,9 @@ func names(r *manifest.Rule, id Identity) bool {
 	}
 	uid, ok := id.Caller.UID()
 	return ok && (slices.Contains(r.UIDs, uid) ||
-		slices.ContainsFunc(id.GIDs, func(gid uint32) bool { return slices.Contains(r.GIDs, gid) }))
+		slices.ContainsFunc(r.UserNames, func(name string) bool { n, known := p.view.UID(name); return known && n == uid }) ||
+		slices.ContainsFunc(r.GIDs, func(gid uint32) bool { return slices.Contains(id.GIDs, gid) }) ||
+		slices.ContainsFunc(r.GroupNames, func(name string) bool { n, known := p.view.GID(name); return known && slices.Contains(id.GIDs, n) }))
 }
 
 func subjects(r *manifest.Rule) string {
@@ -178,13 +206,14 @@ func substitute(values []any, id Identity) []any {
 
 // Rights says what id may beyond its own tasks.
 func (p *Policy) Rights(id Identity) deputy.Rights {
+	p = p.now()
 	s := p.settings(id.Caller)
 	rights := deputy.Rights{
 		Caller: id.Caller, Name: id.Name, Auditor: s.Auditor, Operator: s.Operator, NamesEndUser: s.NamesEndUser,
 		Read: []deputy.Grant{}, Stop: []deputy.Grant{},
 	}
 	add := func(r *manifest.Rule, g deputy.Grant) {
-		if whyNot(r, id) != "" {
+		if p.whyNot(r, id) != "" {
 			return
 		}
 		if r.Read {

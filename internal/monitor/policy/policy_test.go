@@ -104,7 +104,7 @@ func fixture(t testing.TB, rules ...*manifest.Rule) *Policy {
 	set := &manifest.Policy{
 		Config: &manifest.Config{
 			Keys:  map[string]manifest.CallerSettings{"panel": {NamesEndUser: true, Auditor: true}},
-			Users: map[uint32]manifest.CallerSettings{1000: {NamesEndUser: true}},
+			Users: map[string]manifest.CallerSettings{"uid:1000": {NamesEndUser: true}},
 		},
 		Modules: map[string]*manifest.Module{}, Rules: rules,
 	}
