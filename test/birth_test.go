@@ -200,6 +200,9 @@ func shellOf(t *testing.T, u *user.User) string {
 	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) == 7 && f[2] == u.Uid {
+			if strings.HasSuffix(f[6], "/nologin") || strings.HasSuffix(f[6], "/false") {
+				return "/bin/sh" // script(1) and ssh's ProxyCommand run what SHELL names
+			}
 			return f[6]
 		}
 	}
