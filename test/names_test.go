@@ -341,8 +341,8 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-// hostile is a getent as one that the name services have taken over would be.
-const hostile = `#!/bin/sh
+// hostileGetent is a getent as one that the name services have taken over would be.
+const hostileGetent = `#!/bin/sh
 case $1/$2 in
 passwd/good) echo "good:x:62010:62010::/:/bin/sh" ;;
 passwd/zero) echo "zero:x:0:62010::/root:/bin/sh" ;;
@@ -370,7 +370,7 @@ groups = ["wheel"]
 [action.root]
 command = ["/bin/true"]
 `
-	d, e := foreignDeputy(t, hostile)
+	d, e := foreignDeputy(t, hostileGetent)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(d.Log())
