@@ -60,6 +60,7 @@ type Monitor struct {
 
 	rooms     *rooms        // for births
 	preparing chan struct{} // one for each birth that is being prepared
+	acting    chan struct{} // one for each stop that signals or kills
 
 	link      *keeper.Link
 	state     *State
@@ -126,7 +127,8 @@ type Monitor struct {
 
 const (
 	inboxSize = 4096
-	workers   = 2 // ends, and preparations of births, at the same time: one for each core of a small machine
+	actors    = 64 // who signal and kill at the same time
+	workers   = 2  // ends, and preparations of births, at the same time: one for each core of a small machine
 )
 
 // New makes a monitor that has touched nothing yet.
@@ -136,7 +138,7 @@ func New(o Options) *Monitor {
 	}
 	m := &Monitor{
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		rooms: newRooms(), preparing: make(chan struct{}, workers), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
+		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		budgets: budgets{}, denials: denials{},
@@ -256,6 +258,17 @@ func (m *Monitor) run(do func()) {
 	default:
 		go func() { m.work <- do }() // the loop never waits for the workers, who wait for it
 	}
+}
+
+// act gives what a stop does to goroutines of its own: it waits a moment for
+// processes that do not stop, and neither a birth nor another's end may have to wait
+// behind that.
+func (m *Monitor) act(do func()) {
+	go func() {
+		m.acting <- struct{}{}
+		defer func() { <-m.acting }()
+		do()
+	}()
 }
 
 func (m *Monitor) worker() {

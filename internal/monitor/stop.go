@@ -216,7 +216,7 @@ func (m *Monitor) signalTask(t *Task) {
 		sig := syscall.Signal(t.Run.Signal)
 		t.receipt.Signalled = true
 		leaf := t.Leaf
-		m.run(func() {
+		m.act(func() {
 			if err := m.host.Signal(leaf, sig); err != nil {
 				m.post(func() { m.log.Printf("cannot signal task %s: %v", t.ID, err) })
 			}
@@ -239,7 +239,7 @@ func (m *Monitor) shortenGrace(t *Task) {
 func (m *Monitor) killTask(t *Task) {
 	leaf := t.Leaf
 	t.killing++
-	m.run(func() {
+	m.act(func() {
 		killed, err := m.host.Kill(leaf)
 		m.post(func() {
 			if err != nil {

@@ -28,7 +28,7 @@ func BenchmarkStart(b *testing.B) {
 	needRoot(b)
 	self, _ := os.Executable()
 	ended := make(chan struct{}, 2)
-	h, err := Open(Options{Instance: "bench", Forker: []string{self, "@forker"}, StateDir: b.TempDir(), Events: func(Event) { ended <- struct{}{} }})
+	h, err := Open(Options{Instance: "bench", Forker: forkerOf(self), StateDir: b.TempDir(), Events: func(Event) { ended <- struct{}{} }})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func BenchmarkParallel(b *testing.B) {
 	needRoot(b)
 	var waiting sync.Map
 	self, _ := os.Executable()
-	h, err := Open(Options{Instance: "bench", Forker: []string{self, "@forker"}, StateDir: b.TempDir(), Events: func(e Event) {
+	h, err := Open(Options{Instance: "bench", Forker: forkerOf(self), StateDir: b.TempDir(), Events: func(e Event) {
 		if e.Kind == Empty {
 			c, _ := waiting.Load(e.Leaf)
 			close(c.(chan struct{}))
@@ -163,4 +163,13 @@ func needRoot(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("needs root: run as root")
 	}
+}
+
+// forkerOf is the forker of a benchmark: $DEPUTY_BENCH_DEPUTYD is the real one, which is
+// smaller than a test program.
+func forkerOf(self string) []string {
+	if path := os.Getenv("DEPUTY_BENCH_DEPUTYD"); path != "" {
+		return []string{path, "--role", "forker"}
+	}
+	return []string{self, "@forker"}
 }

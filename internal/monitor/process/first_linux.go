@@ -41,7 +41,7 @@ func (h *Host) Newborn(leaf string) bool {
 		return false // a subreaper has what it started in hand
 	}
 	s, err := readStat(a.PID)
-	return err == nil && s.comm == newbornName && !s.dead()
+	return err == nil && s.comm == makerName && !s.dead()
 }
 
 // FindFirst finds the first process of an attempt whose birth its monitor did

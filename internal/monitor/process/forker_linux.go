@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"unsafe"
 
@@ -65,16 +66,16 @@ func newForker() (*forker, error) {
 	for _, fd := range []int{forkerSocket, forkerSlots} {
 		unix.CloseOnExec(fd)
 	}
-	// What is born of it is not dumpable either, until it executes: nobody may look
-	// into it or trace it.
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("cannot hide its memory: %w", err)
+	if err := readyToMake(); err != nil {
+		return nil, err
 	}
 	slots, err := mapSlots(forkerSlots)
 	if err != nil {
 		return nil, err
 	}
-	return &forker{slots: slots, l: newLaunch(), buf: make([]byte, orderMost), oob: make([]byte, unix.CmsgSpace(orderFiles*4))}, nil
+	f := &forker{slots: slots, l: newLaunch(), buf: make([]byte, orderMost), oob: make([]byte, unix.CmsgSpace(orderFiles*4))}
+	debug.FreeOSMemory()
+	return f, keepFromNewborns(unsafe.Pointer(f.l), unsafe.Pointer(&f.buf[0]))
 }
 
 // serve does what it is ordered to, until the monitor is gone.

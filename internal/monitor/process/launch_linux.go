@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"syscall"
 	"unsafe"
 
@@ -20,11 +21,10 @@ type launch struct {
 	stdin      int    // descriptors of the maker's; stdin -1: its own
 	stdout     int
 	stderr     int
-	report     int // closed by execve(2), and by the newborn's end; -1: none
+	report     int // closed by execve(2), and by the newborn's end
 
 	calls []call
 	keep  []unsafe.Pointer // what calls point to
-	limit unix.Rlimit      // of open files
 	how   [2]unix.OpenHow
 	empty [1]byte
 	name  [16]byte   // newbornName
@@ -39,8 +39,30 @@ type file struct {
 	stat        *unix.Statx_t
 }
 
-// newbornName is what a newborn is called (/proc/PID/comm) until it executes.
-const newbornName = "deputy-newborn"
+// makerName is what a maker is called, and its newborns until they execute (/proc/PID/comm).
+const makerName = "deputy-forker"
+
+// readyToMake makes of this process, and its only thread that matters, what newborns are to
+// inherit: it is not dumpable, so that nobody may look into them or trace them; the soft
+// limit of open files, which the Go runtime has raised for itself, is that of a login.
+func readyToMake() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot hide its memory: %w", err)
+	}
+	name := append([]byte(makerName), 0)
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot take its name: %w", err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("cannot find the limit of open files: %w", err)
+	}
+	limit.Cur = min(softFiles, limit.Max)
+	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+		return fmt.Errorf("cannot set the limit of open files: %w", err)
+	}
+	return nil
+}
 
 // atCWD is AT_FDCWD as a system call takes it.
 const atCWD = ^uintptr(99)
@@ -49,8 +71,7 @@ const atCWD = ^uintptr(99)
 //
 //go:noinline
 func newLaunch() *launch {
-	l := &launch{stdin: -1, report: -1}
-	copy(l.name[:], newbornName)
+	l := &launch{stdin: -1}
 	// Beneath the directory, by no link, on the same file system, and without
 	// waiting for whoever holds the other end of a FIFO.
 	l.how[0] = unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
@@ -78,20 +99,20 @@ func (l *launch) add(at step, number uintptr, args ...uintptr) *call {
 func (l *launch) compile() {
 	l.calls, l.keep = l.calls[:0], l.keep[:0]
 	l.add(stepSession, unix.SYS_SETSID)
-	l.add(stepSession, unix.SYS_PRCTL, unix.PR_SET_NAME, l.pointer(unsafe.Pointer(&l.name[0])))
 	if syscall.Geteuid() == 0 {
 		// One session keyring for all tasks would be shared by all users. A kernel without
 		// keys, or a container's filter, has none to share.
 		l.add(stepSession, unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING).lax = true
 	}
 	l.descriptors()
-	l.limits()
 	if c := l.credential; c != nil {
 		l.add(stepUser, sysSetgroups, uintptr(len(l.groups)), l.pointer(unsafe.Pointer(unsafe.SliceData(l.groups))))
 		l.add(stepUser, sysSetresgid, uintptr(c.GID), uintptr(c.GID), uintptr(c.GID))
 		l.add(stepUser, sysSetresuid, uintptr(c.UID), uintptr(c.UID), uintptr(c.UID))
 	}
-	l.add(stepDirectory, unix.SYS_CHDIR, l.pointer(unsafe.Pointer(l.dir)))
+	if dir := unsafe.Slice(l.dir, 2); dir[0] != '/' || dir[1] != 0 { // the maker is in / itself
+		l.add(stepDirectory, unix.SYS_CHDIR, l.pointer(unsafe.Pointer(l.dir)))
+	}
 	if l.input.under != nil {
 		l.open(0, l.input, 0)
 	}
@@ -101,34 +122,24 @@ func (l *launch) compile() {
 	l.add(stepExec, unix.SYS_EXECVE, l.pointer(unsafe.Pointer(l.argv[0])), l.pointer(unsafe.Pointer(&l.argv[0])), l.pointer(unsafe.Pointer(&l.envv[0])))
 }
 
-// descriptors makes 0, 1 and 2, and closes all others but the report. What is
-// declared as files then finds 3, 4 … free: report is higher.
+// descriptors makes 0, 1 and 2. All others are closed by execve(2), and until then
+// nobody can get at them: a newborn is not dumpable. What is declared as files must
+// find 3, 4 … free; then report, which is higher, is the only other.
 func (l *launch) descriptors() {
 	for fd, from := range []int{l.stdin, l.stdout, l.stderr} {
 		if from >= 0 && from != fd {
 			l.add(stepDescriptors, unix.SYS_DUP3, uintptr(from), uintptr(fd), 0)
 		}
 	}
-	const last, report = ^uint32(0), 3 + maxFiles + 1
-	if l.report < 0 {
-		l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, 3, uintptr(last), 0).lax = true
+	if l.input.under == nil && len(l.files) == 0 {
 		return
 	}
+	const last, report = ^uint32(0), 3 + maxFiles + 1
 	if l.report != report {
 		l.add(stepDescriptors, unix.SYS_DUP3, uintptr(l.report), report, unix.O_CLOEXEC)
 	}
-	// Before Linux 5.9 they are closed by execve(2) alone.
-	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, 3, report-1, 0).lax = true
-	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, report+1, uintptr(last), 0).lax = true
-}
-
-// limits gives back the soft limit of open files, which the Go runtime has
-// raised for its own program; see resetLimits.
-func (l *launch) limits() {
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l.limit) == nil {
-		l.limit.Cur = min(softFiles, l.limit.Max)
-		l.add(stepLimits, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, l.pointer(unsafe.Pointer(&l.limit)), 0)
-	}
+	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, 3, report-1, 0)
+	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, report+1, uintptr(last), 0)
 }
 
 // open makes a declared file the descriptor to. The first two that are free are

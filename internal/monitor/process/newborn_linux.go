@@ -31,8 +31,7 @@ const (
 	stepClone            // the newborn could not be made
 	stepSession          // a session and keyring of its own
 	stepDescriptors      // 0, 1 and 2
-	stepLimits
-	stepUser // its groups, group and user
+	stepUser             // its groups, group and user
 	stepDirectory
 	stepFile        // stepFile+n is the n-th declared file; more than maxFiles are refused
 	stepExec        = stepFile + maxFiles
@@ -47,8 +46,6 @@ func (s step) String() string {
 		return "cannot give it a session and a keyring of its own"
 	case stepDescriptors:
 		return "cannot give it its descriptors"
-	case stepLimits:
-		return "cannot set its limits"
 	case stepUser:
 		return "cannot become its user"
 	}

@@ -115,9 +115,9 @@ func (r *reaper) begin(o order) error {
 	l.stdin, l.stdout, l.stderr, l.report = 0, 1, 2, ends[1]
 	text := s.encode(0)
 	if _, err = l.decode(text); err == nil {
-		if o.Credential != nil { // until it executes nobody may trace it, who has its user by then
-			_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-		}
+		err = readyToMake()
+	}
+	if err == nil {
 		l.compile()
 		if errno := l.bornAsChild(told); errno != 0 {
 			err = &birthError{stepClone, errno}
