@@ -35,7 +35,7 @@ func (c *Client) Events(ctx context.Context, after *uint64, f func(Event) error)
 			retry.reset()
 		}
 		var lost *LostError
-		if !errors.As(err, &lost) || !retry.pause(ctx, c.Patience) {
+		if !errors.As(err, &lost) || !retry.pause(ctx, c.Patience, 0) {
 			return err
 		}
 	}

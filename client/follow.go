@@ -70,7 +70,7 @@ func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, de
 			return r.offset, nil
 		case err == nil:
 			continue
-		case !errors.As(err, &lost) || !r.retry.pause(ctx, r.c.Patience):
+		case !errors.As(err, &lost) || !r.retry.pause(ctx, r.c.Patience, 0):
 			return r.offset, err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"deputy"
 )
 
 // answerTime is how long an answer may take beyond the time it was asked to
@@ -62,28 +64,39 @@ func seconds(d time.Duration) string {
 // do sends r and gives the answer, or the refusal as an error. While asking
 // again is harmless a lost connection is tried again for c.Patience.
 func (c *Client) do(ctx context.Context, r request) (*http.Response, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	var retry backoff
 	for {
 		resp, err := c.send(ctx, r)
-		if err == nil || !c.mayRetry(r, err) {
-			return resp, err
+		if err == nil {
+			return resp, nil
 		}
-		if !retry.pause(ctx, c.Patience) {
+		after, again := c.again(r, err)
+		if !again || !retry.pause(ctx, c.Patience, after) {
 			return nil, err
 		}
 	}
 }
 
-// mayRetry says whether err is a server that went away, and asking again is
-// harmless. That nothing could be connected is always harmless, but only a
-// daemon that has been there before is worth waiting for.
-func (c *Client) mayRetry(r request, err error) bool {
+// again says whether asking once more is harmless and may help, and after what
+// time the daemon wants to be asked. That nothing could be connected is always
+// harmless, but only a daemon that has been there before is worth waiting for.
+func (c *Client) again(r request, err error) (after time.Duration, again bool) {
 	var unreachable *UnreachableError
-	if errors.As(err, &unreachable) {
-		return c.met.Load()
-	}
 	var lost *LostError
-	return errors.As(err, &lost) && !r.once
+	var refused *Error
+	switch {
+	case errors.As(err, &unreachable):
+		return 0, c.met.Load()
+	case errors.As(err, &lost):
+		return 0, !r.once
+	case errors.As(err, &refused) && refused.Refusal.RetryAfter > 0: // it restarts, for one
+		after = time.Duration(refused.Refusal.RetryAfter) * time.Second
+		return after, refused.Status == http.StatusServiceUnavailable || refused.Status == http.StatusInternalServerError && !r.once
+	}
+	return 0, false
 }
 
 // send makes one attempt. A status of 300 and above is an *Error.
@@ -96,13 +109,18 @@ func (c *Client) send(parent context.Context, r request) (*http.Response, error)
 	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.target(), bytes.NewReader(r.body))
 	if err != nil {
 		cancel(nil)
-		return nil, fmt.Errorf("cannot ask deputy: %w", err)
+		return nil, refuse(deputy.BadRequest, "cannot ask: the address is none: %v", err)
 	}
 	for k, v := range r.header {
 		req.Header[k] = v
 	}
 	if c.signer != nil {
-		req.Header.Set("Authorization", c.signer.sign(req, r.body))
+		proof := c.signer.sign(req, r.body)
+		if err := checkValue("Authorization", proof); err != nil {
+			cancel(nil)
+			return nil, err
+		}
+		req.Header.Set("Authorization", proof)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -171,7 +189,7 @@ func (c *Client) ask(ctx context.Context, r request, v any) (*http.Response, err
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if r.once || !retry.pause(ctx, c.Patience) {
+		if r.once || !retry.pause(ctx, c.Patience, 0) {
 			return nil, &LostError{err}
 		}
 	}
@@ -194,17 +212,17 @@ type backoff struct {
 	next  time.Duration
 }
 
-// pause waits before the next attempt. It is false when patience or ctx is at
-// its end.
-func (b *backoff) pause(ctx context.Context, patience time.Duration) bool {
+// pause waits before the next attempt, for at least so long. It is false when
+// patience or ctx is at its end, or patience would be by then.
+func (b *backoff) pause(ctx context.Context, patience, least time.Duration) bool {
 	now := time.Now()
 	if b.since.IsZero() {
 		b.since, b.next = now, 20*time.Millisecond
 	}
-	if now.Sub(b.since) >= patience {
+	if now.Sub(b.since)+least >= patience {
 		return false
 	}
-	timer := time.NewTimer(b.next)
+	timer := time.NewTimer(max(b.next, least))
 	defer timer.Stop()
 	b.next = min(2*b.next, 500*time.Millisecond)
 	select {

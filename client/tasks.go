@@ -3,11 +3,9 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"deputy"
@@ -47,9 +45,6 @@ func (c *Client) call(ctx context.Context, module, action string, params any, o 
 	if err != nil {
 		return nil, 0, err
 	}
-	if strings.ContainsFunc(o.IdempotencyKey+o.EndUser, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-		return nil, 0, &Error{Refusal: deputy.Refuse(deputy.BadRequest, "cannot ask: a key or an end user has a control character")}
-	}
 	r := request{
 		method: http.MethodPost,
 		path:   []string{"v1", "actions", module, action},
@@ -84,13 +79,19 @@ func encode(params any) ([]byte, error) {
 	case nil:
 		return []byte("{}"), nil
 	case json.RawMessage:
+		if n := goodText(string(p)); n < len(p) {
+			return nil, refuse(deputy.BadJSON, "cannot send the params: they are not UTF-8 from byte %d on", n)
+		}
 		return p, nil
 	case deputy.Params:
 		params = jsonValue(map[string]any(p))
 	}
+	if err := checkText(params); err != nil {
+		return nil, err
+	}
 	body, err := json.Marshal(params)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write the params: %w", err)
+		return nil, refuse(deputy.BadParam, "cannot write the params: %v", err)
 	}
 	return body, nil
 }

@@ -30,6 +30,15 @@ func sized(status, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
+// What deputy says while it restarts, and what lasts longer than anybody's patience.
+var (
+	soon    = sized("503 Service Unavailable", `{"code":"not_durable","detail":"cannot","retry_after":1}`)
+	unknown = sized("500 Internal Server Error", `{"code":"outcome_unknown","detail":"cannot","retry_after":1}`)
+	late    = sized("503 Service Unavailable", `{"code":"not_durable","detail":"cannot","retry_after":3600}`)
+	broken  = sized("500 Internal Server Error", `{"code":"outcome_unknown","detail":"cannot"}`)
+	busy    = sized("429 Too Many Requests", `{"code":"rate_limited","detail":"cannot","retry_after":1}`)
+)
+
 var problem = sized("409 Conflict", `{"code":"busy","task":"t7","detail":"cannot: \u2018x\""}`)
 
 // TestAnswers has a server give answers that are odd but right, or not whole. It
@@ -54,6 +63,10 @@ func TestAnswers(t *testing.T) {
 		{"broken off before the last chunk", []string{chunked(ended, 7), sized("200 OK", ended)}, "ok succeeded 0"},
 		{"never whole", []string{sized("200 OK", ended)[:130]}, lost},
 		{"a refusal", []string{problem}, "error busy 409"},
+		{"deputy restarts", []string{soon, unknown, soon, sized("200 OK", ended)}, "ok succeeded 0"},
+		{"it says to come back, too late", []string{late, sized("200 OK", ended)}, "error not_durable 503"},
+		{"it has failed", []string{broken, sized("200 OK", ended)}, "error outcome_unknown 500"},
+		{"too many", []string{busy, sized("200 OK", ended)}, "error rate_limited 429"},
 		{"not from deputy", []string{sized("502 Bad Gateway", "<h1>no</h1>")}, "error outcome_unknown 502"},
 		{"a redirect leads nowhere", []string{"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"}, "error bad_request 302"},
 	}
@@ -93,6 +106,9 @@ func TestShellAnswers(t *testing.T) {
 		{"broken off", []string{"", call[:99], call, task[:99], task}, "exit 139"},
 		{"never whole", []string{call[:99]}, lost},
 		{"a refusal", []string{problem}, "error busy 409"},
+		{"deputy restarts", []string{soon, unknown, call, soon, task}, "exit 139"},
+		{"it says to come back, too late", []string{late, call}, "error not_durable 503"},
+		{"it has failed", []string{broken, call}, "error outcome_unknown 500"},
 		{"not from deputy", []string{sized("502 Bad Gateway", "<h1>no</h1>")}, "error outcome_unknown 502"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -48,6 +48,22 @@ command = ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]
 [action.killed]
 command = ["/bin/sh", "-c", "kill -9 $$"]
 
+[action.signal]
+command = ["/bin/sh", "-c", 'kill "-$N" $$; sleep 100']
+env.N = "{n}"
+params.n = { type = "integer" }
+
+[action.large]
+command = ["/bin/cat"]
+stdin = "{text}"
+max_body = "1MiB"
+params.text = { type = "string", multiline = true, maxLength = 1000000 }
+
+[action.long]
+command = ["/bin/echo", "{text}"]
+max_body = "1MiB"
+params.text = { type = "string", maxLength = 1000000 }
+
 [action.big]
 command = ["CAST", "write", "{bytes}"]
 params.bytes = { type = "integer" }

@@ -36,7 +36,8 @@
 struct deputy {
     /* A Unix socket's path, where the kernel says who asks; or, signed,
      * "http://host:port". With "line:" before a path, or "line://host:port", the
-     * 'Key: Value' door, which knows deputy_call alone. NULL: /run/deputy/deputy.sock. */
+     * 'Key: Value' door, which knows deputy_call alone. NULL: DEPUTY_SOCKET, else
+     * /run/deputy/deputy.sock. */
     const char *address;
     const char *key, *secret; /* the signing key's name and text; NULL: do not sign */
     const char *audience;     /* the server's name */
@@ -351,7 +352,8 @@ static inline int dp_limit(int fd, long long end) {
 
 /* The address without its scheme: a path, or host:port behind two slashes. */
 static inline const char *dp_place(const struct deputy *d, int *line) {
-    const char *a = d->address ? d->address : "/run/deputy/deputy.sock";
+    const char *set = getenv("DEPUTY_SOCKET");
+    const char *a = d->address ? d->address : set && *set ? set : "/run/deputy/deputy.sock";
     *line = !strncmp(a, "line:", 5);
     return a + (*line || !strncmp(a, "http:", 5) ? 5 : 0);
 }
@@ -511,9 +513,52 @@ static inline int dp_sign(const struct deputy *d, struct dp_text *t, const char 
     return i ? -1 : 0;
 }
 
+/* A value of a header: one line, without a blank at an edge, which HTTP drops. */
 static inline int dp_is_line(const char *s) {
+    size_t n = strlen(s);
+    if (*s == ' ' || (n && s[n - 1] == ' ')) return 0;
     for (; *s; s++) if ((unsigned char)*s < 0x20 || *s == 0x7f) return 0;
     return 1;
+}
+
+/* A request's target (RFC 9112, section 3.2.1): what may stand in it as it is. */
+static inline int dp_is_target(const char *s) {
+    const char *query = strchr(s, '?');
+    const char *end = query ? query : s + strlen(s);
+    if (*s != '/') return 0;
+    for (; s < end; s++)
+        if (!strchr("-._~!$&'()*+,;=:@/%", *s) && !(*s >= '0' && *s <= '9') && !((*s | 32) >= 'a' && (*s | 32) <= 'z')) return 0;
+    for (; *s; s++) if (*s <= ' ' || *s > '~' || *s == '#') return 0;
+    return 1;
+}
+
+static inline int dp_is_id(const char *s) {
+    size_t n = s ? strspn(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-") : 0;
+    return n > 0 && n <= 64 && !s[n];
+}
+
+static inline int dp_no_task(struct deputy_result *r) {
+    return dp_fail(r, 0, "unknown_task", "cannot ask: such an id no task has", NULL);
+}
+
+/* The head of a request; -1: something in it could end a line or begin another request. */
+static inline int dp_head(const struct deputy *d, struct dp_text *t, const char *method, const char *target, const char *host,
+                          const char *key, const char *user, const struct dp_text *body) {
+    const char *fields[] = { "\r\nIdempotency-Key: ", key, "\r\nDeputy-End-User: ", user };
+    size_t i;
+    if (!dp_is_target(target) || !dp_is_line(host) || !dp_is_line(key) || !dp_is_line(user) || (d->key && (!dp_is_line(d->key) || strlen(d->key) > 64)))
+        return -1;
+    dp_puts(t, method);
+    dp_puts(t, " ");
+    dp_puts(t, target);
+    dp_puts(t, " HTTP/1.1\r\nHost: ");
+    dp_puts(t, host);
+    dp_puts(t, "\r\nConnection: close");
+    if (body) dp_printf(t, "\r\nContent-Type: application/json\r\nContent-Length: %zu", body->n);
+    for (i = 0; i < 4; i += 2)
+        if (*fields[i + 1]) { dp_puts(t, fields[i]); dp_puts(t, fields[i + 1]); }
+    dp_puts(t, "\r\n");
+    return 0;
 }
 
 /* One attempt over HTTP. */
@@ -526,12 +571,10 @@ static inline int dp_send(const struct deputy *d, const char *method, const char
     user = user ? user : "";
     a->head = a->body = NULL;
     if (line) return dp_fail(r, 0, "bad_request", "cannot ask: the 'Key: Value' door knows deputy_call alone", NULL);
-    if (!dp_is_line(key) || !dp_is_line(user))
-        return dp_fail(r, 0, "bad_request", "cannot ask: a key or an end user has a control character", NULL);
-    dp_printf(&t, "%s %s HTTP/1.1\r\nHost: %.255s\r\nConnection: close\r\n", method, target, strncmp(place, "//", 2) ? "deputy" : place + 2);
-    if (body) dp_printf(&t, "Content-Type: application/json\r\nContent-Length: %zu\r\n", body->n);
-    if (*key) { dp_puts(&t, "Idempotency-Key: "); dp_puts(&t, key); dp_puts(&t, "\r\n"); }
-    if (*user) { dp_puts(&t, "Deputy-End-User: "); dp_puts(&t, user); dp_puts(&t, "\r\n"); }
+    if (dp_head(d, &t, method, target, strncmp(place, "//", 2) ? "deputy" : place + 2, key, user, body)) {
+        free(t.p);
+        return dp_fail(r, 0, "bad_request", "cannot ask: a name has a blank at its beginning or its end, or a character that may not stand there", NULL);
+    }
     failed = dp_sign(d, &t, method, target, key, user, body ? body->p : "", body ? body->n : 0);
     dp_puts(&t, d->key ? "\r\n\r\n" : "\r\n");
     if (body) dp_add(&t, body->p, body->n);
@@ -542,28 +585,42 @@ static inline int dp_send(const struct deputy *d, const char *method, const char
     return failed;
 }
 
-/* Asks until there is an answer, or the daemon is away for too long. */
+/* Reads a refusal, and gives the seconds after which it may be another answer; -1: never. */
+static inline long dp_refusal(struct dp_answer *a, struct deputy_result *r) {
+    const char *code = dp_member(a->body, "code"), *detail = dp_member(a->body, "detail"), *task = dp_member(a->body, "task");
+    dp_fail(r, a->status, a->status >= 500 ? "outcome_unknown" : "bad_request", detail ? "" : a->body, NULL);
+    if (code) dp_copy(code, r->error, sizeof r->error);
+    if (detail) { free(r->detail); r->detail = dp_string(detail, NULL); }
+    free(r->task);
+    r->task = task ? dp_string(task, NULL) : NULL;
+    return a->status == 503 || a->status == 500 ? dp_long(dp_member(a->body, "retry_after"), -1) : -1; /* deputy restarts, for one */
+}
+
+/* Waits so many ms before the next attempt; 0: patience would be over by then. */
+static inline int dp_patient(const struct deputy *d, long long since, long ms) {
+    struct timespec pause = { ms / 1000, ms % 1000 * 1000000 };
+    if (dp_now() - since + ms >= 1000 * (d->patience ? d->patience : 30)) return 0;
+    nanosleep(&pause, NULL);
+    return 1;
+}
+
+/* Asks until there is an answer, or the daemon is away for too long. met: one was there
+ * before. What is asked here may be asked twice: a call has its key. */
 static inline int dp_ask(const struct deputy *d, const char *method, const char *target, const char *key, const char *user,
-                         const struct dp_text *body, int wait, struct dp_answer *a, struct deputy_result *r) {
-    struct timespec pause = { 0, 200000000 };
+                         const struct dp_text *body, int wait, int *met, struct dp_answer *a, struct deputy_result *r) {
     long long since = 0;
-    int lost = 0;
-    while (dp_send(d, method, target, key, user, body, wait, a, r)) {
-        lost |= !strcmp(r->error, "outcome_unknown");
+    for (;;) {
+        long pause = 200;
+        int failed = dp_send(d, method, target, key, user, body, wait, a, r);
+        if (!failed || !strcmp(r->error, "outcome_unknown")) *met = 1;
+        if (!failed && a->status < 300) break;
         since = since ? since : dp_now();
-        if (!lost || dp_now() - since >= 1000 * (d->patience ? d->patience : 30)) return -1;
-        nanosleep(&pause, NULL);
+        if (!failed && (pause = 1000 * dp_refusal(a, r)) < 0) return -1;
+        if (failed && (!*met || !strcmp(r->error, "bad_request"))) return -1;
+        if (!dp_patient(d, since, pause)) return -1;
     }
     r->status = a->status;
     *r->error = 0;
-    if (a->status >= 300) {
-        const char *code = dp_member(a->body, "code"), *detail = dp_member(a->body, "detail");
-        dp_fail(r, a->status, a->status >= 500 ? "outcome_unknown" : "bad_request", detail ? "" : a->body, NULL);
-        if (code) dp_copy(code, r->error, sizeof r->error);
-        if (detail) { free(r->detail); r->detail = dp_string(detail, NULL); }
-        if ((code = dp_member(a->body, "task"))) r->task = dp_string(code, NULL);
-        return -1;
-    }
     return 0;
 }
 
@@ -596,14 +653,43 @@ static inline void dp_tasks(struct deputy_result *r, const char *list) {
     if (decides && r->ok) dp_task(r, decides); /* all succeeded: the first */
 }
 
-/* The object of params; -1: one is not a value. */
-static inline int dp_params(struct dp_text *t, const struct deputy_param *p) {
+/* How many bytes at the beginning of s are UTF-8 (RFC 3629). */
+static inline size_t dp_utf8(const char *s) {
+    const unsigned char *p = (const unsigned char *)s;
+    for (;;) {
+        int more = *p < 0x80 ? 0 : *p < 0xc2 ? -1 : *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : *p < 0xf5 ? 3 : -1, i;
+        if (!*p || more < 0) break;
+        for (i = 1; i <= more && (p[i] & 0xc0) == 0x80; i++) continue;
+        if (i <= more || (*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f)) break;
+        p += more + 1;
+    }
+    return (size_t)(p - (const unsigned char *)s);
+}
+
+/* The object of params; -1: one is not a value, as r says. */
+static inline int dp_params(struct dp_text *t, const struct deputy_param *p, struct deputy_result *r) {
     const char *comma = "", *end;
     for (dp_puts(t, "{"); p && p->name; p++, comma = ",") {
+        const char *value = p->json ? p->json : p->text ? p->text : "";
+        size_t good = dp_utf8(value);
+        if (value[good] || p->name[dp_utf8(p->name)]) {
+            char why[64];
+            snprintf(why, sizeof why, ": it is not UTF-8 from byte %zu on", good);
+            dp_fail(r, 0, "bad_param", "cannot send ", p->name[dp_utf8(p->name)] ? "a param: its name is not UTF-8" : p->name);
+            if (value[good]) {
+                struct dp_text whole = { 0 };
+                dp_puts(&whole, r->detail ? r->detail : "");
+                dp_puts(&whole, why);
+                free(r->detail);
+                r->detail = whole.p;
+            }
+            return -1;
+        }
         dp_puts(t, comma);
         dp_quote(t, p->name);
         dp_puts(t, ":");
-        if (p->json && (!(end = dp_skip(p->json)) || *dp_space(end))) return -1;
+        if (p->json && (!(end = dp_skip(p->json)) || *dp_space(end)))
+            return dp_fail(r, 0, "bad_param", "cannot write the params: this one is not JSON: ", p->name);
         if (p->json) dp_puts(t, p->json);
         else dp_quote(t, p->text ? p->text : "");
     }
@@ -619,36 +705,60 @@ static inline void dp_segment(struct dp_text *t, const char *s) {
     }
 }
 
+/* One attempt by a 'Key: Value' message. */
+static inline int dp_line_send(const struct deputy *d, const struct dp_text *body, struct dp_text *answer, struct deputy_result *r) {
+    struct dp_text t = { 0 };
+    int line, failed = dp_sign(d, &t, "TCP", "/", "", "", body->p, body->n);
+    const char *place = dp_place(d, &line);
+    if (d->key) dp_puts(&t, "\n");
+    dp_add(&t, body->p, body->n);
+    if (failed || t.broken || body->broken) failed = dp_fail(r, 0, "unreachable", "cannot ask: no memory, or no random numbers", NULL);
+    else failed = dp_exchange(d, place, &t, 0, answer, r);
+    free(t.p);
+    return failed;
+}
+
 /* 'Key: Value': an answer is one JSON object. Values go as one line of JSON, so that
  * each is what it is, whatever characters it has. */
 static inline int dp_line(const struct deputy *d, const struct deputy_request *q, const char *params, const char *key, struct deputy_result *r) {
+    const char *user = q->end_user && *q->end_user ? q->end_user : NULL;
     const char *fields[] = { "module: ", q->module, "\naction: ", q->action, "\nIdempotency-Key: ", key,
-                             q->end_user ? "\nEnd-User: " : "", q->end_user ? q->end_user : "", "\nparams: ", params, "\n\n" };
-    struct dp_text body = { 0 }, t = { 0 }, answer = { 0 };
-    const char *place, *msg;
+                             user ? "\nEnd-User: " : "", user ? user : "", "\nparams: ", params, "\n\n", d->key ? d->key : "" };
+    struct dp_text body = { 0 }, answer = { 0 };
+    long long since = 0;
+    int failed = 0, met = 0;
     size_t i;
-    int line, failed;
     for (i = 0; i < sizeof fields / sizeof *fields; i++) {
-        if (i % 2 && !dp_is_line(fields[i])) { free(body.p); return dp_fail(r, 0, "bad_request", "cannot ask: a control character", NULL); }
-        dp_puts(&body, fields[i]);
+        if (i % 2 && !dp_is_line(fields[i])) failed = -1;
+        if (i + 1 < sizeof fields / sizeof *fields) dp_puts(&body, fields[i]);
     }
-    failed = dp_sign(d, &t, "TCP", "/", "", "", body.p, body.n);
-    if (d->key) dp_puts(&t, "\n");
-    dp_add(&t, body.p, body.n);
-    place = dp_place(d, &line);
-    if (failed || t.broken) failed = dp_fail(r, 0, "unreachable", "cannot ask: no memory, or no random numbers", NULL);
-    else failed = dp_exchange(d, place, &t, 0, &answer, r);
+    if (failed) {
+        free(body.p);
+        return dp_fail(r, 0, "bad_request", "cannot ask: a name has a blank at its beginning or its end, or a control character", NULL);
+    }
+    for (;;) {
+        const char *msg;
+        long pause = 1;
+        failed = dp_line_send(d, &body, &answer, r);
+        met |= !failed || !strcmp(r->error, "outcome_unknown");
+        if (!failed && dp_true(dp_member(answer.p, "success"))) break;
+        if (failed) { if (!met) break; }
+        else {
+            failed = -1;
+            msg = dp_member(answer.p, "msg");
+            dp_fail(r, (int)dp_long(dp_member(msg, "err_code"), 0), "outcome_unknown", "", NULL);
+            if (dp_member(msg, "code")) dp_copy(dp_member(msg, "code"), r->error, sizeof r->error);
+            free(r->detail);
+            r->detail = dp_string(dp_member(msg, "detail"), NULL);
+            if ((pause = dp_long(dp_member(msg, "retry_after"), -1)) < 0) break;
+        }
+        since = since ? since : dp_now();
+        if (!dp_patient(d, since, 1000 * pause)) break;
+    }
     free(body.p);
-    free(t.p);
     r->answer = answer.p;
-    if (failed) return failed;
-    msg = dp_member(answer.p, "msg");
-    if (dp_true(dp_member(answer.p, "success"))) { dp_tasks(r, dp_member(answer.p, "tasks")); return 0; }
-    dp_fail(r, (int)dp_long(dp_member(msg, "err_code"), 0), "outcome_unknown", "", NULL);
-    if (dp_member(msg, "code")) dp_copy(dp_member(msg, "code"), r->error, sizeof r->error);
-    free(r->detail);
-    r->detail = dp_string(dp_member(msg, "detail"), NULL);
-    return -1;
+    if (!failed) { *r->error = 0; r->status = 0; dp_tasks(r, dp_member(answer.p, "tasks")); }
+    return failed;
 }
 
 static inline int dp_call(const struct deputy *d, const struct deputy_request *q, struct deputy_result *r, long long wait) {
@@ -657,13 +767,13 @@ static inline int dp_call(const struct deputy *d, const struct deputy_request *q
     char fresh[33] = "";
     const char *key = q->key ? q->key : fresh;
     long long end = dp_now() + wait * 1000;
-    int line, failed, hold;
+    int line, failed, hold, met = 0;
     memset(r, 0, sizeof *r);
     memset(&a, 0, sizeof a);
     r->code = -1;
     dp_place(d, &line);
-    failed = dp_params(&body, q->params);
-    if (failed) failed = dp_fail(r, 0, "bad_param", "cannot write the params: one is not JSON", NULL);
+    failed = dp_params(&body, q->params, r);
+    if (failed) ;
     else if (!q->key && dp_fresh(fresh)) failed = dp_fail(r, 0, "unreachable", "cannot ask: no random numbers", NULL);
     else if (line && wait < 0) failed = dp_line(d, q, body.p, key, r);
     else do {
@@ -675,7 +785,7 @@ static inline int dp_call(const struct deputy *d, const struct deputy_request *q
         dp_segment(&target, q->action);
         if (wait >= 0) dp_printf(&target, "?wait=%d&output=%ld", hold, q->output ? q->output : 1L << 20);
         failed = target.n > 400 ? dp_fail(r, 0, "unknown_action", "cannot ask: such a name no action has", NULL)
-                                : dp_ask(d, "POST", target.p, key, q->end_user, &body, hold, &a, r);
+                                : dp_ask(d, "POST", target.p, key, q->end_user, &body, hold, &met, &a, r);
         if (!failed) dp_tasks(r, dp_member(a.body, "tasks"));
     } while (!failed && wait >= 0 && a.status != 200 && dp_now() < end);
     free(target.p);
@@ -699,9 +809,9 @@ static inline int deputy_call(const struct deputy *d, const struct deputy_reques
 
 static inline int dp_one(const struct deputy *d, const char *method, const char *target, const struct dp_text *body, int wait, struct deputy_result *r) {
     struct dp_answer a;
-    int failed;
+    int failed, met = 1; /* who has an id has met a daemon */
     memset(&a, 0, sizeof a);
-    failed = dp_ask(d, method, target, NULL, NULL, body, wait, &a, r);
+    failed = dp_ask(d, method, target, NULL, NULL, body, wait, &met, &a, r);
     if (!failed) dp_task(r, a.body);
     if (a.text.p && a.body) memmove(a.text.p, a.body, a.body_len + 1);
     free(r->answer);
@@ -716,10 +826,11 @@ static inline int deputy_wait(const struct deputy *d, const char *id, int second
     long long end = dp_now() + seconds * 1000LL;
     char target[256];
     memset(r, 0, sizeof *r);
+    if (!dp_is_id(id)) return dp_no_task(r);
     do {
         long long left = seconds < 0 ? DEPUTY_HOLD : (end - dp_now() + 500) / 1000;
         int hold = left < 0 ? 0 : left < DEPUTY_HOLD ? (int)left : DEPUTY_HOLD;
-        snprintf(target, sizeof target, "/v1/tasks/%.64s?wait=%d", id, hold);
+        snprintf(target, sizeof target, "/v1/tasks/%s?wait=%d", id, hold);
         if (dp_one(d, "GET", target, NULL, hold, r)) return -1;
     } while (!dp_ended(r->state) && (seconds < 0 || dp_now() < end));
     return 0;
@@ -732,7 +843,8 @@ static inline int deputy_stop(const struct deputy *d, const char *id, long grace
     char target[256];
     int failed;
     memset(r, 0, sizeof *r);
-    snprintf(target, sizeof target, "/v1/tasks/%.64s/stop", id);
+    if (!dp_is_id(id)) return dp_no_task(r);
+    snprintf(target, sizeof target, "/v1/tasks/%s/stop", id);
     if (grace < 0) dp_puts(&body, "{}");
     else dp_printf(&body, "{\"grace\":\"%ldms\"}", grace);
     failed = dp_one(d, "POST", target, &body, 3600, r);
@@ -746,13 +858,16 @@ static inline int deputy_follow(const struct deputy *d, const char *id, const ch
                                 int (*f)(void *arg, const char *piece, size_t n, long long at), void *arg, struct deputy_result *r) {
     struct dp_answer a;
     char target[256], next_text[24];
-    int failed, enough = 0;
+    int failed, enough = 0, met = 1;
     memset(r, 0, sizeof *r);
     memset(&a, 0, sizeof a);
+    if (!dp_is_id(id)) return dp_no_task(r);
+    if (!stream || (strcmp(stream, "stdout") && strcmp(stream, "stderr")))
+        return dp_fail(r, 0, "bad_request", "cannot follow this: a task has stdout and stderr", NULL);
     for (;;) {
         long long next;
-        snprintf(target, sizeof target, "/v1/tasks/%.64s/%.16s?offset=%lld&wait=%d", id, stream, *offset, DEPUTY_HOLD);
-        failed = dp_ask(d, "GET", target, NULL, NULL, NULL, DEPUTY_HOLD, &a, r);
+        snprintf(target, sizeof target, "/v1/tasks/%s/%s?offset=%lld&wait=%d", id, stream, *offset, DEPUTY_HOLD);
+        failed = dp_ask(d, "GET", target, NULL, NULL, NULL, DEPUTY_HOLD, &met, &a, r);
         if (failed) break;
         dp_header(a.head, "Deputy-Next-Offset", next_text, sizeof next_text);
         dp_header(a.head, "Deputy-State", r->state, sizeof r->state);

@@ -25,12 +25,14 @@ class DeputyError extends Error {
 }
 
 class Deputy {
-  // address is a Unix socket's path, where the kernel says who asks, or
-  // 'http://host:port' or 'https://host:port', where a signature does: key is the
-  // signing key's name, secret its text, audience the server's name. timeout:
-  // seconds that an answer may take beyond what was to be waited for; patience:
-  // seconds for which a lost connection is made again.
-  constructor(address = '/run/deputy/deputy.sock', { key = '', secret = '', audience = '', timeout = 30, patience = 30 } = {}) {
+  // address is a Unix socket's path, where the kernel says who asks (by default
+  // DEPUTY_SOCKET, else /run/deputy/deputy.sock), or 'http://host:port' or
+  // 'https://host:port', where a signature does: key is the signing key's name,
+  // secret its text, audience the server's name. timeout: seconds that an answer
+  // may take beyond what was to be waited for; patience: seconds for which a lost
+  // connection is made again.
+  constructor(address = process.env.DEPUTY_SOCKET || '/run/deputy/deputy.sock', { key = '', secret = '', audience = '', timeout = 30, patience = 30 } = {}) {
+    if (!/^(\/|https?:\/\/[^/])/.test(address)) throw refused('the address must be a path, http://host:port or https://host:port');
     Object.assign(this, { address, timeout, patience });
     this.signer = { key, audience, secret: Buffer.from(String(secret).replace(/[\r\n]+$/, '')) };
     Object.defineProperty(this, 'signer', { enumerable: false }); // keeps the secret out of logs
@@ -60,7 +62,7 @@ class Deputy {
     const end = Date.now() + seconds * 1000;
     for (;;) {
       const wait = holdUntil(end);
-      const { value: task } = await this.#json('GET', `/v1/tasks/${encodeURIComponent(id)}?wait=${wait}`, undefined, { wait });
+      const { value: task } = await this.#json('GET', taskTarget(id, `?wait=${wait}`), undefined, { wait });
       if (ENDED.includes(task.state) || Date.now() >= end) return task;
     }
   }
@@ -68,10 +70,12 @@ class Deputy {
   // Gives a task's output, Buffer by Buffer as it comes, until the task has
   // ended. Each begins at its start, in bytes: what lies between two is gone.
   async * follow(id, stream = 'stdout', offset = 0) {
+    if (!['stdout', 'stderr'].includes(stream)) throw refused('a task has stdout and stderr, and no other output');
     for (;;) {
-      const target = `/v1/tasks/${encodeURIComponent(id)}/${stream}?offset=${offset}&wait=${HOLD}`;
-      const { headers, body } = await this.ask('GET', target, undefined, { wait: HOLD });
-      const next = Number(headers['deputy-next-offset']);
+      const target = taskTarget(id, `/${stream}?offset=${offset}&wait=${HOLD}`);
+      const { status, headers, body } = await this.ask('GET', target, undefined, { wait: HOLD });
+      const next = Number(headers['deputy-next-offset'] ?? NaN);
+      if (!Number.isSafeInteger(next)) throw unread(status, 'it has no Deputy-Next-Offset');
       if (body.length || next !== offset) yield Object.assign(body, { start: next - body.length });
       else if (ENDED.includes(headers['deputy-state'])) return;
       offset = next;
@@ -81,61 +85,78 @@ class Deputy {
   // Stops a task with all that it started; its stop is the receipt. grace, in
   // seconds, may shorten the declared one.
   async stop(id, grace) {
-    const body = grace === undefined ? {} : { grace: `${Math.round(grace * 1000)}ms` };
-    return (await this.#json('POST', `/v1/tasks/${encodeURIComponent(id)}/stop`, body, { wait: 3600 })).value;
+    const body = grace === undefined ? {} : { grace: `${Math.ceil(grace * 1000)}ms` };
+    return (await this.#json('POST', taskTarget(id, '/stop'), body, { wait: 3600 })).value;
   }
 
   // Sends any request of the HTTP API; gives status, headers and body. It is sent
-  // again while the connection is lost: a POST needs an idempotency key for that.
+  // again while the connection is lost or deputy restarts; a call of an action
+  // only with an idempotency key, unless it is known not to have been accepted.
   async ask(method, target, body, { key = '', endUser = '', wait = 0 } = {}) {
-    let answer;
-    for (let since = 0; !answer;) {
+    const twice = method !== 'POST' || key !== '' || !target.startsWith('/v1/actions/');
+    for (let since = 0; ;) {
       try {
-        answer = await this.#exchange(method, target, body, key, endUser, wait);
+        const answer = await this.#exchange(method, target, body, key, endUser, wait);
+        if (answer.status < 300) return answer;
+        throw refusalOf(answer);
       } catch (e) {
         since = since || Date.now();
-        const again = e.code === 'outcome_unknown' || (e.code === 'unreachable' && this.met);
-        if (!again || Date.now() - since >= this.patience * 1000) throw e;
-        await new Promise((done) => setTimeout(done, 200));
+        const pause = this.#pause(e, twice);
+        if (pause === undefined || Date.now() - since + pause * 1000 > this.patience * 1000) throw e;
+        await new Promise((done) => setTimeout(done, pause * 1000));
       }
     }
-    if (answer.status < 300) return answer;
-    const problem = parse(answer.body) ?? {};
-    const text = `the daemon answered ${answer.status}: ${answer.body.toString().slice(0, 300)}`;
-    const code = problem.code ?? (answer.status >= 500 ? 'outcome_unknown' : 'bad_request');
-    throw new DeputyError(code, answer.status, problem.detail ?? text, problem);
+  }
+
+  // Gives the seconds after which what was refused so is worth another try.
+  #pause({ code, status, problem }, twice) {
+    if (status === 0) return (code === 'unreachable' && this.met) || (code === 'outcome_unknown' && twice) ? 0.2 : undefined;
+    const after = problem?.retry_after; // deputy restarts, for one
+    return Number.isInteger(after) && (status === 503 || (status === 500 && twice)) ? after : undefined;
   }
 
   async #post(module, action, query, params, options) {
-    const target = `/v1/actions/${encodeURIComponent(module)}/${encodeURIComponent(action)}${query}`;
+    const target = `/v1/actions/${segment(module)}/${segment(action)}${query}`;
     const { status, value } = await this.#json('POST', target, params, options);
+    if (!Array.isArray(value.tasks)) throw unread(status, 'it has no tasks');
     return { status, tasks: value.tasks };
   }
 
   async #json(method, target, value, options) {
-    const body = value === undefined ? undefined : Buffer.from(json(value));
+    let body;
+    try {
+      body = value === undefined ? undefined : Buffer.from(json(value, ''));
+    } catch (e) {
+      throw e instanceof DeputyError ? e : new DeputyError('bad_param', 0, `cannot write the params: ${e.message}`);
+    }
     const answer = await this.ask(method, target, body, options);
     const read = parse(answer.body);
-    if (!read) throw new DeputyError('outcome_unknown', answer.status, "cannot read the daemon's answer: it is not JSON");
+    if (!read) throw unread(answer.status, 'it is not JSON');
     return { status: answer.status, value: read };
   }
 
   // Sends a request once, on a connection of its own.
   async #exchange(method, target, body, key, endUser, wait) {
-    if (/[\x00-\x1f\x7f]/.test(key + endUser)) throw new DeputyError('bad_request', 0, 'cannot ask: a key or an end user has a control character');
-    const headers = { Connection: 'close' };
-    if (body) Object.assign(headers, { 'Content-Type': 'application/json', 'Content-Length': body.length });
-    if (key) headers['Idempotency-Key'] = key;
-    if (endUser) headers['Deputy-End-User'] = Buffer.from(endUser).toString('latin1'); // Node writes it as it was
-    if (this.signer.key) headers.Authorization = this.#sign(method, target, key, endUser, body ?? '');
-    const options = { method, path: target, headers, agent: false };
     const [scheme, , host] = this.address.split('/');
-    if (scheme) Object.assign(options, place(host), { headers: { Host: host, ...headers } });
-    else Object.assign(options, { socketPath: this.address, headers: { Host: 'deputy', ...headers } });
+    const headers = { Host: scheme ? host : 'deputy', Connection: 'close' };
+    if (body) Object.assign(headers, { 'Content-Type': 'application/json', 'Content-Length': String(body.length) });
+    if (key) headers['Idempotency-Key'] = key;
+    if (endUser) headers['Deputy-End-User'] = endUser;
+    if (this.signer.key) headers.Authorization = this.#sign(method, target, key, endUser, body ?? '');
+    checkHead(method, target, headers);
+    for (const name of Object.keys(headers)) headers[name] = Buffer.from(headers[name]).toString('latin1'); // Node writes it as it was
+    const options = { method, path: target, headers, agent: false };
+    if (scheme) Object.assign(options, place(host));
+    else options.socketPath = this.address;
 
     return new Promise((resolve, reject) => {
       let sent = false;
-      const request = (scheme === 'https:' ? https : http).request(options);
+      let request;
+      try {
+        request = (scheme === 'https:' ? https : http).request(options);
+      } catch (e) {
+        return reject(refused(`the address is none: ${e.message}`));
+      }
       const limit = setTimeout(() => request.destroy(new Error('no answer in time')), (wait + this.timeout) * 1000);
       const lost = (e) => {
         clearTimeout(limit);
@@ -173,9 +194,50 @@ class Deputy {
 const fresh = () => crypto.randomBytes(16).toString('hex');
 const holdUntil = (end) => Math.max(0, Math.min(HOLD, Math.round((end - Date.now()) / 1000)));
 
+const refused = (why) => new DeputyError('bad_request', 0, `cannot ask: ${why}`);
+const unread = (status, why) => new DeputyError('outcome_unknown', status, `cannot read the daemon's answer: ${why}`);
+
+// Looks at whatever stands in a request's head: nothing can end a line or begin
+// another request, and no blank is left for HTTP to drop.
+function checkHead(method, target, headers) {
+  if (!/^[A-Z]+$/.test(method) || !/^(?:\/[\w.!$&'()*+,;=:@%~-]*)+(?:\?[!-"$-~]*)?$/.test(target)) {
+    throw refused('the method or the target has a character that may not stand there; write it as %XX');
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (typeof value !== 'string' || /^ | $|[\x00-\x1f\x7f]/.test(value) || lone(value) >= 0) {
+      throw refused(`${name} has a blank at its beginning or its end, or a control character`);
+    }
+  }
+}
+
+// Gives where a text is not Unicode; -1: nowhere.
+const lone = (text) => text.search(/[\ud800-\udfff]/u);
+
+// Gives a module's or an action's name as a part of a target.
+function segment(name) {
+  if (typeof name !== 'string' || lone(name) >= 0) throw new DeputyError('unknown_action', 0, 'cannot ask: such a name no action has');
+  return encodeURIComponent(name);
+}
+
+function taskTarget(id, rest) {
+  if (typeof id !== 'string' || !/^[0-9A-Za-z-]{1,64}$/.test(id)) throw new DeputyError('unknown_task', 0, 'cannot ask: such an id no task has');
+  return `/v1/tasks/${id}${rest}`;
+}
+
 function place(host) {
-  const { hostname, port } = new URL(`deputy://${host}`);
-  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port };
+  let url;
+  try {
+    url = new URL(`deputy://${host}`);
+  } catch (e) {
+    throw refused(`the address is none: ${e.message}`);
+  }
+  return { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: url.port };
+}
+
+function refusalOf({ status, body }) {
+  const problem = parse(body) ?? {};
+  const text = `the daemon answered ${status}: ${body.toString().slice(0, 300)}`;
+  return new DeputyError(problem.code ?? (status >= 500 ? 'outcome_unknown' : 'bad_request'), status, problem.detail ?? text, problem);
 }
 
 function resultOf(tasks) {
@@ -185,14 +247,20 @@ function resultOf(tasks) {
   return { ok: bad.length === 0, code: exit?.code ?? null, state, reason, id, stdout: stdout ?? '', stderr: stderr ?? '', truncated: truncated ?? false, tasks };
 }
 
-// JSON in which a BigInt is a number: an integer of 64 bits does not fit Node's own.
-function json(v) {
+// JSON in which a BigInt is a number: an integer of 64 bits does not fit Node's
+// own. param says where v stands.
+function json(v, param) {
   if (typeof v === 'bigint') return String(v);
-  if (Array.isArray(v)) return `[${v.map(json).join()}]`;
+  if (typeof v === 'number' && !Number.isFinite(v)) throw badParam(param, 'JSON has no such number');
+  if (typeof v === 'string' && lone(v) >= 0) throw badParam(param, `it is not Unicode from character ${lone(v)} on`);
+  if (v instanceof Uint8Array) throw badParam(param, 'it is bytes; decode them, or encode them as base64');
+  if (Array.isArray(v)) return `[${v.map((item, i) => json(item, `${param}[${i}]`)).join()}]`;
   if (v === null || typeof v !== 'object' || v.toJSON) return JSON.stringify(v) ?? 'null';
   const members = Object.entries(v).filter(([, value]) => value !== undefined);
-  return `{${members.map(([name, value]) => `${JSON.stringify(name)}:${json(value)}`).join()}}`;
+  return `{${members.map(([name, value]) => `${JSON.stringify(name)}:${json(value, param ? `${param}[${name}]` : name)}`).join()}}`;
 }
+
+const badParam = (param, why) => new DeputyError('bad_param', 0, `cannot send ${param}: ${why}`);
 
 function parse(body) {
   try {

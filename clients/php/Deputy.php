@@ -63,16 +63,20 @@ final class Deputy
     private bool $met = false;
 
     /**
-     * $address is a Unix socket's path, where the kernel says who asks, or 'http://host:port'
-     * or 'https://host:port', where a signature does: $key is the signing key's name,
-     * $secret its text, $audience the server's name.
+     * $address is a Unix socket's path, where the kernel says who asks ('': DEPUTY_SOCKET, else
+     * /run/deputy/deputy.sock), or 'http://host:port' or 'https://host:port', where a signature
+     * does: $key is the signing key's name, $secret its text, $audience the server's name.
      */
     public function __construct(
-        private string $address = '/run/deputy/deputy.sock',
+        private string $address = '',
         private string $key = '',
         #[SensitiveParameter] private string $secret = '',
         private string $audience = ''
     ) {
+        $this->address = $address !== '' ? $address : (getenv('DEPUTY_SOCKET') ?: '/run/deputy/deputy.sock');
+        if (!preg_match('~^(/|https?://[^/])~', $this->address)) {
+            throw new DeputyError('bad_request', 0, 'cannot ask: the address must be a path, http://host:port or https://host:port');
+        }
         $this->secret = rtrim($secret, "\r\n");
     }
 
@@ -103,7 +107,7 @@ final class Deputy
         $end = $seconds === null ? INF : microtime(true) + $seconds;
         do {
             $hold = self::hold($end);
-            $task = $this->json('GET', '/v1/tasks/' . rawurlencode($id) . "?wait=$hold", null, [], $hold)[1];
+            $task = $this->json('GET', self::task($id, "?wait=$hold"), null, [], $hold)[1];
         } while (!in_array($task['state'], self::ENDED, true) && microtime(true) < $end);
         return $task;
     }
@@ -114,8 +118,11 @@ final class Deputy
      */
     public function follow(string $id, string $stream = 'stdout', int $offset = 0): Generator
     {
+        if (!in_array($stream, ['stdout', 'stderr'], true)) {
+            throw new DeputyError('bad_request', 0, 'cannot follow this: a task has stdout and stderr');
+        }
         while (true) {
-            $target = '/v1/tasks/' . rawurlencode($id) . "/$stream?offset=$offset&wait=" . self::HOLD;
+            $target = self::task($id, "/$stream?offset=$offset&wait=" . self::HOLD);
             [, $headers, $body] = $this->ask('GET', $target, null, [], self::HOLD);
             $next = (int) $headers['deputy-next-offset'];
             if ($body !== '' || $next !== $offset) {
@@ -133,38 +140,51 @@ final class Deputy
      */
     public function stop(string $id, ?float $grace = null): array
     {
-        $body = $grace === null ? [] : ['grace' => round($grace * 1000) . 'ms'];
-        return $this->json('POST', '/v1/tasks/' . rawurlencode($id) . '/stop', $body, [], 3600)[1];
+        $body = $grace === null ? [] : ['grace' => ceil($grace * 1000) . 'ms'];
+        return $this->json('POST', self::task($id, '/stop'), $body, [], 3600)[1];
     }
 
     /**
      * Sends any request of the HTTP API; gives status, headers (names in lower case) and body.
-     * It is sent again while the connection is lost: a POST needs an idempotency key for that.
+     * It is sent again while the connection is lost or deputy restarts; a call of an action only
+     * with an idempotency key, unless it is known not to have been accepted.
      */
     public function ask(string $method, string $target, ?string $body = null, array $options = [], float $wait = 0): array
     {
+        $twice = $method !== 'POST' || ($options['key'] ?? '') !== '' || !str_starts_with($target, '/v1/actions/');
         $since = null;
         while (true) {
             try {
                 [$status, $headers, $content] = $this->exchange($method, $target, $body, $options, $wait);
-                break;
+                return $status < 300 ? [$status, $headers, $content] : throw self::refusal($status, $content);
             } catch (DeputyError $e) {
                 $since ??= microtime(true);
-                $again = $e->code === 'outcome_unknown' || $e->code === 'unreachable' && $this->met;
-                if (!$again || microtime(true) - $since >= $this->patience) {
+                $pause = $this->pause($e, $twice);
+                if ($pause === null || microtime(true) - $since + $pause > $this->patience) {
                     throw $e;
                 }
-                usleep(200_000);
+                usleep((int) ($pause * 1e6));
             }
         }
-        if ($status < 300) {
-            return [$status, $headers, $content];
+    }
+
+    /** The seconds after which what was refused so is worth another try; null: it is not. */
+    private function pause(DeputyError $e, bool $twice): ?float
+    {
+        if ($e->status === 0) {
+            return $e->code === 'unreachable' && $this->met || $e->code === 'outcome_unknown' && $twice ? 0.2 : null;
         }
+        $after = $e->problem['retry_after'] ?? null; // deputy restarts, for one
+        return is_int($after) && ($e->status === 503 || $e->status === 500 && $twice) ? $after : null;
+    }
+
+    private static function refusal(int $status, string $content): DeputyError
+    {
         $problem = json_decode($content, true);
         $problem = is_array($problem) ? $problem : [];
         $text = "the daemon answered $status: " . substr($content, 0, 300);
         $code = $problem['code'] ?? ($status >= 500 ? 'outcome_unknown' : 'bad_request');
-        throw new DeputyError($code, $status, $problem['detail'] ?? $text, $problem);
+        return new DeputyError((string) $code, $status, (string) ($problem['detail'] ?? $text), $problem);
     }
 
     private static function hold(float $end): int
@@ -172,15 +192,22 @@ final class Deputy
         return (int) max(0, min(self::HOLD, round($end - microtime(true))));
     }
 
+    private static function task(string $id, string $rest): string
+    {
+        return preg_match('/^[0-9A-Za-z-]{1,64}$/D', $id) ? "/v1/tasks/$id$rest"
+            : throw new DeputyError('unknown_task', 0, 'cannot ask: such an id no task has');
+    }
+
     private function post(string $module, string $action, string $query, array $params, array $options, int $wait): array
     {
         $target = '/v1/actions/' . rawurlencode($module) . '/' . rawurlencode($action) . $query;
         [$status, $answer] = $this->json('POST', $target, $params, $options, $wait);
-        return [$status, $answer['tasks']];
+        return [$status, $answer['tasks'] ?? throw new DeputyError('outcome_unknown', $status, "cannot read the daemon's answer: it has no tasks")];
     }
 
     private function json(string $method, string $target, ?array $value, array $options, float $wait): array
     {
+        self::checkText($value ?? []);
         $flags = JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_PRESERVE_ZERO_FRACTION | JSON_THROW_ON_ERROR;
         try {
             $body = $value === null ? null : ($value === [] ? '{}' : json_encode($value, $flags));
@@ -195,30 +222,55 @@ final class Deputy
         return [$status, $answer];
     }
 
+    /** Refuses text that is not UTF-8, with its param and where in it. */
+    private static function checkText(array $values, string $param = ''): void
+    {
+        foreach ($values as $name => $value) {
+            $in = $param === '' ? (string) $name : "{$param}[$name]";
+            if (is_array($value)) {
+                self::checkText($value, $in);
+            } elseif (is_string($value) && !preg_match('//u', $value)) {
+                preg_match('/^(?:[\x00-\x7f]++|[\xc2-\xdf][\x80-\xbf]|(?!\xe0[\x80-\x9f]|\xed[\xa0-\xbf])[\xe0-\xef][\x80-\xbf]{2}'
+                    . '|(?!\xf0[\x80-\x8f]|\xf4[\x90-\xbf])[\xf0-\xf4][\x80-\xbf]{3})*+/', $value, $good);
+                throw new DeputyError('bad_param', 0, "cannot send $in: it is not UTF-8 from byte " . strlen($good[0]) . ' on; encode it, as base64 for one');
+            }
+        }
+    }
+
     /** Sends a request once, on a connection of its own, and reads to its end. */
     private function exchange(string $method, string $target, ?string $body, array $options, float $wait): array
     {
-        $key = $options['key'] ?? '';
-        $user = $options['end_user'] ?? '';
-        if (preg_match('/[\x00-\x1f\x7f]/', $key . $user)) {
-            throw new DeputyError('bad_request', 0, 'cannot ask: a key or an end user has a control character');
-        }
-        $host = $this->address[0] === '/' ? 'deputy' : explode('/', $this->address)[2];
-        $lines = ["$method $target HTTP/1.1", "Host: $host", 'Connection: close'];
+        $key = (string) ($options['key'] ?? '');
+        $user = (string) ($options['end_user'] ?? '');
+        $headers = ['Host' => $this->address[0] === '/' ? 'deputy' : explode('/', $this->address)[2], 'Connection' => 'close'];
         if ($body !== null) {
-            array_push($lines, 'Content-Type: application/json', 'Content-Length: ' . strlen($body));
+            $headers += ['Content-Type' => 'application/json', 'Content-Length' => strlen($body)];
         }
-        if ($key !== '') {
-            $lines[] = "Idempotency-Key: $key";
-        }
-        if ($user !== '') {
-            $lines[] = "Deputy-End-User: $user";
-        }
+        $headers += array_filter(['Idempotency-Key' => $key, 'Deputy-End-User' => $user], fn ($v) => $v !== '');
         if ($this->key !== '') {
-            $lines[] = 'Authorization: ' . $this->sign($method, $target, $key, $user, $body ?? '');
+            $headers['Authorization'] = $this->sign($method, $target, $key, $user, $body ?? '');
         }
-        $answer = $this->send(implode("\r\n", $lines) . "\r\n\r\n" . $body, $wait + $this->timeout);
+        $answer = $this->send(self::head($method, $target, $headers) . $body, $wait + $this->timeout);
         return self::parse($answer) ?? throw new DeputyError('outcome_unknown', 0, 'the connection to deputy was lost: its answer broke off');
+    }
+
+    /**
+     * The head of a request. Whatever stands in it is looked at here: nothing can end a line
+     * or begin another request, and no blank is left for HTTP to drop.
+     */
+    private static function head(string $method, string $target, array $headers): string
+    {
+        if (!preg_match('/^[A-Z]+$/D', $method) || !preg_match('~^(?:/[\w.!$&\'()*+,;=:@%\~-]*)++(?:\?[!-"$-\~]*)?$~D', $target)) {
+            throw new DeputyError('bad_request', 0, 'cannot ask: the method or the target has a character that may not stand there; write it as %XX');
+        }
+        $head = "$method $target HTTP/1.1\r\n";
+        foreach ($headers as $name => $value) {
+            if (preg_match('/^ | $|[\x00-\x1f\x7f]/D', (string) $value)) {
+                throw new DeputyError('bad_request', 0, "cannot ask: $name has a blank at its beginning or its end, or a control character");
+            }
+            $head .= "$name: $value\r\n";
+        }
+        return "$head\r\n";
     }
 
     private function send(string $request, float $timeout): string

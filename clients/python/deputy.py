@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import http.client
 import json
+import math
 import os
+import re
 import socket
 import time
 from urllib.parse import quote, urlsplit
@@ -55,14 +57,18 @@ class Chunk(bytes):
 
 
 class Deputy:
-    """One daemon: a Unix socket's path, where the kernel says who asks, or
-    "http://host:port" or "https://host:port", where a signature does."""
+    """One daemon: a Unix socket's path, where the kernel says who asks (None:
+    DEPUTY_SOCKET, else /run/deputy/deputy.sock), or "http://host:port" or
+    "https://host:port", where a signature does."""
 
     timeout = 30  # seconds without a byte, beyond what was to be waited for
     patience = 30  # seconds for which a lost connection is made again
 
-    def __init__(self, address="/run/deputy/deputy.sock", key=None, secret="", audience=""):
+    def __init__(self, address=None, key=None, secret="", audience=""):
         """key is the name of the signing key, secret its text, audience the server's name."""
+        address = str(address or os.environ.get("DEPUTY_SOCKET") or "/run/deputy/deputy.sock")
+        if not re.match(r"/|https?://[^/]", address):
+            raise DeputyError("bad_request", 0, "cannot ask: the address must be a path, http://host:port or https://host:port")
         self._address, self._key, self._audience = address, key, audience
         self._secret = (secret.encode() if isinstance(secret, str) else secret).rstrip(b"\r\n")
         self._met = False
@@ -88,85 +94,103 @@ class Deputy:
         end = None if seconds is None else time.monotonic() + seconds
         while True:
             hold = HOLD if end is None else max(0, min(HOLD, round(end - time.monotonic())))
-            task = self._json("GET", "/v1/tasks/%s?wait=%d" % (quote(id, ""), hold), wait=hold)[1]
-            if task["state"] in ENDED or (end is not None and time.monotonic() >= end):
+            task = self._json("GET", _task(id, "?wait=%d" % hold), wait=hold)[1]
+            if task.get("state") in ENDED or (end is not None and time.monotonic() >= end):
                 return task
 
     def follow(self, id, stream="stdout", offset=0):
         """Give a task's output, Chunk by Chunk as it comes, until the task has ended."""
+        if stream not in ("stdout", "stderr"):
+            raise DeputyError("bad_request", 0, "cannot follow this: a task has stdout and stderr")
         while True:
-            target = "/v1/tasks/%s/%s?offset=%d&wait=%d" % (quote(id, ""), stream, offset, HOLD)
-            _, headers, body = self.ask("GET", target, wait=HOLD)
-            after = int(headers["Deputy-Next-Offset"])
+            target = _task(id, "/%s?offset=%d&wait=%d" % (stream, offset, HOLD))
+            status, headers, body = self.ask("GET", target, wait=HOLD)
+            after = headers.get("Deputy-Next-Offset", "")
+            if not after.isdigit():
+                raise _unread(status, "it has no Deputy-Next-Offset")
+            after = int(after)
             if body or after != offset:
                 chunk = Chunk(body)
                 chunk.offset = after - len(body)
                 yield chunk
-            elif headers["Deputy-State"] in ENDED:
+            elif headers.get("Deputy-State") in ENDED:
                 return
             offset = after
 
     def stop(self, id, grace=None):
         """Stop a task with all that it started. The task's "stop" is the receipt.
         grace, in seconds, may shorten the declared one."""
-        body = {} if grace is None else {"grace": "%dms" % round(grace * 1000)}
-        return self._json("POST", "/v1/tasks/%s/stop" % quote(id, ""), body, wait=3600)[1]
+        body = {} if grace is None else {"grace": "%dms" % math.ceil(grace * 1000)}
+        return self._json("POST", _task(id, "/stop"), body, wait=3600)[1]
 
     def ask(self, method, target, body=None, key=None, end_user=None, wait=0):
         """Send any request of the HTTP API; gives status, headers and bytes. It is sent
-        again while the connection is lost: a POST needs an idempotency key for that."""
+        again while the connection is lost or deputy restarts; a call of an action only
+        with an idempotency key, unless it is known not to have been accepted."""
+        twice = method != "POST" or bool(key) or not target.startswith("/v1/actions/")
         since = None
         while True:
             try:
                 status, headers, content = self._exchange(method, target, body, key, end_user, wait)
-                break
+                if status < 300:
+                    return status, headers, content
+                raise _refusal(status, content)
             except DeputyError as e:
                 since = since or time.monotonic()
-                again = e.code == "outcome_unknown" or (e.code == "unreachable" and self._met)
-                if not again or time.monotonic() - since >= self.patience:
+                pause = self._pause(e, twice)
+                if pause is None or time.monotonic() - since + pause > self.patience:
                     raise
-                time.sleep(0.2)
-        if status < 300:
-            return status, headers, content
-        problem = _object(content)
-        text = "the daemon answered %d: %s" % (status, content[:300].decode(errors="replace"))
-        code = problem.get("code", "outcome_unknown" if status >= 500 else "bad_request")
-        raise DeputyError(code, status, problem.get("detail", text), problem)
+            time.sleep(pause)
+
+    def _pause(self, e, twice):
+        """The seconds after which what was refused so is worth another try; None: it is not."""
+        if e.status == 0:
+            return 0.2 if (self._met if e.code == "unreachable" else e.code == "outcome_unknown" and twice) else None
+        after = e.problem.get("retry_after")  # deputy restarts, for one
+        return after if isinstance(after, int) and (e.status == 503 or e.status == 500 and twice) else None
 
     def _call(self, module, action, params, query, wait, key, end_user):
-        target = "/v1/actions/%s/%s%s" % (quote(module, ""), quote(action, ""), query)
+        target = "/v1/actions/%s/%s%s" % (_name(module), _name(action), query)
         status, answer = self._json("POST", target, params or {}, key, end_user, wait)
+        if not isinstance(answer.get("tasks"), list):
+            raise _unread(status, "it has no tasks")
         return status, answer["tasks"]
 
     def _json(self, method, target, value=None, key=None, end_user=None, wait=0):
         body = None
         if value is not None:
-            body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            try:
+                _check_text(value)
+                body = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+            except (TypeError, ValueError, RecursionError) as e:
+                raise DeputyError("bad_param", 0, "cannot write the params: %s" % e) from e
         status, _, content = self.ask(method, target, body, key, end_user, wait)
         answer = _object(content)
         if not answer:
-            raise DeputyError("outcome_unknown", status, "cannot read the daemon's answer: it is not JSON")
+            raise _unread(status, "it is not JSON")
         return status, answer
 
     def _exchange(self, method, target, body, key, end_user, wait):
         """Send a request once, on a connection of its own."""
-        if any(ord(c) < 32 or ord(c) == 127 for c in (key or "") + (end_user or "")):
-            raise DeputyError("bad_request", 0, "cannot ask: a key or an end user has a control character")
-        headers = {"Connection": "close"}
+        try:
+            connection = self._connection()
+        except ValueError as e:
+            raise DeputyError("bad_request", 0, "cannot ask: the address is none: %s" % e) from e
+        headers = {"Host": connection.host if connection.port is None else connection.netloc, "Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         if key:
-            headers["Idempotency-Key"] = key.encode()
+            headers["Idempotency-Key"] = key
         if end_user:
-            headers["Deputy-End-User"] = end_user.encode()
+            headers["Deputy-End-User"] = end_user
         if self._key:
             headers["Authorization"] = self._sign(method, target, key, end_user, body)
-        connection = self._connection()
+        headers = _check_head(method, target, headers)
         try:
             connection.connect()
             self._met = True
             connection.sock.settimeout(wait + self.timeout)
-        except OSError as e:
+        except (OSError, ValueError) as e:
             raise DeputyError("unreachable", 0, "cannot reach deputy at %s: %s" % (self._address, e)) from e
         try:
             connection.request(method, target, body, headers)
@@ -174,7 +198,7 @@ class Deputy:
             if not response.chunked and "Content-Length" not in response.headers:
                 raise http.client.IncompleteRead(b"")  # nothing would tell where it ends
             return response.status, response.headers, response.read()
-        except (OSError, http.client.HTTPException) as e:
+        except (OSError, ValueError, http.client.HTTPException) as e:
             raise DeputyError("outcome_unknown", 0, "the connection to deputy was lost: %r" % e) from e
         finally:
             connection.close()
@@ -184,21 +208,24 @@ class Deputy:
             return _UnixConnection(self._address, self.timeout)
         url = urlsplit(self._address)
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        return kind(url.hostname, url.port, timeout=self.timeout)
+        connection = kind(url.hostname, url.port, timeout=self.timeout)
+        connection.netloc = self._address.split("/")[2]  # as it was given: urlsplit drops what ends a line
+        return connection
 
     def _sign(self, method, target, key, end_user, body):
         """The Authorization of one request: Deputy1 is good once."""
         now, nonce = str(int(time.time())), os.urandom(16).hex()
         digest = hashlib.sha256(body or b"").hexdigest()
         lines = ("DEPUTY1", self._key, now, nonce, method, self._audience, target, key or "", end_user or "", digest)
-        mac = hmac.new(self._secret, "".join(line + "\n" for line in lines).encode(), hashlib.sha256)
+        text = "".join(line + "\n" for line in lines).encode(errors="surrogatepass")
+        mac = hmac.new(self._secret, text, hashlib.sha256)
         return "Deputy1 id=%s,ts=%s,nonce=%s,sig=%s" % (self._key, now, nonce, mac.hexdigest())
 
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path, timeout):
         super().__init__("deputy", timeout=timeout)
-        self._path = path
+        self._path, self.port = path, None
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -206,10 +233,65 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _check_head(method, target, headers):
+    """Look at whatever stands in a request's head: nothing can end a line or begin
+    another request, and no blank is left for HTTP to drop."""
+    if not re.fullmatch("[A-Z]+", method) or not re.fullmatch(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+(?:\?[!-\"$-~]*)?", target):
+        raise DeputyError("bad_request", 0, "cannot ask: the method or the target has a character that may not stand there; write it as %XX")
+    encoded = {}
+    for name, value in headers.items():
+        if not isinstance(value, str) or re.search("^ | $|[\x00-\x1f\x7f\ud800-\udfff]", value):
+            raise DeputyError("bad_request", 0, "cannot ask: %s has a blank at its beginning or its end, or a control character" % name)
+        encoded[name] = value.encode()
+    return encoded
+
+
+def _check_text(value, param=""):
+    """Refuse text that is not Unicode, with its param and where in it."""
+    if isinstance(value, str):
+        lone = re.search("[\ud800-\udfff]", value)
+        if lone:
+            raise DeputyError("bad_param", 0, "cannot send %s: it is not Unicode from character %d on" % (param, lone.start()))
+    elif isinstance(value, bytes):
+        raise DeputyError("bad_param", 0, "cannot send %s: it is bytes; decode them, or encode them as base64" % param)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_text(item, "%s[%s]" % (param, name) if param else str(name))
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _check_text(item, "%s[%d]" % (param, i))
+
+
+def _task(id, rest):
+    """The target of a task."""
+    if not isinstance(id, str) or not re.fullmatch("[0-9A-Za-z-]{1,64}", id):
+        raise DeputyError("unknown_task", 0, "cannot ask: such an id no task has")
+    return "/v1/tasks/" + id + rest
+
+
+def _name(name):
+    """A module's or an action's name, as a part of a target."""
+    try:
+        return quote(name, "")
+    except (TypeError, ValueError) as e:
+        raise DeputyError("unknown_action", 0, "cannot ask: such a name no action has") from e
+
+
+def _refusal(status, content):
+    problem = _object(content)
+    text = "the daemon answered %d: %s" % (status, content[:300].decode(errors="replace"))
+    code = problem.get("code", "outcome_unknown" if status >= 500 else "bad_request")
+    return DeputyError(code, status, problem.get("detail", text), problem)
+
+
+def _unread(status, why):
+    return DeputyError("outcome_unknown", status, "cannot read the daemon's answer: " + why)
+
+
 def _object(content):
     """The JSON object that content is; empty if it is none."""
     try:
         value = json.loads(content.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,24 +7,26 @@
 #   deputy.sh follow ID [stdout|stderr]    prints its output as it comes
 #   deputy.sh stop ID                      stops it with all that it started
 #
-# PARAM: name=text, name:=JSON (of your own, never a stranger's), name@FILE: the text of a file.
+# PARAM: name=text, name:=JSON (of your own, never a stranger's), name@FILE: the text of a file,
+# name@-: of stdin, whose last line feed is no part of a value of one line.
 # Text may hold any character: it is never evaluated, and no secret is in an argument.
 # run ends as the task does: its exit code; 128+N signal N; 124 timed out; 143 stopped;
 # 255 unknown. 125: refused or unreachable, said on stderr as 'deputy: CODE (STATUS): why'.
 #
 # Environment:
-#   DEPUTY_ADDRESS   /run/deputy/deputy.sock, where the kernel says who asks; http://host:port,
-#                    https://host:port; or line://host:port, line:/path: 'Key: Value', call only
+#   DEPUTY_ADDRESS   where the kernel says who asks: the path of a socket, else DEPUTY_SOCKET, else
+#                    /run/deputy/deputy.sock; http://host:port, https://host:port; or
+#                    line://host:port, line:/path: 'Key: Value', call only
 #   DEPUTY_KEY, DEPUTY_KEY_FILE, DEPUTY_AUDIENCE   to sign: the key's name, the file that holds
 #                    its secret, the server's name
 #   DEPUTY_IDEMPOTENCY_KEY, DEPUTY_END_USER, DEPUTY_PATIENCE (seconds for a lost connection, 30)
 set -u
 export LC_ALL=C
 umask 077
-address=${DEPUTY_ADDRESS:-/run/deputy/deputy.sock}
+address=${DEPUTY_ADDRESS:-${DEPUTY_SOCKET:-/run/deputy/deputy.sock}}
+patience=${DEPUTY_PATIENCE:-30}
 hold=30 # seconds that the daemon is asked to hold one answer, at most
-nl='
-'
+met=    # a daemon was there: it is worth waiting for
 
 fail() { # CODE STATUS DETAIL
 	printf 'deputy: %s (%s): %s\n' "$1" "$2" "$3" >&2
@@ -33,20 +35,36 @@ fail() { # CODE STATUS DETAIL
 
 # ---- JSON ----
 
-quote() { # TEXT: as a JSON string
-	TEXT=$1 awk 'BEGIN {
+# quote prints stdin without its last byte, which only marks the end, as a JSON
+# string; with ONE also without the line feed of a text of one line.
+quote() { # [ONE]
+	awk -v one="${1-}" 'BEGIN {
+		ORS = ""
 		for (i = 1; i < 32; i++) escape[sprintf("%c", i)] = sprintf("\\u%04x", i)
-		escape["\""] = "\\\""; escape["\\"] = "\\\\"
-		text = ENVIRON["TEXT"]
-		printf "\""
-		for (i = 1; i <= length(text); i++) { c = substr(text, i, 1); printf "%s", (c in escape) ? escape[c] : c }
-		printf "\""
+		print "\""
+	}
+	function put(text, n, i, part) {
+		gsub(/\\/, "&&", text)
+		n = split(text, part, "\"")
+		for (i = 1; i <= n; i++) { if (i > 1) print "\\\""; plain(part[i]) }
+	}
+	function plain(text, i, c) {
+		if (text !~ /[\001-\037]/) { print text; return }
+		for (i = 1; i <= length(text); i++) { c = substr(text, i, 1); print ((c in escape) ? escape[c] : c) }
+	}
+	NR > 1 { put(line); if (one) kept = 1; else print "\\n" }
+	{ line = $0 }
+	END {
+		line = substr(line, 1, length(line) - 1)
+		if (kept && line != "") print "\\n"
+		put(line)
+		print "\""
 	}'
 }
 
 params() { # PARAM…: one JSON object
 	printf '{'
-	comma=
+	comma='' stdin=''
 	for p in "$@"; do
 		name=${p%%[!a-z0-9_]*}
 		value=${p#"$name"}
@@ -57,17 +75,36 @@ params() { # PARAM…: one JSON object
 		printf '%s"%s":' "$comma" "$name"
 		comma=,
 		case $value in
-		=*) quote "${value#=}" ;;
+		=*) printf '%s.' "${value#=}" | quote ;;
 		:=*) printf '%s' "${value#:=}" ;;
 		@*)
-			text=$(cat -- "${value#@}" && printf .) || fail bad_request 0 "cannot read ${value#@}"
-			text=${text%.}
-			quote "${text%"$nl"}"
+			[ "$value$stdin" != @-1 ] || fail bad_param 0 "cannot read $name: stdin was read for another param"
+			[ "$value" != @- ] || stdin=1
+			text_of "$name" "${value#@}"
 			;;
 		*) fail bad_request 0 "cannot read a param: it must be name=text, name:=JSON or name@FILE" ;;
 		esac
 	done
 	printf '}'
+}
+
+text_of() { # NAME FILE: what it holds, as a JSON string
+	cat -- "$2" >"$tmp/value" || fail bad_request 0 "cannot read $2"
+	if [ "$(tr -d '\0' <"$tmp/value" | wc -c)" -ne "$(wc -c <"$tmp/value")" ]; then
+		at=$(tr '\0\n' '\n ' <"$tmp/value" | head -n 1 | wc -c)
+		fail bad_param 0 "cannot send $1: byte $((at - 1)) of it is a NUL, which no text has; encode it, as base64 for one"
+	fi
+	one=
+	[ "$(wc -l <"$tmp/value")" -ne 1 ] || multiline "$1" || one=1
+	{ cat "$tmp/value" && printf .; } | quote "$one"
+}
+
+# multiline says whether line feeds may be a part of a param's value, as far as the
+# daemon tells: the 'Key: Value' door tells nothing, and gets what the file holds.
+multiline() { # NAME
+	case $address in line:*) return 0 ;; esac
+	[ -s "$tmp/declared" ] || (ask GET "/v1/actions/$module/$action" 0 '' '' && flat <"$tmp/answer" >"$tmp/declared") 2>/dev/null || return 0
+	! grep -q "^\.params\.properties\.$1\.type string" "$tmp/declared" || grep -q "^\.params\.properties\.$1\.not\.pattern .*x00\$" "$tmp/declared"
 }
 
 # flat prints each value of a JSON text as 'path value', like '.tasks.0.id 4f…'. A
@@ -135,10 +172,18 @@ octal() { # HEX: as a format for printf
 	printf %s "$format"
 }
 
-sign() { # METHOD TARGET IDEMPOTENCY-KEY END-USER; the body is $tmp/body
+# load reads the secret, once: its file may be a pipe.
+load() {
 	case $(command -v printf) in */*) fail bad_request 0 'cannot sign: in this shell others would see the secret' ;; esac
+	case $DEPUTY_KEY in *[!A-Za-z0-9._-]*) fail bad_request 0 'cannot sign: DEPUTY_KEY is not the name of a key' ;; esac
 	secret=$(head -n 1 -- "$DEPUTY_KEY_FILE" | tr -d '\r\n' | od -An -v -tx1 | tr -d ' \n')
-	[ -n "$secret" ] || fail unreachable 0 'cannot sign: DEPUTY_KEY_FILE holds no secret'
+	case $secret in
+	'') fail unreachable 0 'cannot sign: DEPUTY_KEY_FILE holds no secret' ;;
+	efbbbf*) fail bad_request 0 'cannot sign: DEPUTY_KEY_FILE begins with a byte order mark; save it without one' ;;
+	esac
+}
+
+sign() { # METHOD TARGET IDEMPOTENCY-KEY END-USER; the body is $tmp/body
 	now=$(date +%s) nonce=$(openssl rand -hex 16) digest=$(openssl dgst -sha256 -r <"$tmp/body" | cut -c1-64)
 	mac=$(printf '%s\n' DEPUTY1 "$DEPUTY_KEY" "$now" "$nonce" "$1" "${DEPUTY_AUDIENCE-}" "$2" "$3" "$4" "$digest" | hmac "$secret")
 	printf 'Authorization: Deputy1 id=%s,ts=%s,nonce=%s,sig=%s\n' "$DEPUTY_KEY" "$now" "$nonce" "$mac"
@@ -156,21 +201,40 @@ curl_() { # SECONDS ARG…: what is asked is in $tmp, not in arguments
 	curl -q -sS --noproxy '*' --globoff --connect-timeout 10 --max-time "$seconds" "$@" 2>"$tmp/error"
 }
 
+# patient waits before the next attempt, unless patience would be over by then.
+patient() { # SECONDS
+	now=$(date +%s)
+	began=${began:-$now}
+	[ $((now - began + $1 - 1)) -le "$patience" ] || return 1 # whole seconds: rather one more than one less
+	sleep "$1"
+}
+
 # again says whether curl's exit status means that asking once more may help. The
 # daemon must have been there: what cannot be connected at first is unreachable.
 again() { # STATUS
 	case $1 in
-	7) [ -n "$began" ] || fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
-	1 | 8 | 18 | 28 | 52 | 55 | 56) began=${began:-$(date +%s)} ;;
+	7) [ -n "$met" ] || fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
+	1 | 8 | 18 | 28 | 52 | 55 | 56) met=1 lost=1 ;;
+	23) fail outcome_unknown 0 "cannot keep the answer: $(cat "$tmp/error")" ;;
 	*) fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
 	esac
-	[ $(($(date +%s) - began)) -le "${DEPUTY_PATIENCE:-30}" ] || # whole seconds: rather one more than one less
-		fail outcome_unknown 0 "the connection to deputy was lost: $(cat "$tmp/error")"
-	sleep 1
+	patient 1 && return
+	[ -n "$lost" ] || fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")"
+	fail outcome_unknown 0 "the connection to deputy was lost: $(cat "$tmp/error")"
+}
+
+# name refuses what could end a line, and a blank that HTTP would drop.
+name() { # WHAT TEXT
+	case $2 in
+	*[[:cntrl:]]* | ' '* | *' ') fail bad_request 0 "cannot ask: $1 has a blank at its beginning or its end, or a control character" ;;
+	esac
 }
 
 ask() { # METHOD TARGET WAIT KEY USER; the body is $tmp/body, the answer $tmp/answer, its headers $tmp/head
-	method=$1 target=$2 seconds=$(($3 + ${DEPUTY_PATIENCE:-30})) key=$4 user=$5
+	method=$1 target=$2 seconds=$(($3 + patience)) key=$4 user=$5
+	name Idempotency-Key "$key"
+	name Deputy-End-User "$user"
+	case $target in *[!A-Za-z0-9/?=\&_-]*) fail bad_request 0 'cannot ask: the target has a character that may not stand there' ;; esac
 	case $address in
 	http://* | https://*) url=$address ;;
 	line:*) fail bad_request 0 "cannot $verb: the 'Key: Value' door knows call alone" ;;
@@ -178,7 +242,7 @@ ask() { # METHOD TARGET WAIT KEY USER; the body is $tmp/body, the answer $tmp/an
 	esac
 	set -- -X "$method" -H "@$tmp/request" -D "$tmp/head" -o "$tmp/answer" -w '%{http_code}' --path-as-is --url "$url$target"
 	if [ "$method" = GET ]; then : >"$tmp/body"; else set -- "$@" --data-binary "@$tmp/body"; fi
-	began=
+	began='' lost=''
 	while :; do
 		{
 			printf 'Expect:\nConnection: close\n'
@@ -187,16 +251,28 @@ ask() { # METHOD TARGET WAIT KEY USER; the body is $tmp/body, the answer $tmp/an
 			[ -z "$user" ] || printf 'Deputy-End-User: %s\n' "$user"
 			[ -z "${DEPUTY_KEY-}" ] || sign "$method" "$target" "$key" "$user"
 		} >"$tmp/request"
-		status=$(curl_ "$seconds" "$@") && break
-		again $?
+		status=$(curl_ "$seconds" "$@")
+		ended=$?
+		if [ $ended -ne 0 ]; then
+			again $ended
+		else
+			met=1
+			[ "$status" -ge 300 ] || return 0
+			refused
+		fi
 	done
-	[ "$status" -lt 300 ] && return
+}
+
+# refused says what the daemon has refused, unless it is worth another attempt: it
+# restarts, for one.
+refused() {
 	flat <"$tmp/answer" >"$tmp/flat"
-	code=$(get .code)
+	code=$(get .code) after=$(get .retry_after)
 	if [ -z "$code" ]; then
 		[ "$status" -lt 500 ] && code=bad_request || code=outcome_unknown
 		fail "$code" "$status" "the daemon answered $status: $(head -c 300 "$tmp/answer")"
 	fi
+	case $status in 500 | 503) [ -n "$after" ] && patient "$after" && return ;; esac
 	fail "$code" "$status" "$(get .detail)"
 }
 
@@ -208,15 +284,17 @@ call() { # MODULE ACTION PARAM…
 	module=$1 action=$2
 	shift 2
 	case $module/$action in *[!A-Za-z0-9_/-]* | */*/*) fail unknown_action 0 'cannot ask: such a name no action has' ;; esac
-	params "$@" >"$tmp/body" || exit
 	key=${DEPUTY_IDEMPOTENCY_KEY:-$(openssl rand -hex 16)} user=${DEPUTY_END_USER-}
-	case $key$user in *[[:cntrl:]]*) fail bad_request 0 'cannot ask: a key or an end user has a control character' ;; esac
+	name Idempotency-Key "$key"
+	name Deputy-End-User "$user"
+	params "$@" >"$tmp/params" || exit
+	mv "$tmp/params" "$tmp/body"
 	case $address in
 	line:*) call_line ;;
 	*)
 		ask POST "/v1/actions/$module/$action" 0 "$key" "$user"
 		flat <"$tmp/answer" >"$tmp/flat"
-		ids=$(sed -n 's/^\.tasks\.[0-9]*\.id //p' "$tmp/flat" | awk '!seen[$0]++') # equal items share a task
+		ids=$(sed -n 's/^\.tasks\.[0-9]*\.id //p' "$tmp/flat")
 		;;
 	esac
 }
@@ -227,25 +305,37 @@ call_line() {
 	{
 		printf 'module: %s\naction: %s\nIdempotency-Key: %s\n' "$module" "$action" "$key"
 		[ -z "$user" ] || printf 'End-User: %s\n' "$user"
-		printf 'params: %s\n\r\n' "$(cat "$tmp/body")"
+		printf 'params: ' && cat "$tmp/body" && printf '\n\r\n'
 	} >"$tmp/message"
 	mv "$tmp/message" "$tmp/body"
-	{
-		[ -z "${DEPUTY_KEY-}" ] || sign TCP / '' ''
-		cat "$tmp/body"
-	} >"$tmp/message"
 	case $address in line:/[!/]*) host=deputy:70 ;; *) host=${address#line://} ;; esac
-	bytes=$(od -An -v -tx1 "$tmp/message" | tr -d ' \n' | sed 's/0d0a$//; s/../%&/g')
-	printf 'url = "gopher://%s/_%s"\n' "$host" "$bytes" >"$tmp/url"
-	curl_ "${DEPUTY_PATIENCE:-30}" -K "$tmp/url" -o "$tmp/answer"
-	case $? in
-	0) ;;
-	1 | 3 | 6 | 7) fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
-	*) fail outcome_unknown 0 "the connection to deputy was lost: $(cat "$tmp/error")" ;;
-	esac
-	flat <"$tmp/answer" >"$tmp/flat"
-	[ "$(get .success)" = true ] || fail "$(get .msg.code)" "$(get .msg.err_code)" "$(get .msg.detail)"
-	ids=$(sed -n 's/^\.tasks\.[0-9]* //p' "$tmp/flat" | awk '!seen[$0]++')
+	began='' lost=''
+	while :; do
+		{
+			[ -z "${DEPUTY_KEY-}" ] || sign TCP / '' ''
+			cat "$tmp/body"
+		} >"$tmp/message"
+		{
+			printf 'url = "gopher://%s/_' "$host"
+			od -An -v -tx1 "$tmp/message" | tr -d ' \n' | sed 's/0d0a$//; s/../%&/g'
+			printf '"\n'
+		} >"$tmp/url"
+		curl_ "$patience" -K "$tmp/url" -o "$tmp/answer"
+		ended=$?
+		case $ended in
+		0) ;;
+		3 | 6) fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;;
+		1) fail unreachable 0 "cannot reach deputy at $address: $(cat "$tmp/error")" ;; # curl knows no gopher
+		*) again $ended && continue ;;
+		esac
+		met=1
+		flat <"$tmp/answer" >"$tmp/flat"
+		[ "$(get .success)" != true ] || break
+		after=$(get .msg.retry_after)
+		[ -n "$after" ] && patient "$after" && continue
+		fail "$(get .msg.code)" "$(get .msg.err_code)" "$(get .msg.detail)"
+	done
+	ids=$(sed -n 's/^\.tasks\.[0-9]* //p' "$tmp/flat")
 }
 
 wait_() { # ID: its end is in $tmp/flat
@@ -266,13 +356,19 @@ follow() { # ID STREAM
 		if [ "$after" -gt $((offset + size)) ]; then
 			echo "deputy: the bytes from $offset to $((after - size)) of $2 are gone" >&2
 		fi
-		[ $size -eq 0 ] || cat "$tmp/answer"
+		[ $size -eq 0 ] || cat "$tmp/answer" || unwritten
 		case $(header deputy-state) in
 		queued | running | stopping) ;;
 		*) [ "$after" -ne "$offset" ] || break ;;
 		esac
 		offset=$after
 	done
+}
+
+# unwritten ends without the output: nobody could take it.
+unwritten() {
+	echo 'deputy: cannot write the output; the task goes on' >&2
+	exit 255
 }
 
 run() {
@@ -300,10 +396,12 @@ exit_status() { # of the task in $tmp/flat
 		signal=$(get .exit.signal)
 		code=$(get .exit.code)
 		number=128
-		for s in HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM; do
+		for s in HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU \
+			URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS; do
 			number=$((number + 1))
 			[ "SIG$s" != "$signal" ] || code=$number
 		done
+		case $signal in SIG[0-9]*) code=$((128 + ${signal#SIG})) ;; esac # a real-time one
 		[ "${code:-0}" != 0 ] || code=255
 		echo "$code"
 		;;
@@ -324,7 +422,17 @@ follow) [ $# -ge 1 ] || usage ;;
 hmac) ;;
 *) usage ;;
 esac
-case $verb in wait | stop | follow) case $1 in '' | *[!0-9A-Za-z-]*) fail unknown_task 0 'cannot ask: such an id no task has' ;; esac ;; esac
+case $verb in
+wait | stop | follow)
+	met=1 # who has an id has met a daemon
+	case $1 in '' | *[!0-9A-Za-z-]*) fail unknown_task 0 'cannot ask: such an id no task has' ;; esac
+	[ ${#1} -le 64 ] || fail unknown_task 0 'cannot ask: such an id no task has'
+	;;
+esac
+case $verb-${2-stdout} in follow-stdout | follow-stderr) ;; follow-*) fail bad_request 0 'cannot follow this: a task has stdout and stderr' ;; esac
+case $address in *[[:cntrl:]\ \"\\]*) fail bad_request 0 'cannot ask: the address has a character that none has' ;; esac
+case $patience in *[!0-9]*) fail bad_request 0 'cannot ask: DEPUTY_PATIENCE must be whole seconds' ;; esac
+[ -z "${DEPUTY_KEY-}" ] || [ "$verb" = hmac ] || load
 
 tmp=$(mktemp -d) || exit 125
 trap 'rm -rf "$tmp"' EXIT
@@ -333,18 +441,18 @@ case $verb in
 run) run "$@" ;;
 call)
 	call "$@"
-	[ -z "$ids" ] || printf '%s\n' "$ids"
+	[ -z "$ids" ] || printf '%s\n' "$ids" || exit 1
 	;;
 wait)
 	wait_ "$1"
-	printf '%s\n' "$state"
+	printf '%s\n' "$state" || exit 1
 	;;
 follow) follow "$1" "${2:-stdout}" ;;
 stop)
 	printf '{}' >"$tmp/body"
 	ask POST "/v1/tasks/$1/stop" 3600 '' ''
 	flat <"$tmp/answer" >"$tmp/flat"
-	printf '%s\n' "$(get .state)"
+	printf '%s\n' "$(get .state)" || exit 1
 	;;
 hmac) hmac "$1" ;; # of stdin, with a key in hex
 esac

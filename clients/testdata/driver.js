@@ -28,6 +28,8 @@ async function play(op, a, b, params) {
   } else if (op === 'stop') {
     const task = await deputy.stop(a, 0);
     say('state', task.state, task.stop.empty ? 'empty' : 'alive');
+  } else if (op === 'ask') {
+    await deputy.ask(a, b);
   } else if (op === 'hmac') {
     for (const line of fs.readFileSync(0, 'utf8').trimEnd().split('\n')) {
       const [key, msg] = line.split(' ');

@@ -14,6 +14,11 @@ function say(...$words): void
 try {
     [, $op, $a, $b] = $argv + [3 => ''];
     $params = isset($argv[4]) ? json_decode($argv[4], true) : [];
+    array_walk_recursive($params, function (&$v) { // bytes that JSON has not
+        if (is_string($v) && str_starts_with($v, 'hex:')) {
+            $v = hex2bin(substr($v, 4));
+        }
+    });
     switch ($op) {
         case 'run':
             $r = $deputy->run($a, $b, $params, ['wait' => (int) (getenv('T_WAIT') ?: 60)] + $options);
@@ -36,6 +41,9 @@ try {
         case 'stop':
             $task = $deputy->stop($a, 0);
             say('state', $task['state'], $task['stop']['empty'] ? 'empty' : 'alive');
+            break;
+        case 'ask':
+            $deputy->ask($a, $b);
             break;
         case 'hmac':
             foreach (file('php://stdin', FILE_IGNORE_NEW_LINES) as $line) {

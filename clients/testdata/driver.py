@@ -36,6 +36,8 @@ def play(op, *args):
     elif op == "stop":
         task = deputy.stop(args[0], grace=0)
         say("state", task["state"], "empty" if task["stop"]["empty"] else "alive")
+    elif op == "ask":
+        deputy.ask(args[0], args[1])
     elif op == "hmac":
         import hashlib
         import hmac

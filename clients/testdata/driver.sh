@@ -13,8 +13,9 @@ run)
 	code=$?
 	;;
 follow)
-	${T_SHELL:-sh} "$deputy" "$@" && printf end >&3
-	exit
+	said=$(mktemp)
+	${T_SHELL:-sh} "$deputy" "$@" 2>"$said"
+	code=$?
 	;;
 hmac)
 	while read -r key msg; do
@@ -36,6 +37,7 @@ else
 	case $verb in
 	run) printf 'exit %s' "$code" >&3 && cat "$said" >&2 ;;
 	call) printf 'tasks' >&3 && for id in $out; do printf ' %s' "$id" >&3; done ;;
+	follow) printf end >&3 && cat "$said" >&2 ;;
 	wait) printf 'state %s' "$out" >&3 ;;
 	stop) printf 'state %s empty' "$out" >&3 ;;
 	esac

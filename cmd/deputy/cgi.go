@@ -19,6 +19,7 @@ import (
 
 	"deputy"
 	"deputy/client"
+	"deputy/internal/request"
 )
 
 func newCGI(a *app) *cobra.Command {
@@ -152,8 +153,9 @@ func (a *app) cgiRequest(ctx context.Context, anonymous bool) (*http.Request, er
 		return nil, cgiProblem(http.StatusUnauthorized, deputy.NotAuthenticated,
 			"cannot tell for whom this is: the web server has set no REMOTE_USER; have it authenticate its users, or start deputy cgi with --anonymous")
 	}
-	if strings.ContainsFunc(user, unicode.IsControl) {
-		return nil, cgiProblem(http.StatusBadRequest, deputy.BadRequest, "cannot ask for this end user: REMOTE_USER holds a control character")
+	if user != "" && !request.IsEndUser(user) {
+		return nil, cgiProblem(http.StatusBadRequest, deputy.BadRequest,
+			"cannot ask for this end user: REMOTE_USER must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end", request.MaxName)
 	}
 	body, err := a.cgiReadBody()
 	if err != nil {
@@ -165,7 +167,11 @@ func (a *app) cgiRequest(ctx context.Context, anonymous bool) (*http.Request, er
 		return nil, cgiProblem(http.StatusBadRequest, deputy.BadRequest, "cannot pass this request on: %v", err)
 	}
 	for _, name := range cgiHeaders {
-		if value := a.cgiHeader(name); value != "" {
+		value := a.cgiHeader(name)
+		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, unicode.IsControl) {
+			return nil, cgiProblem(http.StatusBadRequest, deputy.BadRequest, "cannot pass %s on: it has a blank at its beginning or its end, or a control character", name)
+		}
+		if value != "" {
 			req.Header.Set(name, value)
 		}
 	}
@@ -306,8 +312,11 @@ func (a *app) cgiRefuse(err error) error {
 		return err
 	}
 	h := http.Header{"Content-Type": {"application/problem+json"}, "Cache-Control": {"no-store"}}
-	if refusal.status == http.StatusServiceUnavailable {
+	switch refusal.status {
+	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Remote-User realm="deputy"`) // RFC 9110 wants one; it is the web server that asks
 	}
 	if err := a.cgiHead(refusal.status, h); err != nil {
 		return err

@@ -111,6 +111,12 @@ func TestCGIRefuses(t *testing.T) {
 		{"nobody", map[string]string{"REMOTE_USER": ""}, "401 Unauthorized", "not_authenticated"},
 		{"nobody, and a header", map[string]string{"REMOTE_USER": "", "HTTP_REMOTE_USER": "root", "HTTP_DEPUTY_END_USER": "root"}, "401 Unauthorized", "not_authenticated"},
 		{"a user of two lines", map[string]string{"REMOTE_USER": "alice\r\nX: y"}, "400 Bad Request", "bad_request"},
+		{"a blank behind a user", map[string]string{"REMOTE_USER": "alice "}, "400 Bad Request", "bad_request"},
+		{"a blank before a user", map[string]string{"REMOTE_USER": " alice"}, "400 Bad Request", "bad_request"},
+		{"a blank for a user", map[string]string{"REMOTE_USER": " "}, "400 Bad Request", "bad_request"},
+		{"a user that is not UTF-8", map[string]string{"REMOTE_USER": "alice\xff"}, "400 Bad Request", "bad_request"},
+		{"a blank before a key", post(map[string]string{"HTTP_IDEMPOTENCY_KEY": " k"}), "400 Bad Request", "bad_request"},
+		{"a key of two lines", post(map[string]string{"HTTP_IDEMPOTENCY_KEY": "k\r\nX: y"}), "400 Bad Request", "bad_request"},
 		{"another site's page", post(map[string]string{"HTTP_SEC_FETCH_SITE": "cross-site"}), "403 Forbidden", "not_allowed"},
 		{"a page of a neighbour", post(map[string]string{"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_ORIGIN": "https://panel.example"}), "403 Forbidden", "not_allowed"},
 		{"another site's page, in an old browser", post(map[string]string{"HTTP_ORIGIN": "https://evil.example"}), "403 Forbidden", "not_allowed"},
@@ -134,6 +140,9 @@ func TestCGIRefuses(t *testing.T) {
 			head, body, _ := strings.Cut(r.out, "\r\n\r\n")
 			if !strings.HasPrefix(head, "Status: "+test.status+"\r\n") || !strings.Contains(head, "Content-Type: application/problem+json") ||
 				!strings.Contains(body, `"code":"`+test.code+`"`) || r.status != 0 {
+				t.Errorf("got %s", r)
+			}
+			if (test.status[:3] == "401") != strings.Contains(head, "\r\nWww-Authenticate: ") {
 				t.Errorf("got %s", r)
 			}
 			if asked > 0 {

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -70,5 +72,11 @@ func become(program string, argv []string) error {
 	return fmt.Errorf("cannot execute %s: %w", program, err)
 }
 
-// signalNumber gives the number of a signal like "SIGKILL", or 0.
-func signalNumber(name string) int { return int(unix.SignalNum(name)) }
+// signalNumber gives the number of a signal like "SIGKILL", or of a real-time one
+// like "SIG37", which have no names; 0: there is none.
+func signalNumber(name string) int {
+	if n, err := strconv.ParseUint(strings.TrimPrefix(name, "SIG"), 10, 7); err == nil && strings.HasPrefix(name, "SIG") {
+		return int(n)
+	}
+	return int(unix.SignalNum(name))
+}

@@ -32,10 +32,14 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 	}
 	asked.ID, asked.Nonce = r.ID, r.Nonce
 	id.EndUser = asked.EndUser
-	if asked.Nonce != nil && asked.Nonce.Time <= max(m.floor, m.floors[leaseOf(asked)]) {
-		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated,
-			"cannot authenticate: it was signed before deputy was started, or within %d s of it; sign the request anew in a moment", leaseTime))
-		return
+	if asked.Nonce != nil {
+		if floor := max(m.floor, m.floors[leaseOf(asked)]); asked.Nonce.Time <= floor {
+			e := deputy.Refuse(deputy.NotDurable,
+				"cannot take this request yet: it was signed before deputy was started, or within %d s of it; sign it anew, and ask again in a moment", leaseTime)
+			e.RetryAfter = int(max(1, floor+1-m.o.Now().Unix())) // then a fresh signature is good
+			m.refuse(peer, r, e)
+			return
+		}
 	}
 	switch {
 	case asked.Kind == wall.Call:

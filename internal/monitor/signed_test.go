@@ -314,9 +314,16 @@ func scramble(random *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// unauthenticated says whether a request was refused for its signature.
+// unauthenticated says whether a request was refused for its signature, or the
+// time at which it was made.
 func unauthenticated(o wall.Outcome) bool {
-	return o.Error != nil && o.Error.Code == deputy.NotAuthenticated
+	return o.Error != nil && (o.Error.Code == deputy.NotAuthenticated || tooEarly(o))
+}
+
+// tooEarly says whether a request was signed before this monitor knows what was
+// used: a fresh signature is good soon.
+func tooEarly(o wall.Outcome) bool {
+	return o.Error != nil && o.Error.Code == deputy.NotDurable && o.Error.RetryAfter > 0 && strings.Contains(o.Error.Detail, "before deputy was started")
 }
 
 // A million messages that differ from a signed one in what it says, or in how

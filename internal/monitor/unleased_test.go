@@ -25,7 +25,7 @@ func TestWhatWasAnsweredWithoutALease(t *testing.T) {
 	}
 	refused := func(r wall.Request, why string) {
 		t.Helper()
-		if o := v.ask(r)[0]; o.Error == nil || o.Error.Code != deputy.NotAuthenticated || !strings.Contains(o.Error.Detail, why) {
+		if o := v.ask(r)[0]; !unauthenticated(o) || !strings.Contains(o.Error.Detail, why) {
 			t.Errorf("answered with %+v (%v)", o, o.Error)
 		}
 	}

@@ -246,7 +246,7 @@ func TestStartErrors(t *testing.T) {
 		"format":      {Spec{Argv: []string{write("format", "nonsense", 0o755)}}, ErrNotExecutable, "cannot start " + dir + "/format: exec format error"},
 		"directory":   {Spec{Argv: []string{dir}}, ErrNotExecutable, "cannot start " + dir + ": permission denied"},
 		"wrong dir":   {Spec{Argv: []string{"/bin/true"}, Dir: dir + "/none"}, ErrNotStarted, "cannot start /bin/true: its directory " + dir + "/none: no such file or directory"},
-		"too long":    {Spec{Argv: []string{"/bin/true", strings.Repeat("x", 4<<20)}}, ErrNotStarted, "cannot start /bin/true: argument list too long"},
+		"too long":    {Spec{Argv: []string{"/bin/true", strings.Repeat("x", 4<<20)}}, ErrNotExecutable, "cannot start /bin/true: argument list too long"},
 		"bad leaf":    {Spec{Leaf: "../x", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: cannot use ../x as a leaf: not a plain file name"},
 		"leaf twice":  {Spec{Leaf: "lives.1", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: the leaf lives.1 is in use"},
 	}

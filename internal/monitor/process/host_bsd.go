@@ -144,7 +144,7 @@ func whyNot(s Spec, err error) error {
 		e.kind, e.cause = ErrNotFound, fmt.Errorf("the interpreter it names: %w", err)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENAMETOOLONG):
 		e.kind = ErrNotFound
-	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ETXTBSY):
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOEXEC), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ETXTBSY), errors.Is(err, unix.E2BIG):
 		e.kind = ErrNotExecutable
 	}
 	return e

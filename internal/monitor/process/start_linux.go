@@ -261,7 +261,7 @@ func whyNot(s Spec, err error) error {
 		e.cause = fmt.Errorf("%s: %w", at.at, err)
 	case errno == unix.ENOENT, errno == unix.ENOTDIR, errno == unix.ELOOP, errno == unix.ENAMETOOLONG:
 		e.kind = ErrNotFound
-	case errno == unix.EACCES, errno == unix.ENOEXEC, errno == unix.EISDIR, errno == unix.ELIBBAD:
+	case errno == unix.EACCES, errno == unix.ENOEXEC, errno == unix.EISDIR, errno == unix.ELIBBAD, errno == unix.E2BIG:
 		e.kind = ErrNotExecutable
 	}
 	return e

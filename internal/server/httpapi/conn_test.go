@@ -247,20 +247,32 @@ func TestMonitorGone(t *testing.T) {
 	asked := make(chan struct{})
 	decide := r.Decide
 	r.Decide = func(q *wall.Request, uid uint32) wall.Outcome {
-		if q.Kind == wall.Call {
-			close(asked)
+		if uid == panel && q.Kind != wall.Actions || uid == other {
+			asked <- struct{}{}
 			select {} // for ever
 		}
 		return decide(q, uid)
 	}
-	conn := r.Dial(panel)
-	defer conn.Close()
-	send(t, conn, finish("POST /v1/actions/demo/echo\n\n{}"))
-	<-asked
+	answers := map[string]*bufio.Reader{}
+	for request, uid := range map[string]uint32{
+		"POST /v1/actions/demo/echo\n\n{}": panel, "POST /v1/explain/demo/echo\n\n{}": panel, "GET /v1/tasks": panel,
+		"GET /v1/actions": other, "POST /v1/actions/demo/none\n\n{}": other,
+	} {
+		conn := r.Dial(uid)
+		defer conn.Close()
+		send(t, conn, finish(request))
+		answers[request] = bufio.NewReader(conn)
+		<-asked
+	}
 	r.Hangup()
-	got := readAnswer(t, bufio.NewReader(conn))
-	if !strings.HasPrefix(got, "500 ") || !strings.Contains(got, `"code":"outcome_unknown"`) {
-		t.Errorf("%s", got)
+	for request, in := range answers {
+		want, code := "503 Service Unavailable\nRetry-After: 1\n", `"code":"not_durable"`
+		if strings.HasPrefix(request, "POST /v1/actions/demo/echo") { // the other did not come so far
+			want, code = "500 Internal Server Error\nRetry-After: 1\n", `"code":"outcome_unknown"`
+		}
+		if got := readAnswer(t, in); !strings.HasPrefix(got, want) || !strings.Contains(got, code) {
+			t.Errorf("%s: %s", request, got)
+		}
 	}
 	select {
 	case err := <-r.stopped:

@@ -64,13 +64,24 @@ func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
 	switch {
 	case errors.Is(err, context.Canceled): // the client has gone
 		return outcome, err
+	case err != nil && x.reads(r.Kind):
+		return outcome, &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
+			Detail: "cannot answer this request: deputy was restarted before it did; nothing was changed, ask again in a moment"}
 	case err != nil:
-		return outcome, deputy.Refuse(deputy.OutcomeUnknown,
-			"cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks")
+		return outcome, &deputy.Error{Code: deputy.OutcomeUnknown, RetryAfter: 1,
+			Detail: "cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"}
 	case outcome.Error != nil:
 		return outcome, outcome.Error
 	}
 	return outcome, nil
+}
+
+// reads says whether what is asked of the monitor changes nothing.
+func (x *exchange) reads(k wall.Kind) bool {
+	if k == wall.Signed {
+		return x.r.Method != http.MethodPost || x.at.Is("v1", "explain", "*", "*")
+	}
+	return k == wall.Rights || k == wall.Actions || k == wall.Explain
 }
 
 // answer sends v as JSON.
@@ -112,7 +123,7 @@ func (x *exchange) refuse(err error) {
 	if p.Status == http.StatusInternalServerError && p.internal {
 		x.api.Log.Error("cannot answer", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	}
-	if p.Status == http.StatusUnauthorized && x.peer.remote != nil {
+	if p.Status == http.StatusUnauthorized {
 		x.w.Header().Set("WWW-Authenticate", signature.Scheme)
 	}
 	if p.RetryAfter > 0 {

@@ -109,7 +109,8 @@ func (x *exchange) verified(o *wall.Outcome, now *policy) {
 
 // errPolicyChanged ends what was begun under a policy that is no longer in
 // force: only the request itself could show what its caller may now.
-var errPolicyChanged = deputy.Refuse(deputy.NotAuthenticated, "cannot go on: the policy was changed meanwhile; sign the request anew")
+var errPolicyChanged = &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
+	Detail: "cannot go on: the policy was changed meanwhile; sign the request anew, and ask again"}
 
 // callers counts the requests over TCP that are being answered, by caller.
 type callers struct {

@@ -3,6 +3,7 @@ package lineproto
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 
 	"deputy"
@@ -61,12 +62,20 @@ func (a answer) refusalBytes() []byte {
 	detail := a.refusal.Detail
 	for {
 		number := string(rune('0' + number(a.refusal)))
-		text := `{"success": false, "msg": {"err_code": ` + number + `, "code": ` + quote(string(a.refusal.Code)) + `, "detail": ` + quote(detail) + "}}\n"
+		text := `{"success": false, "msg": {"err_code": ` + number + `, "code": ` + quote(string(a.refusal.Code)) + `, "detail": ` + quote(detail) + a.retry() + "}}\n"
 		if len(text) <= maxAnswer {
 			return []byte(text)
 		}
 		detail = strings.ToValidUTF8(detail[:len(detail)/2], "") + "…"
 	}
+}
+
+// retry says when to ask again, of what passes.
+func (a answer) retry() string {
+	if e := a.refusal; e.RetryAfter > 0 && (e.Code == deputy.NotDurable || e.Code == deputy.OutcomeUnknown) {
+		return `, "retry_after": ` + strconv.Itoa(e.RetryAfter)
+	}
+	return ""
 }
 
 // quote writes a JSON string, with <, > and & as they are.

@@ -101,8 +101,8 @@ func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
 	outcome, err := s.monitor.Do(context.Background(), r)
 	switch {
 	case err != nil:
-		return refused(deputy.Refuse(deputy.OutcomeUnknown,
-			"cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"))
+		return refused(&deputy.Error{Code: deputy.OutcomeUnknown, RetryAfter: 1,
+			Detail: "cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"})
 	case outcome.Error != nil:
 		return refused(outcome.Error)
 	}
