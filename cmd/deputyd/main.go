@@ -17,6 +17,7 @@ import (
 	"deputy/internal/monitor"
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/userdb"
 )
@@ -52,6 +53,9 @@ func main() {
 	}
 	if len(os.Args) > 2 && os.Args[1] == "--role" && os.Args[2] == "names" {
 		os.Exit(userdb.Main())
+	}
+	if len(os.Args) == 3 && os.Args[1] == "--role" && os.Args[2] == "look" {
+		os.Exit(look.Main())
 	}
 	// First of all: what started us may have left us ignored signals, open
 	// descriptors or a umask, and no task may inherit them.
