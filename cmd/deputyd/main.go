@@ -49,13 +49,11 @@ func main() {
 			os.Exit(confine.Main(os.Args[1:]))
 		case "forker":
 			os.Exit(process.ForkerMain())
+		case "names":
+			os.Exit(userdb.Main())
+		case "look":
+			os.Exit(look.Main())
 		}
-	}
-	if len(os.Args) > 2 && os.Args[1] == "--role" && os.Args[2] == "names" {
-		os.Exit(userdb.Main())
-	}
-	if len(os.Args) == 3 && os.Args[1] == "--role" && os.Args[2] == "look" {
-		os.Exit(look.Main())
 	}
 	// First of all: what started us may have left us ignored signals, open
 	// descriptors or a umask, and no task may inherit them.
@@ -156,6 +154,7 @@ func runMonitor(program string, args []string, o options, say *logqueue.Queue) i
 		Forker: []string{"/proc/self/exe", "--role", "forker"}, Reaper: []string{program, "--role", "reaper"}, Confiner: []string{"/proc/self/exe", "--role", "confine"},
 		Log: newLogger(say), LogLost: say.Lost,
 		Names:   []string{"/proc/self/exe", "--role", "names"},
+		Looker:  []string{"/proc/self/exe", "--role", "look"},
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
 		Manager: monitor.FindServiceManager(os.Getppid()),
 	})
@@ -179,7 +178,7 @@ func runMonitor(program string, args []string, o options, say *logqueue.Queue) i
 // runProbe is a new program that shows the monitor of an old one that it could
 // take over from it.
 func runProbe(program string, o options) int {
-	if err := monitor.Prove(monitor.Options{Paths: paths(program, o), Up: o.up}, o.format); err != nil {
+	if err := monitor.Prove(monitor.Options{Paths: paths(program, o), Up: o.up, Looker: []string{"/proc/self/exe", "--role", "look"}}, o.format); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

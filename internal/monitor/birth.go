@@ -126,8 +126,13 @@ func (b *birth) stdin(p *policy.Process, spec *process.Spec) error {
 }
 
 // trust checks, before each start, that nobody but root (or the user of
-// `deputy up`) can have changed the manifest or a file that the command names.
+// `deputy up`) can have changed the manifest or what the command runs. It waits
+// for no file system that does not answer.
 func (m *Monitor) trust(a *manifest.Action) error {
-	trusted := manifest.Trust{UIDs: []uint32{uint32(os.Geteuid())}}
-	return trusted.Check(append(a.Files(), a.Pos.File)...)
+	trusted := manifest.Trust{UIDs: []uint32{uint32(os.Geteuid())}, Alike: true}
+	eyes := m.look.Open(a.Module + "/" + a.Name)
+	if err := trusted.CheckBy(eyes, a.Pos.File); err != nil {
+		return err
+	}
+	return trusted.CheckCode(a, eyes)
 }

@@ -26,6 +26,7 @@ import (
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -43,6 +44,7 @@ type Options struct {
 	Reaper   []string      // argv of the subreaper, where there is no cgroup v2
 	Names    []string      // argv of what asks the name services
 	Confiner []string      // argv of what confines the server, and becomes it
+	Looker   []string      // argv of what looks at paths that may never answer
 	Log      *log.Logger   // one line for each decision; it must not hold anybody up
 	LogLost  func() uint64 // how many lines of it were lost; nil: that is not known
 	Probe    []string      // argv by which a new deputyd shows that it could take over
@@ -69,6 +71,7 @@ type Monitor struct {
 	journal   *journal.Journal
 	lock      *os.File // the journal's, of the monitor before us in this keeper's life; nil: there was none
 	host      *process.Host
+	look      *look.Pool
 	capper    *output.Capper
 	reception *reception
 	timers    *timers
@@ -137,6 +140,7 @@ func New(o Options) *Monitor {
 		o.Now = time.Now
 	}
 	m := &Monitor{
+		look: look.NewPool(o.Looker),
 		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
@@ -185,6 +189,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	cancel()
 	<-m.served
 	m.reception.close()
+	m.look.Close()
 	switch {
 	case err != nil:
 		return err

@@ -89,7 +89,7 @@ func (m *Monitor) loadOptions() manifest.Options {
 	p := m.o.Paths
 	return manifest.Options{
 		ConfigFile: filepath.Join(p.Config, "deputy.toml"), ModuleDirs: p.Modules, AllowDir: filepath.Join(p.Config, "allow.d"),
-		KeysDir: filepath.Join(p.Config, "keys"), Users: m.users, Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket,
+		KeysDir: filepath.Join(p.Config, "keys"), Users: m.users, Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket, Look: m.look,
 	}
 }
 

@@ -44,9 +44,9 @@ func (p *Pool) complete(want Want, s *Sight) bool {
 	if end == nil || want.Whole && end.Folder() {
 		return end == nil
 	}
-	if want.Head && end.Regular() {
+	if want.Head > 0 && end.Regular() {
 		text, ok := p.known(end.ID)
-		if !ok {
+		if !ok || want.Head != Script {
 			return false
 		}
 		if text != "" {

@@ -2,6 +2,7 @@ package look
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -34,6 +35,11 @@ func (e *Eyes) See(want Want) (Sight, error) {
 		return Sight{At: want.Path, Errno: errno}, nil
 	}
 	s := Sight{Steps: []Step{step}}
+	if want.Head > 0 && step.Regular() {
+		if s.Head, err = head(want.Path, want.Head); err != nil {
+			s.Unread, _ = errors.AsType[syscall.Errno](err)
+		}
+	}
 	if want.Whole && step.Folder() {
 		entries, err := os.ReadDir(want.Path)
 		s.Many = err != nil || len(entries) > maxBeneath
@@ -44,6 +50,15 @@ func (e *Eyes) See(want Want) (Sight, error) {
 		}
 	}
 	return s, nil
+}
+
+func head(path string, size int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, int64(size)))
 }
 
 func stat(path string) (Step, error) {

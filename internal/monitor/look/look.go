@@ -22,7 +22,7 @@ const Patience = time.Second
 // Want is a question.
 type Want struct {
 	Path  string // absolute; links are followed
-	Head  bool   // the first bytes too, if it is a regular file
+	Head  int    // so many of its first bytes too, if it is a regular file
 	Whole bool   // what lies beneath too, if it is a folder
 }
 
@@ -48,12 +48,14 @@ type Sight struct {
 	At      string        // what could not be looked at; "" if the end was reached
 	Errno   syscall.Errno // why
 	Head    []byte
-	Beneath []Step // what lies beneath the folder, and all that links there lead through
-	Many    bool   // there is more than was looked at
+	Unread  syscall.Errno // why there is none
+	Beneath []Step        // what lies beneath the folder, and all that links there lead through
+	Many    bool          // there is more than was looked at
 }
 
-// maxHead is how much of a file the kernel looks at for "#!" (linux/binfmts.h).
-const maxHead = 256
+// Script is how much of a file the kernel looks at for "#!" (linux/binfmts.h). So
+// much of a file is remembered until it changes.
+const Script = 256
 
 // maxBeneath bounds what is looked at in one folder.
 const maxBeneath = 4096

@@ -72,7 +72,7 @@ func TestSame(t *testing.T) {
 	_, paths := tree(t)
 	p := newPool(t)
 	for _, path := range paths {
-		for _, want := range []Want{{Path: path}, {Path: path, Head: true}} {
+		for _, want := range []Want{{Path: path}, {Path: path, Head: Script}} {
 			plainly, err := (*Pool)(nil).Open("").See(want)
 			if err != nil {
 				t.Errorf("%s: %v", path, err)
@@ -99,14 +99,14 @@ func TestSame(t *testing.T) {
 func TestMemory(t *testing.T) {
 	dir, _ := tree(t)
 	p := newPool(t)
-	want := Want{Path: dir + "/twice/script", Head: true}
+	want := Want{Path: dir + "/twice/script", Head: Script}
 	if _, err := p.Open("").See(want); err != nil {
 		t.Fatal(err)
 	}
 	p.argv = []string{"/none"} // from here on no looker can be had
 	p.tidyNow()
 	s, err := p.Open("").See(want)
-	if err != nil || s.End().Path != dir+"/a/b/script" || len(s.Head) != maxHead || !strings.HasPrefix(string(s.Head), "#!/bin/sh\n") {
+	if err != nil || s.End().Path != dir+"/a/b/script" || len(s.Head) != Script || !strings.HasPrefix(string(s.Head), "#!/bin/sh\n") {
 		t.Errorf("%+v, %v", s, err)
 	}
 	write(t, dir+"/a/b/script", "#!/bin/dash\n")
@@ -168,7 +168,7 @@ func TestHung(t *testing.T) {
 			dir := t.TempDir()
 			m := rig.NewMount(t, dir, remembered, map[string]string{"prog": "#!/bin/sh\n"})
 			p := newPool(t)
-			if s, err := p.Open("a").See(Want{Path: dir + "/prog", Head: true}); err != nil || string(s.Head) != "#!/bin/sh\n" {
+			if s, err := p.Open("a").See(Want{Path: dir + "/prog", Head: Script}); err != nil || string(s.Head) != "#!/bin/sh\n" {
 				t.Fatalf("%+v, %v", s, err)
 			}
 			m.Hang()
@@ -188,7 +188,7 @@ func TestHung(t *testing.T) {
 			<-m.Asked()
 			// Others are not held up, and the same place is not asked again.
 			began = time.Now()
-			if _, err := p.Open("b").See(Want{Path: "/bin/sh", Head: true}); err != nil {
+			if _, err := p.Open("b").See(Want{Path: "/bin/sh", Head: Script}); err != nil {
 				t.Errorf("another path: %v", err)
 			}
 			if _, err := p.Open("b").See(Want{Path: dir + "/other"}); !errors.As(err, &silent) {
@@ -223,7 +223,7 @@ func (p *Pool) countLost() int {
 func TestManyHung(t *testing.T) {
 	dir := t.TempDir()
 	p := newPool(t)
-	if _, err := p.Open("").See(Want{Path: "/bin/sh", Head: true}); err != nil {
+	if _, err := p.Open("").See(Want{Path: "/bin/sh", Head: Script}); err != nil {
 		t.Fatal(err)
 	}
 	t.Run("mounted", func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestManyHung(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%d earlier checks still wait", maxLost)) {
 			t.Errorf("beyond the bound: %v", err)
 		}
-		if _, err := p.Open("").See(Want{Path: "/bin/sh", Head: true}); err != nil {
+		if _, err := p.Open("").See(Want{Path: "/bin/sh", Head: Script}); err != nil {
 			t.Errorf("what is in memory: %v", err)
 		}
 		if took := time.Since(began); took > Patience/2 {
@@ -336,7 +336,7 @@ func BenchmarkEyes(b *testing.B) {
 	write(b, dir+"/opt/scan/scan.py", "")
 	for b.Loop() {
 		e := p.Open("")
-		for _, want := range []Want{{Path: "/usr/bin/python3", Head: true}, {Path: dir + "/opt/scan/scan.py"}, {Path: dir + "/opt/scan.toml"}} {
+		for _, want := range []Want{{Path: "/usr/bin/python3", Head: Script}, {Path: dir + "/opt/scan/scan.py"}, {Path: dir + "/opt/scan.toml"}} {
 			if _, err := e.See(want); err != nil {
 				b.Fatal(err)
 			}

@@ -31,8 +31,12 @@ type Pool struct {
 	closed  bool
 }
 
-// NewPool makes lookers by argv, of a program that calls Main.
+// NewPool makes lookers by argv, of a program that calls Main; without it there
+// are none, see Open.
 func NewPool(argv []string) *Pool {
+	if len(argv) == 0 {
+		return nil
+	}
 	return &Pool{argv: argv, busy: map[string]int{}, freed: make(chan struct{}), silent: map[string]time.Time{}, memory: map[ID]string{}}
 }
 
@@ -89,7 +93,7 @@ func (p *Pool) enter(who string) error {
 		select {
 		case <-freed:
 		case <-late.C:
-			return fmt.Errorf("%d checks are under way that have no answer yet", total)
+			return fmt.Errorf("%d checks have no answer yet; see which file systems hang: findmnt", total)
 		}
 	}
 }
@@ -113,7 +117,7 @@ func (p *Pool) take() (l *looker, fresh bool, err error) {
 		return l, false, nil
 	}
 	if lost := p.lost(); lost >= maxLost || p.closed {
-		return nil, false, fmt.Errorf("%d earlier checks still wait for file systems that do not answer", lost)
+		return nil, false, fmt.Errorf("%d earlier checks still wait for file systems that do not answer; see which ones hang: findmnt", lost)
 	}
 	l, err = startLooker(p.argv)
 	return l, true, err
@@ -195,7 +199,7 @@ func (p *Pool) learn(want Want, s Sight) {
 			p.memory[step.ID] = step.Link
 		}
 	}
-	if end := s.End(); end != nil && want.Head && end.Regular() {
+	if end := s.End(); end != nil && want.Head == Script && end.Regular() {
 		p.memory[end.ID] = string(s.Head)
 	}
 }

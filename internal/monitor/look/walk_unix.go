@@ -99,8 +99,8 @@ func (w *walker) see(want Want) (Sight, error) {
 	if err != nil || end == nil {
 		return s, err
 	}
-	if want.Head && end.Regular() {
-		s.Head = head(end.Path)
+	if want.Head > 0 && end.Regular() {
+		s.Head, s.Unread = head(end.Path, want.Head)
 	}
 	if want.Whole && end.Folder() {
 		err = w.beneath(&s, end.Path)
@@ -129,23 +129,32 @@ func plain(path string) (Step, error) {
 	return s, nil
 }
 
-// head reads the first bytes of a regular file; nothing of what cannot be read.
-func head(path string) []byte {
+// head reads the first bytes of a regular file.
+func head(path string, size int) ([]byte, unix.Errno) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return nil, err.(unix.Errno)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || uint32(st.Mode)&typeBits != regular {
-		return nil
+		return nil, unix.EIO // it was another file a moment ago
 	}
-	text := make([]byte, maxHead)
-	n, err := unix.Pread(fd, text, 0)
-	if err != nil || n == 0 { // as gob has it
-		return nil
+	text, got := make([]byte, min(int64(size), st.Size+1)), 0
+	for got < len(text) {
+		n, err := unix.Pread(fd, text[got:], int64(got))
+		if err != nil {
+			return nil, err.(unix.Errno)
+		}
+		if n == 0 {
+			break
+		}
+		got += n
 	}
-	return text[:n]
+	if got == 0 { // as gob has it
+		return nil, 0
+	}
+	return text[:got], 0
 }
 
 // list names up to n entries of a folder.

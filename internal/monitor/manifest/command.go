@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"deputy/internal/monitor/manifest/schema"
@@ -30,10 +28,9 @@ func (l *loader) command(d *draft) func(*node) {
 		for i, e := range command.Elements() {
 			d.elements = append(d.elements, element{e, places[i]})
 			for _, name := range e.Names {
-				d.uses["command"] = append(d.uses["command"], use{template.Use{Name: name, Spread: e.Spread, Grouped: e.Grouped}, places[i]})
+				d.uses["command"] = append(d.uses["command"], use{template.Use{Name: name, Spread: e.Spread, Grouped: e.Group != 0}, places[i]})
 			}
 		}
-		l.program(n.children[0], command.Program())
 	}
 }
 
@@ -55,53 +52,6 @@ func elementsOf(n *node) (places []*node) {
 		}
 	}
 	return places
-}
-
-// program refuses what cannot be executed.
-func (l *loader) program(n *node, path string) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		l.fail(n, "install it or correct the path", "cannot find the program %s: %v", path, err.(*os.PathError).Err)
-	case !info.Mode().IsRegular():
-		l.fail(n, "name a program", "%s is not a program: it is no regular file", path)
-	default:
-		if remedy := executable(path, info); remedy != "" {
-			l.fail(n, remedy, "%s is not executable", path)
-		}
-	}
-}
-
-// file is the path of the regular file that an element of a command names;
-// empty if it names none. Folders, devices and what does not exist decide
-// nothing that runs.
-func file(directory, element string) string {
-	if element == "" {
-		return ""
-	}
-	if !filepath.IsAbs(element) {
-		element = filepath.Join(directory, element)
-	}
-	if info, err := os.Stat(element); err != nil || !info.Mode().IsRegular() {
-		return ""
-	}
-	return element
-}
-
-// Files lists the files that decide what a runs: each element of its command
-// in which no param stands and that is the path of an existing file. They must
-// be trusted at each start.
-func (a *Action) Files() []string {
-	if a.Command == nil {
-		return nil
-	}
-	files := []string{a.Command.Program()}
-	for _, e := range a.Command.Elements()[1:] {
-		if path := file(a.Directory, e.Lead); path != "" && len(e.Names) == 0 {
-			files = append(files, path)
-		}
-	}
-	return files
 }
 
 // checkUses holds every placeholder of an action against what is declared, and

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"deputy/internal/monitor/look"
 )
 
 // defaultConfig is what holds without a line of deputy.toml.
@@ -140,7 +142,13 @@ func (l *loader) checkListen(root *node) {
 		l.failKey(n, `write certificate = "cert.pem" and key = "key.pem"`, "[tls] needs a certificate and its key")
 	}
 	for key, path := range map[string]string{"certificate": c.TLS.Certificate, "key": c.TLS.Key, "client_ca": c.TLS.ClientCA} {
-		if _, err := os.Stat(path); path != "" && os.IsNotExist(err) {
+		if path == "" {
+			continue
+		}
+		switch s, err := l.eyes.See(look.Want{Path: path}); {
+		case err != nil:
+			l.fail(root.find("tls."+key), "mend that, or correct the path", "%v", err)
+		case missing(&s):
 			l.fail(root.find("tls."+key), "correct the path", "there is no file %s", path)
 		}
 	}

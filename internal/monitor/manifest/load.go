@@ -5,13 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"deputy"
+	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/userdb"
 )
 
@@ -24,13 +24,15 @@ type Options struct {
 	Socket     string   // default of [listen] unix
 	UID        uint32   // whom deputyd runs as; its files are trusted, beside root's
 	Users      *userdb.Database
-	Root       bool // a root install: each action says whom it runs as, and the server has a user of its own
+	Look       *look.Pool // sees what stands at paths and waits for none; nil: by itself, as long as it takes
+	Root       bool       // a root install: each action says whom it runs as, and the server has a user of its own
 }
 
 // loader reads all files, and collects what is wrong in them.
 type loader struct {
 	Options
 	trust    Trust
+	eyes     *look.Eyes // for files of the policy
 	config   *Config
 	modules  map[string]*Module
 	origin   map[string]string // lower-case module name -> where it is declared
@@ -46,7 +48,7 @@ func newLoader(o Options) *loader {
 		o.Users = userdb.Open(userdb.Options{})
 	}
 	l := &loader{
-		Options: o, trust: Trust{UIDs: []uint32{o.UID}}, names: o.Users.Read(),
+		Options: o, trust: Trust{UIDs: []uint32{o.UID}}, eyes: o.Look.Open("policy"), names: o.Users.Read(),
 		modules: map[string]*Module{}, origin: map[string]string{},
 	}
 	l.config = l.defaultConfig()
@@ -127,15 +129,16 @@ func (l *loader) folder(dir string) []string {
 	if dir == "" {
 		return nil
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.failFile(dir, advise("see who may read it", "cannot read the folder: %v", err))
+	s := l.see(look.Want{Path: dir})
+	if s == nil || missing(s) {
+		return nil
 	}
-	if err == nil {
-		err = l.trust.Check(dir)
-		if err != nil {
-			l.failFile(dir, err)
-		}
+	if err := l.trust.sight(absPath(dir), s); err != nil {
+		l.failFile(dir, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		l.failFile(dir, advise("see who may read it", "cannot read the folder: %v", err))
 	}
 	var paths []string
 	for _, e := range entries {
@@ -146,31 +149,52 @@ func (l *loader) folder(dir string) []string {
 	return paths
 }
 
+// see looks at a path of the policy; nil if nothing answers there.
+func (l *loader) see(want look.Want) *look.Sight {
+	path := want.Path
+	want.Path = absPath(path)
+	s, err := l.eyes.See(want)
+	if err != nil {
+		l.failFile(path, err)
+		return nil
+	}
+	return &s
+}
+
+// absPath is a path from / on.
+func absPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
 // maxFile bounds a file of the policy: the journal keeps them whole.
 const maxFile = 1 << 20
 
 // read reads and parses one file that must be trusted; nil if it cannot be
 // had or is masked. One that is optional may be missing.
 func (l *loader) read(path string, optional bool) *node {
+	s := l.see(look.Want{Path: path, Head: maxFile + 1})
+	if s == nil || optional && missing(s) {
+		return nil
+	}
 	if target, err := os.Readlink(path); err == nil && target == os.DevNull {
 		return nil // such a link masks what it replaces
 	}
-	if path, err := filepath.Abs(path); err == nil {
-		if _, missing := os.Stat(path); optional && errors.Is(missing, fs.ErrNotExist) {
-			return nil
-		}
-		if err := l.trust.Check(path); err != nil {
-			l.failFile(path, err)
-			return nil
-		}
+	err := l.trust.sight(absPath(path), s)
+	text := s.Head
+	switch {
+	case err != nil:
+	case !s.End().Regular():
+		err = advise("write a file there", "cannot read it: it is no regular file")
+	case s.Unread != 0:
+		err = advise("see who may read it", "cannot read the file: %v", s.Unread)
+	case len(text) > maxFile:
+		err = advise("make several of it", "the file is longer than 1 MiB")
 	}
-	text, err := os.ReadFile(path)
 	if err != nil {
-		l.failFile(path, advise("see who may read it", "cannot read the file: %v", err))
-		return nil
-	}
-	if len(text) > maxFile {
-		l.failFile(path, advise("make several of it", "the file is longer than 1 MiB"))
+		l.failFile(path, err)
 		return nil
 	}
 	l.files = append(l.files, deputy.PolicyFile{Path: path, Text: string(text)})

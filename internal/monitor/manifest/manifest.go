@@ -70,6 +70,7 @@ type Action struct {
 	Groups    []string // as written: names, numbers or "gid:N"; nil: the user's own groups
 	GIDs      []uint32 // of Groups, each; userdb.NoID where nobody had that name
 	Directory string   // "/" by default
+	Shell     bool     // values and stdin may decide what runs
 	Env       map[string]*template.Text
 
 	Stdin          *template.Text // nil: /dev/null

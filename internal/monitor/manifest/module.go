@@ -20,6 +20,7 @@ type draft struct {
 	shared   map[string]*node         // where its module's stand
 	uses     map[string][]use         // by the key in which the placeholders stand, like "lock" and "env.HOME"
 	elements []element                // of the command
+	places   map[string]*node         // of variables, like "env.HOME"
 }
 
 // use is one place where a param is named.
@@ -42,14 +43,14 @@ func newDraft(defaults Defaults) *draft {
 			Timeout: defaults.Timeout, StartWithin: defaults.StartWithin, Grace: defaults.Grace, OutputCap: defaults.OutputCap,
 			SuccessCodes: []int{0}, MaxBody: 64 << 10,
 		},
-		declared: map[string]*schema.Param{}, own: map[string]*node{}, uses: map[string][]use{},
+		declared: map[string]*schema.Param{}, own: map[string]*node{}, uses: map[string][]use{}, places: map[string]*node{},
 	}
 }
 
 // copy is what an action of a module begins with.
 func (d *draft) copy() *draft {
 	c := *d
-	c.Env, c.declared, c.uses = maps.Clone(d.Env), maps.Clone(d.declared), maps.Clone(d.uses)
+	c.Env, c.declared, c.uses, c.places = maps.Clone(d.Env), maps.Clone(d.declared), maps.Clone(d.uses), maps.Clone(d.places)
 	c.own, c.shared = map[string]*node{}, d.own
 	return &c
 }
@@ -60,6 +61,7 @@ func (l *loader) settings(d *draft) fields {
 		"user":          l.taskUser(d),
 		"groups":        l.taskGroups(d),
 		"directory":     into(l, &d.Directory, absolute),
+		"shell":         l.flag(&d.Shell),
 		"env":           l.env(d),
 		"params":        l.params(d.declared, d.own),
 		"lock":          l.template(d, "lock", &d.Lock),
@@ -169,6 +171,7 @@ func (l *loader) action(shared *draft, n *node, allow []*Rule, used map[string]b
 	}
 	l.finish(d, n)
 	l.checkUses(d, n, used)
+	l.checkCode(d, n)
 	return &d.Action
 }
 
@@ -188,13 +191,28 @@ func (l *loader) finish(d *draft, n *node) {
 		l.failKey(n.get("stdin"), "keep one of them", "stdin and stdin_file cannot both feed the task")
 	}
 	l.checkUser(d, n)
-	for _, e := range d.elements {
-		if path := file(d.Directory, e.Lead); path != "" && len(e.Names) == 0 {
-			if err := l.trust.Check(path); err != nil {
-				message, remedy := split(err)
-				l.fail(e.at, remedy, "%s", message)
-			}
+}
+
+// checkCode refuses what others could change of what runs. Where a file system does
+// not answer nothing is known of it, and the action alone cannot be had.
+func (l *loader) checkCode(d *draft, n *node) {
+	c := l.trust.code(&d.Action, l.Look.Open(d.Module+"/"+d.Name))
+	c.load = true
+	c.all()
+	for _, f := range c.faults {
+		message, remedy := split(f.err)
+		at := n
+		switch {
+		case f.variable != "":
+			at = d.places["env."+f.variable]
+		case f.element < len(d.elements):
+			at = d.elements[f.element].at
 		}
+		l.fail(at, remedy, "%s", message)
+	}
+	if c.silent != nil {
+		d.Unusable = c.silent.Error() + ", then: deputy reload"
+		l.warn(n, "%s/%s cannot be had: %v", d.Module, d.Name, c.silent)
 	}
 }
 
@@ -285,7 +303,7 @@ func (l *loader) env(d *draft) func(*node) {
 			}
 			var text *template.Text
 			l.template(d, "env."+c.key, &text)(c)
-			d.Env[c.key] = text
+			d.Env[c.key], d.places["env."+c.key] = text, c
 		}
 	}
 }

@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ func (l *loader) failFile(path string, err error) {
 // split parts an error into what is wrong and what to do; others say both in
 // one sentence, with "; " between.
 func split(err error) (message, remedy string) {
-	if a, ok := err.(*advice); ok {
+	if a, ok := errors.AsType[*advice](err); ok {
 		return a.reason, a.remedy
 	}
 	message, remedy, _ = strings.Cut(err.Error(), "; ")

@@ -73,7 +73,7 @@ func TestTrusted(t *testing.T) {
 	if err := Trusted("relative", self); err == nil {
 		t.Error("a relative path was trusted")
 	}
-	if err := (Trust{[]uint32{self}}).Check(dir+"/safe/script.py", dir+"/open/script.py"); err == nil {
+	if err := (Trust{UIDs: []uint32{self}}).Check(dir+"/safe/script.py", dir+"/open/script.py"); err == nil {
 		t.Error("only the first path was checked")
 	}
 }
@@ -140,10 +140,7 @@ func TestUntrustedPolicy(t *testing.T) {
 	path := filepath.Join(o.ModuleDirs[1], "scan.toml")
 	write(t, path, "user = \"root\"\n[action.run]\ndirectory = \""+dir+"\"\ncommand = [\"/bin/sh\", \""+dir+"/scan.py\"]\n"+
 		"[action.relative]\ndirectory = \""+dir+"\"\ncommand = [\"/bin/sh\", \"scan.py\", \"modules.d\"]\n")
-	p, _ := load(t, o)
-	if got := p.Modules["scan"].Actions["relative"].Files(); len(got) != 2 || got[1] != dir+"/scan.py" {
-		t.Errorf("the files are %q", got)
-	}
+	load(t, o)
 	for _, c := range []struct{ path, want string }{
 		{dir + "/scan.py", path + ":4:23: cannot trust " + dir + "/scan.py: it is writable by everyone"},
 		{path, path + ": cannot trust " + path + ": it is writable by everyone\n    chmod o-w " + path},
@@ -172,7 +169,7 @@ func BenchmarkTrust(b *testing.B) {
 	o := site(b)
 	dir := filepath.Dir(o.ConfigFile)
 	write(b, dir+"/opt/scan/scan.py", "")
-	trust := Trust{[]uint32{o.UID}}
+	trust := Trust{UIDs: []uint32{o.UID}}
 	files := []string{"/usr/bin/python3", dir + "/opt/scan/scan.py"}
 	if _, err := os.Stat(files[0]); err != nil {
 		files[0] = "/bin/sh"

@@ -6,98 +6,82 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/internal/monitor/look"
 )
 
-// maxLinks is how many symbolic links the kernel follows in one path, see
-// path_resolution(7).
-const maxLinks = 40
-
-// walk goes down a path from /, a name at a time, into links as the kernel does.
-func (t Trust) walk(path string, sound map[string]bool) error {
+// judge says who else could change what a path leads to, by all that it leads
+// through and what lies beneath. That its end was not reached is no fault here.
+func (t Trust) judge(path string, s *look.Sight) error {
 	if !filepath.IsAbs(path) {
 		return advise("write the path from / on", "it is not an absolute path")
 	}
-	at, rest, links := "", "/"+path, 0
-	for open := false; rest != ""; {
-		var name string
-		name, rest, _ = strings.Cut(rest, "/")
-		next := at + "/" + name
-		switch {
-		case name == "" && at == "":
-			next = "/"
-		case name == "" || name == ".":
-			continue
-		case name == "..":
-			at = at[:max(strings.LastIndexByte(at, '/'), 0)]
-			open = sound["/"+strings.TrimPrefix(at, "/")]
-			continue
-		}
-		if known, ok := sound[next]; ok {
-			at, open = strings.TrimSuffix(next, "/"), known
-			continue
-		}
-		var st unix.Stat_t
-		if err := unix.Lstat(next, &st); err != nil {
-			return advise("create it or correct the path", "cannot look at %s: %v", next, err)
-		}
-		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			if open && !t.owner(st.Uid) {
-				return t.refuse(path, next, &st)
+	var open []string // folders in which everybody may make names, but change only their own
+	for _, steps := range [][]look.Step{s.Steps, s.Beneath} {
+		for i := range steps {
+			step := &steps[i]
+			if step.IsLink() {
+				if !t.owner(step.UID) && slices.Contains(open, filepath.Dir(step.Path)) {
+					return t.refuse(path, step)
+				}
+				continue
 			}
-			target := make([]byte, unix.PathMax)
-			n, err := unix.Readlink(next, target)
-			if links++; err != nil || links > maxLinks {
-				return advise("correct the link", "cannot follow the link %s", next)
+			writable := step.Mode&0o022 != 0
+			shared := writable && step.Folder() && step.Mode&unix.S_ISVTX != 0
+			if !t.owner(step.UID) || writable && !shared {
+				return t.refuse(path, step)
 			}
-			if rest = string(target[:n]) + "/" + rest; rest[0] == '/' {
-				at, open = "", false
+			if shared {
+				open = append(open, step.Path)
 			}
-			continue
-		}
-		folder := st.Mode&unix.S_IFMT == unix.S_IFDIR
-		open = folder && st.Mode&unix.S_ISVTX != 0 && st.Mode&0o022 != 0
-		if !t.owner(st.Uid) || st.Mode&0o022 != 0 && !open {
-			return t.refuse(path, next, &st)
-		}
-		at = strings.TrimSuffix(next, "/")
-		if folder {
-			sound[next] = open
 		}
 	}
+	if folder := filepath.Dir(s.At); s.At != "" && slices.Contains(open, folder) {
+		return advise("put it where root alone can write", "it is not there, and everyone can make it in %s", folder)
+	}
 	return nil
+}
+
+// unseen says why the end of a path was not reached.
+func (t Trust) unseen(s *look.Sight) error {
+	switch {
+	case s.At == "":
+		return nil
+	case t.Alike:
+		return advise("see what stands there", "%s is not there, or may not be looked at", s.At)
+	case s.Errno == unix.ELOOP:
+		return advise("correct the link", "cannot follow the link %s", s.At)
+	}
+	return advise("create it or correct the path", "cannot look at %s: %v", s.At, s.Errno)
 }
 
 func (t Trust) owner(uid uint32) bool { return uid == 0 || slices.Contains(t.UIDs, uid) }
 
 // refuse says who else could change what stands at a path, or below it.
-func (t Trust) refuse(path, at string, st *unix.Stat_t) error {
-	what := "it"
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		if at != filepath.Clean(path) {
-			what = "its folder " + at
-		}
-	case unix.S_IFLNK:
+func (t Trust) refuse(path string, step *look.Step) error {
+	what, at := "it", step.Path
+	switch {
+	case step.IsLink():
 		what = "the link " + at
+	case at == filepath.Clean(path):
+	case step.Folder():
+		what = "its folder " + at
 	default:
-		if at != filepath.Clean(path) {
-			what = "what it leads to, " + at + ","
-		}
+		what = "what it leads to, " + at + ","
 	}
 	switch {
-	case !t.owner(st.Uid):
-		name := idText(st.Uid)
+	case !t.owner(step.UID):
+		name := idText(step.UID)
 		if u, err := user.LookupId(name); err == nil {
 			name = u.Username
 		}
 		return advise("chown -h root "+at, "%s belongs to user %s", what, name)
-	case st.Mode&0o002 != 0:
+	case step.Mode&0o002 != 0:
 		return advise("chmod o-w "+at, "%s is writable by everyone", what)
 	}
-	return advise("chmod g-w "+at, "%s is writable by group %s", what, groupName(st.Gid))
+	return advise("chmod g-w "+at, "%s is writable by group %s", what, groupName(step.GID))
 }
 
 func groupName(gid uint32) string {

@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"deputy/internal/monitor/look"
 )
 
 // What somebody could do to a file, or to a folder above it, to decide what
@@ -24,9 +28,31 @@ const (
 	fileDeleteChild = 0x40
 )
 
-// walk looks at a path from its drive on. Links are refused: what they lead to
-// is to be named itself.
-func (t Trust) walk(path string, sound map[string]bool) error {
+// judge says who else could change what a path leads to, and what lies in it.
+// Links are refused: what they lead to is to be named itself.
+func (t Trust) judge(path string, s *look.Sight) error {
+	err := t.walk(path, s.At != "")
+	for i := range s.Beneath {
+		if err == nil {
+			err = t.walk(s.Beneath[i].Path, false)
+		}
+	}
+	return err
+}
+
+// unseen says why the end of a path was not reached.
+func (t Trust) unseen(s *look.Sight) error {
+	switch {
+	case s.At == "":
+		return nil
+	case t.Alike:
+		return advise("see what stands there", "%s is not there, or may not be looked at", s.At)
+	}
+	return advise("create it or correct the path", "cannot look at %s: %v", s.At, s.Errno)
+}
+
+// walk looks at a path from its drive on; of one that is not there at what is.
+func (t Trust) walk(path string, absent bool) error {
 	path = filepath.Clean(path)
 	volume := filepath.VolumeName(path)
 	if !filepath.IsAbs(path) || len(volume) != 2 {
@@ -45,13 +71,12 @@ func (t Trust) walk(path string, sound map[string]bool) error {
 		case len(names) - 2:
 			rights = parentRights
 		}
-		if rights == folderRights && sound[at] {
-			continue
+		if _, err := os.Lstat(at); absent && errors.Is(err, fs.ErrNotExist) {
+			return nil
 		}
 		if err := t.object(at, rights); err != nil {
 			return err
 		}
-		sound[at] = true
 	}
 	return nil
 }

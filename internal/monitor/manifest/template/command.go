@@ -11,6 +11,7 @@ import (
 // Command is a program and its arguments.
 type Command struct {
 	elements []element // the first is the program, a literal
+	shown    []Element
 }
 
 // element is one argument, or a list expansion "{names...}". Elements of one
@@ -23,10 +24,10 @@ type element struct {
 
 // Element is what a manifest says of one argument.
 type Element struct {
-	Lead    string   // its text up to the first param; all of it where Names is empty
-	Names   []string // the params that stand in it
-	Spread  bool     // it is "{name...}"
-	Grouped bool     // it stands in a group
+	Lead   string   // its text up to the first param; all of it where Names is empty
+	Names  []string // the params that stand in it
+	Spread bool     // it is "{name...}"
+	Group  int      // which group it stands in; 0: in none
 }
 
 // ElementError is an element that makes a command unreadable.
@@ -61,6 +62,13 @@ func ParseCommand(elements any) (*Command, error) {
 		if err := c.parse(i, item); err != nil {
 			return nil, &ElementError{i, err}
 		}
+	}
+	for _, e := range c.elements {
+		shown := Element{Names: e.names(), Spread: e.spread != "", Group: e.group}
+		if e.text != nil {
+			shown.Lead = e.text.lead()
+		}
+		c.shown = append(c.shown, shown)
 	}
 	return c, nil
 }
@@ -168,17 +176,9 @@ func (e element) names() []string {
 	return e.text.Names()
 }
 
-// Elements lists all elements in order, those of groups among them.
-func (c *Command) Elements() []Element {
-	all := make([]Element, len(c.elements))
-	for i, e := range c.elements {
-		all[i] = Element{Names: e.names(), Spread: e.spread != "", Grouped: e.group != 0}
-		if e.text != nil {
-			all[i].Lead = e.text.lead()
-		}
-	}
-	return all
-}
+// Elements lists all elements in order, those of groups among them. It is not to
+// be changed.
+func (c *Command) Elements() []Element { return c.shown }
 
 // Given says which params stand in the arguments that Argv makes of v: those of
 // a group that is left out do not.

@@ -156,8 +156,8 @@ func TestCommandParts(t *testing.T) {
 		t.Errorf("Names (-want +got):\n%s", d)
 	}
 	want := []Element{
-		{Lead: "/usr/bin/nmap"}, {Lead: "-p", Grouped: true}, {Names: []string{"ports", "n"}, Grouped: true}, {Lead: "--"},
-		{Names: []string{"host"}}, {Lead: "/etc/{x}"}, {Names: []string{"more"}, Spread: true, Grouped: true},
+		{Lead: "/usr/bin/nmap"}, {Lead: "-p", Group: 2}, {Names: []string{"ports", "n"}, Group: 2}, {Lead: "--"},
+		{Names: []string{"host"}}, {Lead: "/etc/{x}"}, {Names: []string{"more"}, Spread: true, Group: 6},
 		{Names: []string{"list"}, Spread: true}, {Names: []string{"host"}},
 	}
 	if d := cmp.Diff(want, c.Elements()); d != "" {
