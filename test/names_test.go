@@ -206,6 +206,25 @@ func TestATaskWhoseUserIsGone(t *testing.T) {
 	alice.Ended(alice.Started("m/scan", "").ID)
 }
 
+// The server is not started as whoever has got its user's number.
+func TestTheServersUserIsGone(t *testing.T) {
+	d, e := namesDeputy(t)
+	d.Start()
+	alice := d.As(aliceUID)
+	alice.Ended(alice.Started("m/root", "").ID)
+	e.must("userdel", "-f", "daemon")
+	e.useradd("mallory", 1)
+	if err := syscall.Kill(d.Part("deputy-server"), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	asked(t, d, "cannot start the server as the user that it was declared to have: ")
+	e.must("userdel", "-f", "mallory")
+	e.useradd("daemon", 1)
+	answering(t, d)
+	alice = d.As(aliceUID)
+	alice.Ended(alice.Started("m/root", "").ID)
+}
+
 // Numbers need no name, neither to ask nor to run as.
 func TestNumbersWithoutNames(t *testing.T) {
 	d, _ := namesDeputy(t)

@@ -24,11 +24,7 @@ func (m *Monitor) nameOf(c deputy.Caller) string {
 	if !ok {
 		return ""
 	}
-	u, _ := m.users.Caller(uid)
-	if u == nil {
-		return ""
-	}
-	return u.Name
+	return m.users.Name(uid)
 }
 
 // identityOf makes the identity of "uid:33", "www-data" or "key:panel", with

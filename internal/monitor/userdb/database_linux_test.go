@@ -272,6 +272,9 @@ func TestCallersOfTheNameServices(t *testing.T) {
 	if u, known := s.Caller(1001); u == nil || u.Name != "alice" || !known {
 		t.Errorf("%+v %v", u, known)
 	}
+	if s.Name(1001) != "alice" || s.Name(5001) != "" {
+		t.Errorf("names are %q and %q", s.Name(1001), s.Name(5001))
+	}
 	for _, uid := range []uint32{5001, 5002} {
 		if u, known := s.Caller(uid); u != nil || known {
 			t.Errorf("before it was asked: %+v %v", u, known)

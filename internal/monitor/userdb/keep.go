@@ -77,6 +77,24 @@ func (d *Database) Caller(uid uint32) (u *User, known bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.current()
+	return d.caller(uid)
+}
+
+// Name is a number's name for messages alone, "" if it is not known: the files are
+// not looked at for it.
+func (d *Database) Name(uid uint32) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.view == nil {
+		d.current()
+	}
+	if u, _ := d.caller(uid); u != nil {
+		return u.Name
+	}
+	return ""
+}
+
+func (d *Database) caller(uid uint32) (u *User, known bool) {
 	if d.files.byUID[uid] == nil {
 		d.lookUp(numbered(uid))
 	}

@@ -90,7 +90,7 @@ func (d *Database) Lost(text string, uid uint32) string {
 	d.look()
 	u, missing := d.user(text)
 	switch {
-	case u == nil && !missing.unknown:
+	case u == nil && (!missing.unknown || missing.unasked): // the local files have just lost it
 		return missing.reason + "; " + missing.remedy
 	case u != nil && u.UID != uid:
 		return fmt.Sprintf("the user %q has uid %d now, and had %d", text, u.UID, uid)

@@ -2,7 +2,9 @@ package userdb
 
 import (
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -38,5 +40,18 @@ func TestGetentAndID(t *testing.T) {
 				t.Errorf("%s, %v: %+v", way, q, a)
 			}
 		}
+	}
+}
+
+// An ordinary user, under `deputy up`, asks as itself.
+func TestAnOrdinaryUserAsksAsItself(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "--role", "names")
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65533, Gid: 65533}}
+	}
+	cmd.Dir, cmd.Stdin = "/", strings.NewReader("passwd daemon\ngroup nosuchgroup\n")
+	out, err := cmd.Output()
+	if err != nil || !strings.HasPrefix(string(out), "0\tfound\tdaemon:") || !strings.HasSuffix(string(out), "\n1\tnone\n") {
+		t.Errorf("%q, %v", out, err)
 	}
 }
