@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"deputy"
-	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
@@ -77,33 +76,41 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 		m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "cannot use Idempotency-Key: it has more than %d characters; a UUID serves well", maxKey))
 		return
 	}
-	names := m.users.Version()
-	plan, refusal := m.policy.Admit(id, r.Module, r.Action, r.Params)
+	a := &admission{m: m, peer: peer, r: r, id: id}
+	a.decide()
+}
+
+// decide is all that becomes of a request, but that one with sensitive values may
+// be decided once more when these are on the disk.
+func (a *admission) decide() {
+	m := a.m
+	a.names = m.users.Version()
+	plan, refusal := m.policy.Admit(a.id, a.r.Module, a.r.Action, a.r.Params)
 	if refusal != nil {
-		m.denied(id, r, refusal)
-		m.refuse(peer, r, refusal)
+		m.denied(a.id, a.r, refusal)
+		m.refuse(a.peer, a.r, refusal)
 		return
 	}
-	a := &admission{m: m, peer: peer, r: r, id: id, plan: plan, names: names, secrets: map[string]map[string]any{}}
-	if r.Key != "" {
+	if a.plan = plan; a.r.Key != "" {
 		a.digests()
 		if a.replay() {
 			return
 		}
 	}
-	if refusal := m.tooOften(id.Caller, plan.Action); refusal != nil {
-		m.refuse(peer, r, refusal)
-		return
+	if a.tries == 0 {
+		refusal = m.tooOften(a.id.Caller, plan.Action)
 	}
-	if m.leaving || m.ending.Load() {
-		m.refuse(peer, r, deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started"))
-		return
+	if refusal == nil && (m.leaving || m.ending.Load()) {
+		refusal = deputy.Refuse(deputy.NotDurable, "cannot accept: deputy is being stopped; nothing was started")
 	}
-	if plan.Action.Stops != "" {
+	switch {
+	case refusal != nil:
+		m.refuse(a.peer, a.r, refusal)
+	case plan.Action.Stops != "":
 		a.stops()
-		return
+	default:
+		a.start()
 	}
-	a.start()
 }
 
 // admission is one request on its way in.
@@ -117,7 +124,10 @@ type admission struct {
 	digest string // of module, action and values; only with an Idempotency-Key
 	before string // the same as an earlier version recorded it
 
-	secrets map[string]map[string]any // of new tasks, by id: the sensitive values
+	tries   int                       // how often it had the vault write
+	written map[string]map[string]any // sensitive values that are on the disk, by the id of the task to be
+	missing map[string]map[string]any // of this decision: those that are not yet
+	taken   []string                  // of this decision: ids of written
 }
 
 // answer tells the outcome; of a signed request the server has to be told for
@@ -181,6 +191,7 @@ func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy
 
 // start makes the tasks of a request, or finds those to join.
 func (a *admission) start() {
+	a.missing, a.taken = map[string]map[string]any{}, nil
 	e := a.event()
 	fresh, joins := 0, 0
 	joinedSeq := uint64(0) // of the newest task joined without a record
@@ -230,12 +241,8 @@ func (a *admission) start() {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
-	// Secrets are on the disk before the request is: a task never lacks them.
-	if err := a.m.writeSecrets(a.secrets); err != nil {
-		a.m.dropFiles(e.Tasks)
-		refusal := deputy.Refuse(deputy.NotDurable, "cannot accept: %v; nothing was started", err)
-		refusal.RetryAfter = 10
-		a.m.refuse(a.peer, a.r, refusal)
+	if len(a.missing) > 0 {
+		a.deposit()
 		return
 	}
 	a.accept(e, ids)
@@ -263,58 +270,6 @@ func (a *admission) event() *deputy.Event {
 	return e
 }
 
-func (a *admission) use(item *policy.Item) lockUse {
-	if item.Lock == nil {
-		return lockUse{}
-	}
-	return a.m.state.use(a.m.state.nameOf(a.plan.Action.Module, item.Lock))
-}
-
-// place finds where an item goes: to a task that lives already, into the queue
-// behind one, or (nil, false) to a task of its own at once.
-func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bool, refusal *deputy.Error) {
-	if use.holder == nil {
-		return nil, false, nil
-	}
-	if use.holder.ending && a.plan.Action.OnBusy != manifest.Reject {
-		if use.waiting == nil {
-			return nil, true, nil // its end is on its way to the disk, and the lock is free after that
-		}
-		use.holder = use.waiting
-	}
-	switch a.plan.Action.OnBusy {
-	case manifest.Rerun:
-		for _, t := range []*Task{use.waiting, use.holder} {
-			if t != nil && t.Phase == Queued { // it has not begun: it will see what this caller wants seen
-				if a.same(item, t) {
-					return t, false, nil
-				}
-				return nil, false, a.busy(item, t)
-			}
-		}
-		return nil, true, nil
-	case manifest.Reject:
-		return nil, false, a.busy(item, use.holder)
-	}
-	if a.same(item, use.holder) {
-		return use.holder, false, nil
-	}
-	if use.waiting != nil && a.same(item, use.waiting) {
-		return use.waiting, false, nil
-	}
-	return nil, false, a.busy(item, use.holder)
-}
-
-// canonical gives equal values one text: encoding/json sorts the names. A task
-// without values has nil after a replay: its record left them out.
-func canonical(params map[string]any) string {
-	if len(params) == 0 {
-		return "{}"
-	}
-	text, _ := json.Marshal(params) // values are plain JSON
-	return string(text)
-}
-
 // record is a new task as the journal has it.
 func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
@@ -325,14 +280,11 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
 	}
-	r := deputy.TaskRecord{ID: newID(), Queued: queued}
+	r := deputy.TaskRecord{ID: a.idFor(item), Queued: queued}
 	r.Params = item.Sealed(a.m.sealer(r.ID))
 	r.Run, _ = json.Marshal(run) // plain values
 	if item.Lock != nil {
 		r.Lock, r.Parts = new(item.LockText()), item.Lock
-	}
-	if run.Secret {
-		a.secrets[r.ID] = item.Secrets
 	}
 	return r
 }
@@ -341,6 +293,7 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 // that is durable.
 func (a *admission) accept(e *deputy.Event, ids []string) {
 	m := a.m
+	a.keep()
 	m.record(e, func() {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
@@ -354,7 +307,7 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 			}
 		}
 	}, func(err *deputy.Error) {
-		m.dropFiles(e.Tasks)
+		m.discard(a.taken...)
 		m.refuse(a.peer, a.r, err)
 	})
 	for _, record := range e.Tasks {

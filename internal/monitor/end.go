@@ -147,7 +147,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 			m.host.Release(leaf)
 		}
 		if secrets {
-			os.Remove(filepath.Join(dir, "secrets"))
+			os.Remove(filepath.Join(dir, secretsFile))
 		}
 		m.storage.ended(dir, keep)
 	})

@@ -2,8 +2,10 @@ package monitor
 
 import (
 	"crypto/subtle"
+	"encoding/json"
 
 	"deputy"
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 )
 
@@ -15,6 +17,58 @@ import (
 
 // maxJoins bounds what one caller's joins may cost the monitor's memory.
 const maxJoins = 10_000
+
+func (a *admission) use(item *policy.Item) lockUse {
+	if item.Lock == nil {
+		return lockUse{}
+	}
+	return a.m.state.use(a.m.state.nameOf(a.plan.Action.Module, item.Lock))
+}
+
+// place finds where an item goes: to a task that lives already, into the queue
+// behind one, or (nil, false) to a task of its own at once.
+func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bool, refusal *deputy.Error) {
+	if use.holder == nil {
+		return nil, false, nil
+	}
+	if use.holder.ending && a.plan.Action.OnBusy != manifest.Reject {
+		if use.waiting == nil {
+			return nil, true, nil // its end is on its way to the disk, and the lock is free after that
+		}
+		use.holder = use.waiting
+	}
+	switch a.plan.Action.OnBusy {
+	case manifest.Rerun:
+		for _, t := range []*Task{use.waiting, use.holder} {
+			if t != nil && t.Phase == Queued { // it has not begun: it will see what this caller wants seen
+				if a.same(item, t) {
+					return t, false, nil
+				}
+				return nil, false, a.busy(item, t)
+			}
+		}
+		return nil, true, nil
+	case manifest.Reject:
+		return nil, false, a.busy(item, use.holder)
+	}
+	if a.same(item, use.holder) {
+		return use.holder, false, nil
+	}
+	if use.waiting != nil && a.same(item, use.waiting) {
+		return use.waiting, false, nil
+	}
+	return nil, false, a.busy(item, use.holder)
+}
+
+// canonical gives equal values one text: encoding/json sorts the names. A task
+// without values has nil after a replay: its record left them out.
+func canonical(params map[string]any) string {
+	if len(params) == 0 {
+		return "{}"
+	}
+	text, _ := json.Marshal(params) // values are plain JSON
+	return string(text)
+}
 
 // party is who asks.
 func (a *admission) party() deputy.Party {

@@ -99,6 +99,7 @@ type Monitor struct {
 	denials         denials
 	users           *userdb.Database
 	storage         storage
+	vault           vault
 	boot            string      // this boot's id
 	since           deputy.Time // when we began
 
@@ -107,6 +108,7 @@ type Monitor struct {
 	taken    map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
 	reserve  reserve
 	heads    heads
+	retiring bool // segments of the journal are
 	restored bool // the journal was found to be a restored copy
 
 	capacity             capacity
@@ -145,7 +147,7 @@ func New(o Options) *Monitor {
 		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
-		budgets: budgets{}, denials: denials{},
+		budgets: budgets{}, denials: denials{}, vault: newVault(),
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{},
 	}
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
@@ -183,6 +185,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.tellAlive()
 	m.startStorage(ctx)
 	go m.users.Keep(ctx.Done())
+	go m.sweepSecrets()
 	m.recordHidden()
 	err := m.loop(signals)
 	close(m.over)

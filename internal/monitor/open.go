@@ -47,6 +47,7 @@ func (m *Monitor) open() error {
 		return err
 	}
 	m.adopt(set)
+	m.adoptKeys(m.readKeys())
 	m.lock = m.link.Held()[heldLock]
 	if err := m.openJournal(unused != nil); err != nil {
 		return err
@@ -78,8 +79,16 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.pause.Store(int64(paceOf(set.Config.Default.Rate.Number, set.Config.Default.Rate.Span)))
 	m.rules.Store(&set.Config.Storage)
-	var warnings []string
-	m.keys, warnings = loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
+}
+
+// readKeys reads the key files.
+func (m *Monitor) readKeys() (keys, []string) {
+	return loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
+}
+
+// adoptKeys puts keys that were read in force.
+func (m *Monitor) adoptKeys(k keys, warnings []string) {
+	m.keys = k
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}

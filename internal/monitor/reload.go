@@ -40,6 +40,7 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 	o := m.loadOptions()
 	go func() {
 		set, warnings, err := manifest.Load(o)
+		k, wrong := m.readKeys()
 		m.post(func() {
 			for _, w := range warnings {
 				m.log.Printf("warning: %s", w)
@@ -52,15 +53,16 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 				done(nil, 0, err)
 				return
 			}
-			m.putInForce(set, done)
+			m.putInForce(set, func() { m.adoptKeys(k, wrong) }, done)
 		})
 	}()
 }
 
-func (m *Monitor) putInForce(set *manifest.Policy, done func(*manifest.Policy, uint64, error)) {
+func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*manifest.Policy, uint64, error)) {
 	e := &deputy.Event{Type: deputy.PolicyLoaded, Policy: set.Digest, Files: set.Files}
 	m.record(e, func() {
 		m.adopt(set)
+		adoptKeys()
 		m.listenLines()
 		if m.peer != nil {
 			m.peer.Policy(set.Digest)

@@ -9,10 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-
-	"deputy"
 )
 
 // openSeal reads, or makes, the key of this installation, and gives what shows a
@@ -59,25 +58,55 @@ func writeSynced(path string, content []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// writeSecrets puts the sensitive values of new tasks, by id, where only root
-// can read them, until the task ends.
+// secretsFile holds the sensitive values of a task, in its directory.
+const secretsFile = "secrets"
+
+// writeSecrets puts the sensitive values of tasks to be, by id, where only root can
+// read them, until the task ends. First all are written, then all are synced: that
+// costs about as much as one.
 func (m *Monitor) writeSecrets(tasks map[string]map[string]any) error {
-	for id, secrets := range tasks {
+	var dirs []string
+	write := func(id string, secrets map[string]any) error {
 		text, err := json.Marshal(secrets)
 		if err != nil {
-			return fmt.Errorf("cannot keep the sensitive values: %w", err)
+			return err
 		}
 		dir := m.o.Paths.task(id)
-		if err := errors.Join(os.Mkdir(dir, 0o700), writeSynced(filepath.Join(dir, "secrets"), text), syncDir(m.o.Paths.tasks())); err != nil {
-			return fmt.Errorf("cannot keep the sensitive values: %w", err)
+		dirs = append(dirs, dir)
+		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
+	}
+	var err error
+	for id, secrets := range tasks {
+		if err == nil {
+			err = write(id, secrets)
 		}
+	}
+	for _, dir := range dirs {
+		if err == nil {
+			err = errors.Join(syncFile(filepath.Join(dir, secretsFile)), syncDir(dir))
+		}
+	}
+	if err == nil {
+		err = syncDir(m.o.Paths.tasks())
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the sensitive values: %w", err)
 	}
 	return nil
 }
 
+// syncFile syncs a file that was written and closed.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 // readSecrets gives the sensitive values of a task.
 func (m *Monitor) readSecrets(id string) (map[string]any, error) {
-	text, err := os.ReadFile(filepath.Join(m.o.Paths.task(id), "secrets"))
+	text, err := os.ReadFile(filepath.Join(m.o.Paths.task(id), secretsFile))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the sensitive values: %w", err)
 	}
@@ -88,11 +117,29 @@ func (m *Monitor) readSecrets(id string) (map[string]any, error) {
 	return secrets, nil
 }
 
-// dropFiles removes what was made for tasks that never came to be.
-func (m *Monitor) dropFiles(records []deputy.TaskRecord) {
-	for _, r := range records {
-		if !r.Joined {
-			os.RemoveAll(m.o.Paths.task(r.ID))
+// sweepSecrets drops what a crash left: secrets of requests that were never
+// accepted, and of tasks that have ended. It has a goroutine of its own.
+func (m *Monitor) sweepSecrets() {
+	entries, _ := os.ReadDir(m.o.Paths.tasks()) // before the question: whatever comes later is none of ours
+	live := make(chan map[string]bool, 1)
+	m.post(func() { live <- m.liveIDs() })
+	select {
+	case known := <-live:
+		for _, entry := range entries {
+			dir := m.o.Paths.task(entry.Name())
+			if !known[entry.Name()] && os.Remove(filepath.Join(dir, secretsFile)) == nil {
+				os.Remove(dir) // works on an empty one alone: of a task that never was
+			}
 		}
+	case <-m.over:
 	}
+}
+
+// liveIDs gives the ids of the tasks that live, and of those that are about to.
+func (m *Monitor) liveIDs() map[string]bool {
+	ids := maps.Clone(m.vault.ids)
+	for id := range m.state.Tasks {
+		ids[id] = true
+	}
+	return ids
 }

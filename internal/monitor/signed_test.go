@@ -137,6 +137,7 @@ func (v *verifier) load() {
 		v.t.Fatal(err)
 	}
 	v.adopt(set)
+	v.adoptKeys(v.readKeys())
 }
 
 // end ends the monitor: in good order, or as a crash does.

@@ -129,10 +129,7 @@ type view struct {
 func (k *keeperOfSpace) ask() (view, bool) {
 	ch := make(chan view, 1)
 	k.m.post(func() {
-		v := view{rules: k.m.set.Config.Storage, live: make(map[string]bool, len(k.m.state.Tasks)), segments: k.m.journal.Segments()}
-		for id := range k.m.state.Tasks {
-			v.live[id] = true
-		}
+		v := view{rules: k.m.set.Config.Storage, live: k.m.liveIDs(), segments: k.m.journal.Segments()}
 		if k.m.reserve.short != nil {
 			v.reserve = k.m.reserve.asked
 		}
@@ -277,14 +274,36 @@ func (k *keeperOfSpace) retire(v view, s space) {
 	if n == 0 {
 		return
 	}
-	k.m.post(func() {
-		if k.m.failed != nil {
-			return
+	k.m.post(func() { k.m.retireSegments(n) })
+}
+
+// retireSegments records the heads of the journal's oldest segments, and has these
+// deleted beside the loop once that is durable.
+func (m *Monitor) retireSegments(n int) {
+	if m.failed != nil || m.retiring {
+		return
+	}
+	events, err := m.journal.Retirement(n)
+	if err != nil {
+		m.log.Printf("%v", err)
+		return
+	}
+	m.retiring = true
+	remove := func() {
+		err := m.journal.Remove(n)
+		m.post(func() {
+			if m.retiring = false; err != nil {
+				m.log.Printf("%v", err)
+			}
+		})
+	}
+	for i, e := range events {
+		var durable func()
+		if i == len(events)-1 {
+			durable = func() { go remove() }
 		}
-		if err := k.m.journal.Retire(n); err != nil {
-			k.m.log.Printf("%v", err)
-		}
-	})
+		m.record(e, durable, nil)
+	}
 }
 
 // tell lets the loop refuse when there is no room left at all.

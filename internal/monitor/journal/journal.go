@@ -67,7 +67,7 @@ type Options struct {
 	Notify func()
 }
 
-// Journal appends to one folder, which it holds locked. Append, Resume, Retire
+// Journal appends to one folder, which it holds locked. Append, Resume
 // and Close belong to one goroutine; the other methods are for any.
 type Journal struct {
 	dir     string

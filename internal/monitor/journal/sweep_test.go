@@ -183,7 +183,7 @@ func liveAndDie(t *testing.T) {
 	record(2)
 	j.Reserve(64 << 10)
 	record(8)
-	must(j.Retire(2))
+	must(retire(j, 2))
 	say(j.Head().String())
 	record(1)
 	must(j.Close())
