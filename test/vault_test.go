@@ -94,8 +94,8 @@ func writing(t *testing.T, d *rig.Deputy, threads int) {
 	})
 }
 
-// asked sends calls of tell and gives their answers once all are there.
-func asked(c *rig.Caller, secret string, header ...string) <-chan rig.Answer {
+// told calls tell and gives their answers once all are there.
+func told(c *rig.Caller, secret string, header ...string) <-chan rig.Answer {
 	answer := make(chan rig.Answer, 1)
 	go func() { answer <- c.Call("m/tell", text(`{"secret":%q}`, secret), header...) }()
 	return answer
@@ -122,7 +122,7 @@ func TestSecretsThatWaitForTheDiskHoldUpNobody(t *testing.T) {
 	one, two := d.As(1), d.As(2)
 	freeze()
 	waiting := []<-chan rig.Answer{
-		asked(one, "first", "Idempotency-Key", "k"), asked(one, "first", "Idempotency-Key", "k"), asked(one, "second"), asked(two, "third"),
+		told(one, "first", "Idempotency-Key", "k"), told(one, "first", "Idempotency-Key", "k"), told(one, "second"), told(two, "third"),
 	}
 	writing(t, d, 3) // two of one caller at most
 	began := time.Now()
@@ -181,7 +181,7 @@ func TestSecretsThatAreNotWrittenInTimeAreRefused(t *testing.T) {
 	one := d.As(1)
 	var waiting []<-chan rig.Answer
 	for i := range 6 { // two are being written, the others wait for these
-		waiting = append(waiting, asked(one, fmt.Sprint("secret ", i)))
+		waiting = append(waiting, told(one, fmt.Sprint("secret ", i)))
 	}
 	writing(t, d, 2)
 	for _, answer := range waiting {
@@ -195,7 +195,7 @@ func TestSecretsThatAreNotWrittenInTimeAreRefused(t *testing.T) {
 	if n := len(d.Events(deputy.Accepted)); n != 0 {
 		t.Errorf("%d requests were accepted", n)
 	}
-	task := (<-asked(one, "again")).Tasks(t)[0]
+	task := (<-told(one, "again")).Tasks(t)[0]
 	if one.Ended(task.ID); one.Stdout(task.ID) != "again" {
 		t.Errorf("after that: %q", one.Stdout(task.ID))
 	}
@@ -214,7 +214,7 @@ func TestOneCallersSecretsAreBounded(t *testing.T) {
 	for range many - 64 {
 		(<-answers).Refused(t, 429, deputy.RateLimited)
 	}
-	other := asked(two, "another's")
+	other := told(two, "another's")
 	writing(t, d, 3)
 	thaw()
 	for range 64 {
@@ -230,7 +230,7 @@ func TestOneCallersSecretsAreBounded(t *testing.T) {
 func TestSecretsThatACrashLeftAreDropped(t *testing.T) {
 	d, _, _ := vaultDeputy(t)
 	one := d.As(1)
-	task := (<-asked(one, "kept")).Tasks(t)[0]
+	task := (<-told(one, "kept")).Tasks(t)[0]
 	one.Ended(task.ID)
 	d.Stop()
 	never := filepath.Join(d.State, "tasks", "01890a5d-ac96-774b-bcce-000000000001")
