@@ -26,6 +26,7 @@ type Explanation struct {
 	Rule      string       `json:"rule,omitempty"` // file:line of the rule that allows it
 	Denied    []DeniedRule `json:"denied,omitempty"`
 	Tasks     []Launch     `json:"tasks,omitempty"` // what would run, one for each item
+	More      int          `json:"more,omitempty"`  // tasks that would run besides and are not shown: they are many
 	TimeoutMS int64        `json:"timeout_ms,omitempty"`
 	WithinMS  int64        `json:"start_within_ms,omitempty"`
 	GraceMS   int64        `json:"grace_ms,omitempty"`

@@ -65,6 +65,10 @@ func TestACallerHasSoManyLiveTasksAndNoMore(t *testing.T) {
 	two := d.As(2)
 	two.Call("m/many", `{"ns":[1,2,3]}`).Tasks(t)
 	limited(t, two.Call("m/many", `{"ns":[4,5,6]}`), "uid:2", "per_caller.live")
+	never := two.Call("m/many", `{"ns":[1,2,3,4,5,6]}`).Refused(t, 422, deputy.BadParam) // however long it waits
+	if !strings.Contains(never.Detail, "has 6 items") || !strings.Contains(never.Detail, "per_caller.live") || never.RetryAfter != 0 {
+		t.Errorf("what can never be served is told %+v", never)
+	}
 	if n := len(d.Events(deputy.Accepted)); n != 1 {
 		t.Errorf("%d requests were accepted, want 1: one for many is taken whole or not at all", n)
 	}

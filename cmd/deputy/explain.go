@@ -82,6 +82,9 @@ func (a *app) printExplanation(e *deputy.Explanation) {
 	for _, t := range e.Tasks {
 		a.printLaunch(&t)
 	}
+	if e.More > 0 {
+		fmt.Fprintf(a.out, "\n  and %d more, which are not shown: they are too long together\n", e.More)
+	}
 	if len(e.Tasks) > 0 {
 		a.printLimits(e)
 	}

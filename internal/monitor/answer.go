@@ -43,7 +43,7 @@ func (m *Monitor) explain(peer *wall.Peer, r *wall.Request, id policy.Identity) 
 
 // explainAs explains what asked may; rights are those of who wants to know.
 func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, asked policy.Identity, rights deputy.Rights) {
-	x := m.policy.Explain(asked, r.Module, r.Action, r.Params)
+	x := m.policy.Explain(asked, r.Module, r.Action, r.Params, rights.Auditor)
 	if x.Error != nil && x.Error.Code != deputy.NotAllowed && !(x.Error.Code == deputy.BadParam && rights.Auditor) {
 		m.refuse(peer, r, x.Error)
 		return

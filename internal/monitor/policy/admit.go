@@ -37,7 +37,8 @@ type Item struct {
 
 // Admit decides on a request. It refuses in the order in which a sender is to
 // learn: no such action, not for this caller, wrong values, and last not with
-// these values. One rule must hold for every item.
+// these values. One rule must hold for every item. Of an action that a caller
+// may not have at all no value is looked at.
 func (p *Policy) Admit(id Identity, module, action string, params deputy.Params) (*Plan, *deputy.Error) {
 	p = p.now()
 	a, refusal := p.find(id, module, action)
@@ -49,6 +50,11 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 		return nil, refusal
 	}
 	items, wrong := p.items(a, params)
+	return p.decide(id, a, rules, items, wrong)
+}
+
+// decide admits items by the rules that may hold for the caller.
+func (p *Policy) decide(id Identity, a *manifest.Action, rules []*manifest.Rule, items []Item, wrong []deputy.ParamError) (*Plan, *deputy.Error) {
 	if len(wrong) > 0 {
 		return nil, badParams(a, wrong)
 	}
@@ -59,7 +65,7 @@ func (p *Policy) Admit(id Identity, module, action string, params deputy.Params)
 	if _, why := p.Now(a); why != "" {
 		return nil, cannotEnforce(a, why)
 	}
-	plan := &Plan{Action: a, Module: p.set.Modules[module], Rule: place(rules[0]), id: id, rules: rules}
+	plan := &Plan{Action: a, Module: p.set.Modules[a.Module], Rule: place(rules[0]), id: id, rules: rules}
 	plan.Items, plan.Each = distinct(items)
 	return plan, nil
 }
@@ -105,11 +111,7 @@ func (p *Policy) find(id Identity, module, action string) (*manifest.Action, *de
 		what = "module"
 	}
 	remedy := "the actions that you may call are listed by: deputy actions"
-	var known []string
-	for _, info := range p.Actions(id) {
-		known = append(known, info.Module+"/"+info.Action)
-	}
-	if near := schema.Nearest(module+"/"+action, known); near != "" {
+	if near := schema.Nearest(module+"/"+action, p.usable(id)); near != "" {
 		remedy = "did you mean " + near + "?"
 	}
 	refusal := deputy.Refuse(deputy.UnknownAction, "cannot call %.31q/%.31q: there is no such %s; %s", module, action, what, remedy)
@@ -122,7 +124,12 @@ func (p *Policy) candidates(id Identity, a *manifest.Action) ([]*manifest.Rule, 
 	if refusal := p.CheckEndUser(id); refusal != nil {
 		return nil, refusal
 	}
-	rules := slices.DeleteFunc(p.rules(a), func(r *manifest.Rule) bool { return p.whyNot(r, id) != "" })
+	var rules []*manifest.Rule
+	for _, r := range p.rules(a) {
+		if p.whyNot(r, id) == "" {
+			rules = append(rules, r)
+		}
+	}
 	if len(rules) == 0 {
 		return nil, notAllowed(id, a, "")
 	}
@@ -185,6 +192,9 @@ func whyNotValues(g deputy.Grant, items []Item) string {
 
 // items checks the values and makes one item for each task that would run.
 func (p *Policy) items(a *manifest.Action, params deputy.Params) ([]Item, []deputy.ParamError) {
+	if wrong := p.tooMany(a, params); wrong != nil {
+		return nil, wrong
+	}
 	all, wrong := schema.CheckAll(a.Params, params)
 	if len(wrong) > 0 {
 		return nil, wrong

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -14,14 +15,27 @@ func (p *Policy) Actions(id Identity) []deputy.ActionInfo {
 	p = p.now()
 	infos := []deputy.ActionInfo{}
 	p.each(func(a *manifest.Action) {
-		for _, r := range p.rules(a) {
-			if id.EndUser == "" && p.names(r, id) || p.whyNot(r, id) == "" {
-				infos = append(infos, describe(a))
-				return
-			}
+		if p.grants(id, a) {
+			infos = append(infos, describe(a))
 		}
 	})
 	return infos
+}
+
+// usable gives the names of what Actions lists.
+func (p *Policy) usable(id Identity) (all []string) {
+	p.each(func(a *manifest.Action) {
+		if p.grants(id, a) {
+			all = append(all, a.Module+"/"+a.Name)
+		}
+	})
+	return all
+}
+
+func (p *Policy) grants(id Identity, a *manifest.Action) bool {
+	return slices.ContainsFunc(p.rules(a), func(r *manifest.Rule) bool {
+		return id.EndUser == "" && p.names(r, id) || p.whyNot(r, id) == ""
+	})
 }
 
 func describe(a *manifest.Action) deputy.ActionInfo {
@@ -45,24 +59,31 @@ func describe(a *manifest.Action) deputy.ActionInfo {
 }
 
 // Explain says what Admit would, what would run, and why each rule that names
-// the action does not hold. It tells all; who may read what is for its caller.
-func (p *Policy) Explain(id Identity, module, action string, params deputy.Params) deputy.Explanation {
+// the action does not hold. It tells all, if whoever wants to know may hear all;
+// otherwise nothing is evaluated for a caller whom no rule names.
+func (p *Policy) Explain(id Identity, module, action string, params deputy.Params, all bool) deputy.Explanation {
 	p = p.now()
 	a, refusal := p.find(id, module, action)
 	if refusal != nil {
 		return deputy.Explanation{Reason: refusal.Detail, Error: refusal}
 	}
-	plan, refusal := p.Admit(id, module, action, params)
+	rules, refusal := p.candidates(id, a)
+	if refusal != nil && !all {
+		return deputy.Explanation{Reason: refusal.Detail, Error: refusal}
+	}
+	items, wrong := p.items(a, params)
+	var plan *Plan
+	if refusal == nil {
+		plan, refusal = p.decide(id, a, rules, items, wrong)
+	}
 	x := deputy.Explanation{
-		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, params),
+		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, items, wrong),
 		TimeoutMS: a.Timeout.Milliseconds(), WithinMS: a.StartWithin.Milliseconds(), GraceMS: a.Grace.Milliseconds(), OutputCap: a.OutputCap,
 	}
 	switch {
 	case refusal == nil:
 		x.Rule = plan.Rule
-		for _, item := range plan.Items {
-			x.Tasks = append(x.Tasks, p.launch(id, a, item))
-		}
+		x.Tasks, x.More = p.launches(id, a, plan.Items)
 	case refusal.Code == deputy.NotAllowed && len(x.Denied) == 0:
 		x.Reason = fmt.Sprintf("no rule names %s/%s", a.Module, a.Name)
 	default:
@@ -71,9 +92,28 @@ func (p *Policy) Explain(id Identity, module, action string, params deputy.Param
 	return x
 }
 
+// mostShown is how many bytes of what would run are shown; that of the first task
+// is shown whole.
+const mostShown = 256 << 10
+
+// launches shows what would run, and says how many tasks there would be besides.
+func (p *Policy) launches(id Identity, a *manifest.Action, items []Item) (shown []deputy.Launch, more int) {
+	size := 0
+	for i, item := range items {
+		l := p.launch(id, a, item)
+		for _, text := range slices.Concat(l.Argv, l.Env) {
+			size += len(text)
+		}
+		if i > 0 && size > mostShown {
+			return shown, len(items) - i
+		}
+		shown = append(shown, l)
+	}
+	return shown, 0
+}
+
 // denied lists the rules that name the action and do not hold.
-func (p *Policy) denied(id Identity, a *manifest.Action, params deputy.Params) []deputy.DeniedRule {
-	items, wrong := p.items(a, params)
+func (p *Policy) denied(id Identity, a *manifest.Action, items []Item, wrong []deputy.ParamError) []deputy.DeniedRule {
 	var denied []deputy.DeniedRule
 	for _, r := range p.rules(a) {
 		why := p.whyNot(r, id)

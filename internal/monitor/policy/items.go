@@ -92,6 +92,49 @@ func distinct(items []Item) (kept []Item, each []int) {
 	return kept, each
 }
 
+// mostItems is how many items a request may name, equal ones too, where one
+// caller may not have more live tasks.
+const mostItems = 4096
+
+// tooMany refuses a list that can never be served, however long its sender
+// waits, before anything is made of its items.
+func (p *Policy) tooMany(a *manifest.Action, params deputy.Params) []deputy.ParamError {
+	if a.ForEach == nil {
+		return nil
+	}
+	list, _ := params[a.ForEach.List].([]any) // that of a 'Key: Value' line is bounded by the line
+	live := p.set.Config.Default.Live
+	detail := ""
+	switch most := max(mostItems, live); {
+	case len(list) > most:
+		detail = fmt.Sprintf("has %d items, and a request may have at most %d: ask for fewer at a time", len(list), most)
+	case a.Stops == "" && len(list) > live && different(list, live):
+		detail = fmt.Sprintf("has %d items, and one caller may have at most %d live tasks ([defaults] per_caller.live): ask for fewer at a time", len(list), live)
+	}
+	if detail == "" {
+		return nil
+	}
+	return []deputy.ParamError{{Param: a.ForEach.List, Detail: detail}}
+}
+
+// different says whether a list, as it was sent, has more than so many different
+// items: those that are equal are one task.
+func different(list []any, most int) bool {
+	seen, others := map[any]bool{}, 0
+	for _, item := range list {
+		switch item.(type) {
+		case []any, map[string]any:
+			others++
+		default:
+			seen[item] = true
+		}
+		if len(seen)+others > most {
+			return true
+		}
+	}
+	return false
+}
+
 // clashes finds items of one request that have one lock and different values: the
 // second could neither join the first nor run beside it.
 func clashes(a *manifest.Action, items []Item) []deputy.ParamError {

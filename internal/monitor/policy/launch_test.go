@@ -179,7 +179,7 @@ func TestExplain(t *testing.T) {
 		rule(2, manifest.Rule{Actions: []string{"service/restart"}, UIDs: []uint32{33}, EndUsers: []string{"alice"}}),
 		rule(3, manifest.Rule{Actions: []string{"service/restart"}, UIDs: []uint32{33}, Where: map[string][]any{"unit": {"a", "b"}}}),
 		rule(4, manifest.Rule{Actions: []string{"service/restart", "scan/*"}, UIDs: []uint32{33}, Where: map[string][]any{"tries": {int64(3)}}}))
-	x := p.Explain(www, "service", "restart", deputy.Params{"unit": "x"})
+	x := p.Explain(www, "service", "restart", deputy.Params{"unit": "x"}, true)
 	lang := "LANG=C"
 	want := deputy.Explanation{
 		Allowed: true, Rule: "site.toml:4", TimeoutMS: 7200000, GraceMS: 10000, OutputCap: 8 << 20,
@@ -213,12 +213,12 @@ func TestExplain(t *testing.T) {
 			"key panel may not call service/restart; the administrator sees why with: deputy explain --as key:panel service restart", 5},
 	} {
 		module, name, _ := strings.Cut(c.action, "/")
-		x := p.Explain(c.id, module, name, c.params)
+		x := p.Explain(c.id, module, name, c.params, true)
 		if x.Allowed || x.Reason != c.reason || len(x.Denied) != c.denied || x.Error == nil || x.Tasks != nil {
 			t.Errorf("%s: %+v", c.what, x)
 		}
 	}
-	stops := fixture(t, rule(1, everything)).Explain(www, "scan", "stop", deputy.Params{"task_ids": deputy.Text("1,2")})
+	stops := fixture(t, rule(1, everything)).Explain(www, "scan", "stop", deputy.Params{"task_ids": deputy.Text("1,2")}, true)
 	if len(stops.Tasks) != 2 || *stops.Tasks[1].Stops != "start" || *stops.Tasks[1].Lock != "2" || len(stops.Tasks[0].Argv) != 0 {
 		t.Errorf("a stops action: %+v", stops)
 	}

@@ -18,9 +18,10 @@ import (
 // Policy answers by the declarations of one load, and by who has their names at
 // that moment. It is safe for concurrent use.
 type Policy struct {
-	set  *manifest.Policy
-	o    Options
-	view *userdb.View // the names of one decision; nil between decisions
+	set   *manifest.Policy
+	o     Options
+	named map[*manifest.Action][]*manifest.Rule // by action, the rules that name it, in the order in which they are asked
+	view  *userdb.View                          // the names of one decision; nil between decisions
 }
 
 // Options are what a decision needs besides the declarations.
@@ -35,7 +36,9 @@ func New(set *manifest.Policy, o Options) *Policy {
 	if o.Users == nil {
 		o.Users = func() *userdb.View { return &userdb.View{} }
 	}
-	return &Policy{set: set, o: o}
+	p := &Policy{set: set, o: o, named: map[*manifest.Action][]*manifest.Rule{}}
+	p.each(func(a *manifest.Action) { p.named[a] = rulesOf(set, a) })
+	return p
 }
 
 // now is p for one decision, which sees one state of the user database from
@@ -44,7 +47,7 @@ func (p *Policy) now() *Policy {
 	if p.view != nil {
 		return p
 	}
-	return &Policy{p.set, p.o, p.o.Users()}
+	return &Policy{p.set, p.o, p.named, p.o.Users()}
 }
 
 // Identity is who asks. UID and GIDs count for a "uid:N" caller alone, and
@@ -108,10 +111,13 @@ func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
 func (p *Policy) Operator(c deputy.Caller) bool { return p.now().settings(c).Operator }
 
 // rules lists the rules that name an action, in the order in which they are
-// asked: the manifest's, then those of allow.d by file and line.
-func (p *Policy) rules(a *manifest.Action) []*manifest.Rule {
+// asked.
+func (p *Policy) rules(a *manifest.Action) []*manifest.Rule { return p.named[a] }
+
+// rulesOf finds them: the manifest's, then those of allow.d by file and line.
+func rulesOf(set *manifest.Policy, a *manifest.Action) []*manifest.Rule {
 	var found []*manifest.Rule
-	for _, r := range slices.Concat(a.Rules, p.set.Rules) {
+	for _, r := range slices.Concat(a.Rules, set.Rules) {
 		if (deputy.Grant{Actions: r.Actions}).Names(a.Module, a.Name) {
 			found = append(found, r)
 		}

@@ -103,8 +103,9 @@ func fixture(t testing.TB, rules ...*manifest.Rule) *Policy {
 
 	set := &manifest.Policy{
 		Config: &manifest.Config{
-			Keys:  map[string]manifest.CallerSettings{"panel": {NamesEndUser: true, Auditor: true}},
-			Users: map[string]manifest.CallerSettings{"uid:1000": {NamesEndUser: true}},
+			Keys:    map[string]manifest.CallerSettings{"panel": {NamesEndUser: true, Auditor: true}},
+			Users:   map[string]manifest.CallerSettings{"uid:1000": {NamesEndUser: true}},
+			Default: manifest.Defaults{Live: 256},
 		},
 		Modules: map[string]*manifest.Module{}, Rules: rules,
 	}
@@ -192,7 +193,7 @@ func TestRules(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %s, %v; want %s", c.what, got, refusal, c.want)
 		}
-		if x := p.Explain(c.id, module, name, c.params); x.Allowed != (refusal == nil) || x.Allowed == (x.Reason != "") || x.Allowed && x.Rule != got {
+		if x := p.Explain(c.id, module, name, c.params, true); x.Allowed != (refusal == nil) || x.Allowed == (x.Reason != "") || x.Allowed && x.Rule != got {
 			t.Errorf("%s: Explain says %+v, Admit %s", c.what, x, got)
 		}
 	}
@@ -315,7 +316,7 @@ func TestSensitive(t *testing.T) {
 	}
 	// Whatever else is made of the request does not hold the secret.
 	launched.Stdin = nil
-	told, err := json.Marshal([]any{p.Explain(www, "mail", "send", params), item.Params, launched, sealed, plan.Digest(zeros)})
+	told, err := json.Marshal([]any{p.Explain(www, "mail", "send", params, true), item.Params, launched, sealed, plan.Digest(zeros)})
 	if err != nil || strings.Contains(string(told), "hunter2") {
 		t.Errorf("the secret stands in %s, %v", told, err)
 	}
@@ -366,7 +367,7 @@ func TestUnusable(t *testing.T) {
 	if _, _, refusal = p.Recheck(www, "service", "restart", map[string]any{"unit": "x", "tries": int64(1)}); refusal == nil || refusal.Code != deputy.CannotEnforce {
 		t.Errorf("a waiting one: %+v", refusal)
 	}
-	if x := p.Explain(www, "service", "restart", params); x.Allowed || x.Error == nil || x.Error.Code != deputy.CannotEnforce {
+	if x := p.Explain(www, "service", "restart", params, true); x.Allowed || x.Error == nil || x.Error.Code != deputy.CannotEnforce {
 		t.Errorf("%+v", x)
 	}
 	if _, refusal = p.Admit(nobody, "service", "restart", params); refusal == nil || refusal.Code != deputy.NotAllowed {

@@ -192,6 +192,10 @@ func CheckAll(params map[string]*Param, values map[string]any) (map[string]any, 
 	for _, name := range sortedNames(values) {
 		if params[name] == nil {
 			detail := "is not a param here"
+			if len(wrong) >= mostAdvised {
+				wrong = append(wrong, deputy.ParamError{Param: clip(name), Detail: detail})
+				continue
+			}
 			if near := Nearest(name, sortedNames(params)); near != "" {
 				detail += fmt.Sprintf("; did you mean %s?", near)
 			}
@@ -204,6 +208,9 @@ func CheckAll(params map[string]*Param, values map[string]any) (map[string]any, 
 	slices.SortStableFunc(wrong, func(a, b deputy.ParamError) int { return strings.Compare(a.Param, b.Param) })
 	return typed, wrong
 }
+
+// mostAdvised is how many wrong names are looked into.
+const mostAdvised = 100
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
