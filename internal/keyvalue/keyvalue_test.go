@@ -86,6 +86,41 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
+// Before a message is authenticated two lines of it are looked for, and nothing is
+// made of the others, whatever they are.
+func TestScan(t *testing.T) {
+	for _, test := range []struct{ message, module, signature string }{
+		{"action:start\ntask_ids:1\nmodule:SCAN_MODULE\nsignature:abc\n\n\n", "SCAN_MODULE", "abc"},
+		{"Module : m\r\nSIGNATURE:  s \r\n\r\n", "m", " s "},
+		{"signature: s\nmodule: m", "m", "s"},
+		{"no line of that form\n\xff\xfe: \n: \na b: c\nn: 1\nn: 2\nparams: {\"a\":\nmodule: m\nsignature: s\n\n", "m", "s"},
+		{"module: m\nsignature: s\nmodule: n\n\n", "", ""},
+		{"module: m\nsignature: s\nsignature: s\n\n", "", ""},
+		{"module: m\n\nsignature: s\n\n", "", ""},
+		{"module: \nsignature: s\n\n", "", ""},
+		{"module: m\ns\u0130gnature: s\n\n", "", ""},
+		{"module: m\n\u017fignature: s\n\n", "", ""},
+		{"", "", ""},
+		{"module: m\nsignature: s\n" + strings.Repeat("x", MaxMessage), "", ""},
+	} {
+		if module, signature := Scan([]byte(test.message)); module != test.module || signature != test.signature {
+			t.Errorf("%.80q: %q, %q, want %q, %q", test.message, module, signature, test.module, test.signature)
+		}
+	}
+}
+
+// What Scan finds Parse reads the same, or refuses.
+func FuzzScan(f *testing.F) {
+	f.Add([]byte("action:start\ntask_ids:1\nmodule:SCAN_MODULE\nsignature:abc\n\n\n"))
+	f.Add([]byte("Module : m\r\ns\u0130gnature:x\nSIGNATURE:  s \r\n\r\n"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		module, _ := Scan(message)
+		if m, err := Parse(message); err == nil && module != "" && m.Module != module {
+			t.Errorf("Scan finds the module %q, Parse %q", module, m.Module)
+		}
+	})
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("action:start\ntask_ids:1\nmodule:SCAN_MODULE\nsignature:abc\n\n\n"))
 	f.Add([]byte("Authorization: Deputy1 x\nparams: {\"a\": [1]}\n\n"))

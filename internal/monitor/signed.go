@@ -200,25 +200,42 @@ func (m *Monitor) known() int64 {
 }
 
 // verifyLegacy finds the key of the original's scheme, which covers the module
-// alone: its line and the signature's have to be read first.
+// alone. Before that is done the message is searched for module and signature, and
+// no more of it is read.
 func (m *Monitor) verifyLegacy(r *wall.Request) (policy.Identity, *wall.Request, error) {
+	module, sig := keyvalue.Scan(r.Body)
+	name := m.legacyKey(module, sig)
+	if name == "" {
+		m.unauthenticated++
+		return policy.Identity{}, nil, deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: no key with legacy = true has made this signature of the module's name; better, sign with Deputy1")
+	}
 	message, err := keyvalue.Parse(r.Body)
-	if err != nil {
+	switch {
+	case err != nil:
 		return policy.Identity{}, nil, deputy.Refuse(deputy.BadParam, "%v", err)
+	case message.Module != module: // two readers must not differ; see Scan
+		return policy.Identity{}, nil, deputy.Refuse(deputy.BadParam, "cannot read the message: its module can be read in two ways")
+	}
+	return policy.Identity{Caller: deputy.Caller("key:" + name)}, callOf(message), nil
+}
+
+// legacyKey gives the name of the key that signed a module's name, or "".
+func (m *Monitor) legacyKey(module, sig string) string {
+	if module == "" {
+		return ""
 	}
 	for name, secrets := range m.keys {
 		if !m.set.Config.Keys[name].Legacy {
 			continue
 		}
 		for _, s := range secrets {
-			if message.Module != "" && signature.VerifyLegacy(s.text, message.Module, message.Signature) {
-				return policy.Identity{Caller: deputy.Caller("key:" + name)}, callOf(message), nil
+			if signature.VerifyLegacy(s.text, module, sig) {
+				return name
 			}
 		}
 	}
-	m.unauthenticated++
-	return policy.Identity{}, nil, deputy.Refuse(deputy.NotAuthenticated,
-		"cannot authenticate: no key with legacy = true has made this signature of the module's name; better, sign with Deputy1")
+	return ""
 }
 
 func callOf(message *keyvalue.Message) *wall.Request {
