@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/server/history"
 )
 
 // Limits of what tasks tell. They are not trusted: a datagram touches the
@@ -25,6 +26,7 @@ const (
 type tasks interface {
 	Task(ctx context.Context, id string) (deputy.Task, bool, error)
 	SetProgress(id string, p deputy.Progress)
+	First(id string) (f history.First, live bool)
 }
 
 // progressListener receives what tasks write to $NOTIFY_SOCKET, in the way of
@@ -36,6 +38,8 @@ type progressListener struct {
 
 	mu     sync.Mutex
 	recent map[string]*report // by task, of those passed on within the period: what came since
+
+	early early
 }
 
 // listenProgress takes over the bound datagram socket.
@@ -93,8 +97,18 @@ func (l *progressListener) receive(pid int, datagram []byte) {
 	if r.empty() {
 		return
 	}
-	if task := l.find.task(pid); task != "" {
+	if l.find.cgroupTasks != "" {
+		if task := l.find.byCgroup(pid); task != "" {
+			l.pass(task, r)
+		}
+		return
+	}
+	l.retry() // what came before this one is passed on before it
+	claims := l.find.claims(pid)
+	if task, early := l.find.proven(claims); task != "" {
 		l.pass(task, r)
+	} else if early {
+		l.keep(claims, r)
 	}
 }
 

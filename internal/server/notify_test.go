@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/server/history"
 )
 
 const (
@@ -29,10 +31,11 @@ type told struct {
 	mu    sync.Mutex
 	now   map[string]deputy.Progress
 	times map[string][]time.Time
+	first map[string]history.First
 }
 
 func newTold(ids ...string) *told {
-	h := &told{now: map[string]deputy.Progress{}, times: map[string][]time.Time{}}
+	h := &told{now: map[string]deputy.Progress{}, times: map[string][]time.Time{}, first: map[string]history.First{}}
 	for _, id := range ids {
 		h.now[id] = deputy.Progress{}
 	}
@@ -51,6 +54,30 @@ func (h *told) SetProgress(id string, p deputy.Progress) {
 	defer h.mu.Unlock()
 	h.now[id] = p
 	h.times[id] = append(h.times[id], time.Now())
+}
+
+func (h *told) First(id string) (history.First, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, found := h.now[id]
+	return h.first[id], found
+}
+
+// started records a process as the first one of a task.
+func (h *told) started(t *testing.T, id string, pid int) {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, born := parentOf(stat)
+	if err != nil || born == 0 {
+		t.Fatal(err)
+	}
+	h.set(id, history.First{PID: pid, BootNS: born})
+}
+
+func (h *told) set(id string, f history.First) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.first[id] = f
 }
 
 func (h *told) progress(id string) string {
@@ -191,7 +218,7 @@ func TestProgressOfOthers(t *testing.T) {
 		"1:cpu:/tasks/" + taskID + ".1\n", "0::/tasks/" + taskID + "\n", "",
 	} {
 		find := sender{proc: fakeProc(t, cgroup), cgroupTasks: "/tasks", tasks: newTold(taskID)}
-		if id := find.task(os.Getpid()); id != "" {
+		if id := find.byCgroup(os.Getpid()); id != "" {
 			t.Errorf("%q is taken for task %s", cgroup, id)
 		}
 	}
@@ -209,39 +236,83 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
-// TestReaper: without cgroups the task is that of the topmost subreaper, which
-// a task cannot replace by something that looks like one.
-func TestReaper(t *testing.T) {
-	// sh -c '… & wait' deputyd reaper ID.1 looks like a subreaper of ID.
-	look := func(id, script string) *exec.Cmd {
-		return exec.Command("/bin/sh", "-c", script, "deputyd", "--role", "reaper", id+".1")
+// play runs "sh -c SCRIPT deputyd --role reaper ID.1", which looks like the subreaper
+// of a task, until it has ended. begun is called while it waits for its turn.
+func play(t *testing.T, path, script, id, percent string, begun func(pid int)) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", "read turn; "+script, "deputyd", "--role", "reaper", id+".1")
+	cmd.Env = append(os.Environ(), "TEST_NOTIFY="+path, "TEST_PERCENT="+percent, "TEST_PROGRAM="+os.Args[0])
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	h := newTold(taskID, otherID)
-	path := listen(t, h, "/proc", "")
-	const script = `"$TEST_PROGRAM" -test.run=TestTellFromBelow; :`
-	inner := fmt.Sprintf(`/bin/sh -c '%s' "$TEST_PROGRAM" --role reaper %s.1; :`, script, otherID)
-	for _, c := range []struct{ script, mine, others string }{
-		{script, "55", ""},
-		{inner, "66", ""},
-	} {
-		cmd := look(taskID, c.script)
-		cmd.Env = append(os.Environ(), "TEST_NOTIFY="+path, "TEST_PERCENT="+c.mine, "TEST_PROGRAM="+os.Args[0])
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		if got, others := h.progress(taskID), h.progress(otherID); got != c.mine || others != c.others {
-			t.Errorf("the progress is %q and %q, want %q and %q", got, others, c.mine, c.others)
-		}
-		time.Sleep(progressPeriod) // so that the next one gets through at once
+	out := &bytes.Buffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	tell(t, dial(t, path), "X_PERCENT=99") // this process is below no subreaper
-	cmd := look("unknown", script)
-	cmd.Env = append(os.Environ(), "TEST_NOTIFY="+path, "TEST_PERCENT=88", "TEST_PROGRAM="+os.Args[0])
-	if out, err := cmd.CombinedOutput(); err != nil {
+	begun(cmd.Process.Pid)
+	stdin.Close()
+	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if got := h.progress(taskID) + h.progress(otherID); got != "66" {
+	time.Sleep(progressPeriod) // so that the next one gets through at once
+}
+
+const tellFromBelow = `"$TEST_PROGRAM" -test.run=TestTellFromBelow; :`
+
+// TestReaper: without cgroups the task is that of the subreaper above the sender,
+// which is the process that the journal names and no other, whatever it looks like.
+func TestReaper(t *testing.T) {
+	h := newTold(taskID, otherID)
+	path := listen(t, h, "/proc", "")
+	mine := func(pid int) { h.started(t, taskID, pid) }
+	none := func(int) {}
+	play(t, path, tellFromBelow, taskID, "55", mine)
+	if got := h.progress(taskID); got != "55" {
+		t.Errorf("the progress is %q", got)
+	}
+	// One below its own says to be another's, whose start is known, and then is not.
+	inner := fmt.Sprintf(`/bin/sh -c '%s' "$TEST_PROGRAM" --role reaper %s.1; :`, tellFromBelow, otherID)
+	h.started(t, otherID, os.Getpid())
+	play(t, path, inner, taskID, "66", mine)
+	h.set(otherID, history.First{})
+	play(t, path, inner, taskID, "67", mine)
+	if got, others := h.progress(taskID), h.progress(otherID); got != "67" || others != "" {
+		t.Errorf("the progress is %q and %q", got, others)
+	}
+	// Strangers: below no subreaper, below what looks like one, below one whose number
+	// a process had before.
+	tell(t, dial(t, path), "X_PERCENT=99")
+	play(t, path, tellFromBelow, taskID, "88", none)
+	play(t, path, tellFromBelow, "unknown", "88", none)
+	play(t, path, tellFromBelow, taskID, "88", func(pid int) {
+		h.set(taskID, history.First{PID: pid, BootNS: int64(time.Second)})
+	})
+	if got := h.progress(taskID) + h.progress(otherID); got != "67" {
 		t.Errorf("others are heard: %q", got)
+	}
+}
+
+// TestEarlyReports: what is told before the start is known is heard once it is, in
+// order; what turns out to be another's is not.
+func TestEarlyReports(t *testing.T) {
+	h := newTold(taskID, otherID)
+	path := listen(t, h, "/proc", "")
+	pid := 0
+	play(t, path, tellFromBelow, taskID, "11", func(n int) { pid = n; h.started(t, otherID, n) })
+	first, _ := h.First(otherID)
+	h.set(otherID, history.First{})
+	play(t, path, tellFromBelow, otherID, "22", func(int) {})
+	if got := h.progress(taskID) + h.progress(otherID); got != "" {
+		t.Fatalf("heard too early: %q", got)
+	}
+	h.mu.Lock()
+	h.first[taskID], h.first[otherID] = history.First{PID: pid, BootNS: first.BootNS}, first
+	h.mu.Unlock()
+	until(t, "what was told early is heard", func() bool { return h.progress(taskID) == "11" })
+	if got := h.progress(otherID); got != "" {
+		t.Errorf("another is heard: %q", got)
 	}
 }
 

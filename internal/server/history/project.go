@@ -19,7 +19,7 @@ func (h *History) project(r *record) {
 		}
 	case deputy.Started:
 		h.change(r.Task, func(t *task) {
-			t.Attempt = r.Attempt
+			t.Attempt, t.first = r.Attempt, First{r.PID, r.BootNS}
 			if t.State == deputy.Queued { // a stop may have been recorded before the birth
 				t.State = deputy.Running
 			}
@@ -66,7 +66,7 @@ func (h *History) join(id string, p deputy.Party) {
 func end(t *task, r *record) {
 	t.State, t.endedSeq = r.State, r.Seq
 	t.Reason, t.Ended = textOrNil(r.Reason), &r.Time
-	t.Exit, t.Stop, t.Leftover, t.Progress = r.Exit, r.Receipt, &r.Left, nil
+	t.Exit, t.Stop, t.Leftover, t.Progress, t.first = r.Exit, r.Receipt, &r.Left, nil, First{}
 	if r.Attempt > 0 {
 		t.Attempt = r.Attempt
 	}
@@ -184,7 +184,7 @@ func (from *checkpointTask) task(id string, ord int64, now deputy.Time) *task {
 	}
 	t.State = deputy.Queued
 	if from.Leaf != "" {
-		t.State, t.Attempt, t.Started = deputy.Running, from.Attempt, from.Started
+		t.State, t.Attempt, t.Started, t.first = deputy.Running, from.Attempt, from.Started, First{from.PID, from.BootNS}
 	}
 	if from.StopAs != "" {
 		t.State = deputy.Stopping

@@ -23,6 +23,8 @@ type record struct {
 	Tasks      []taskRecord     `json:"tasks"`
 	Task       string           `json:"task"`
 	Attempt    int              `json:"attempt"`
+	PID        int              `json:"pid"`
+	BootNS     int64            `json:"boot_ns"`
 	State      deputy.State     `json:"state"`
 	Reason     string           `json:"reason"`
 	Exit       *deputy.Exit     `json:"exit"`
@@ -58,7 +60,9 @@ type checkpointTask struct {
 	Joined  []deputy.Party  `json:"joined"`
 	Seq     uint64          `json:"seq"` // of the record that accepted it
 	Attempt int             `json:"attempt"`
-	Leaf    string          `json:"leaf"`    // empty: not started
+	Leaf    string          `json:"leaf"` // empty: not started
+	PID     int             `json:"pid"`
+	BootNS  int64           `json:"boot_ns"`
 	StopAs  string          `json:"stop_as"` // empty: no stop is recorded
 	Created *deputy.Time    `json:"created"` // may be missing
 	Started *deputy.Time    `json:"started"` // may be missing

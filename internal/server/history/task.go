@@ -20,9 +20,16 @@ func ordOf(seq uint64, item int) int64 { return int64(seq)<<itemBits | int64(ite
 type task struct {
 	deputy.Task // Params is nil: see params
 	params      json.RawMessage
+	first       First // zero while nothing of it was started, and once it has ended
 	ord         int64
 	endedSeq    uint64 // seq of the Ended record; 0: live
 	gone        bool   // its output was removed
+}
+
+// First is the first process of a task, as the journal records its start.
+type First struct {
+	PID    int   `json:"pid"`
+	BootNS int64 `json:"boot_ns"` // CLOCK_BOOTTIME a moment before it was born
 }
 
 // public is the task as the front doors show it.
@@ -88,6 +95,7 @@ type body struct {
 	Started  *deputy.Time    `json:"started,omitempty"`
 	Ended    *deputy.Time    `json:"ended,omitempty"`
 	Attempt  int             `json:"attempt,omitempty"`
+	First    First           `json:"first,omitzero"`
 	Exit     *deputy.Exit    `json:"exit,omitempty"`
 	Stop     *deputy.Receipt `json:"stop,omitempty"`
 	Leftover *int            `json:"leftover,omitempty"`
@@ -100,7 +108,7 @@ type body struct {
 func (t *task) encodeBody() ([]byte, error) {
 	return json.Marshal(body{
 		Params: t.params, Joined: t.Joined, Parties: t.Parties, Reason: t.Reason, Started: t.Started, Ended: t.Ended,
-		Attempt: t.Attempt, Exit: t.Exit, Stop: t.Stop, Leftover: t.Leftover,
+		Attempt: t.Attempt, First: t.first, Exit: t.Exit, Stop: t.Stop, Leftover: t.Leftover,
 		Out: t.StdoutBytes, Err: t.StderrBytes, OutGap: t.StdoutGap, ErrGap: t.StderrGap,
 	})
 }
@@ -116,7 +124,7 @@ func (t *task) decodeBody(text []byte) error {
 			t.Parties = append(t.Parties, deputy.Party{Caller: c})
 		}
 	}
-	t.Attempt, t.Exit, t.Stop, t.Leftover = b.Attempt, b.Exit, b.Stop, b.Leftover
+	t.Attempt, t.first, t.Exit, t.Stop, t.Leftover = b.Attempt, b.First, b.Exit, b.Stop, b.Leftover
 	t.StdoutBytes, t.StderrBytes, t.StdoutGap, t.StderrGap = b.Out, b.Err, b.OutGap, b.ErrGap
 	return nil
 }

@@ -46,6 +46,17 @@ func (h *History) SetProgress(id string, p deputy.Progress) {
 	}
 }
 
+// First gives the first process of a task that lives: a zero one while its start
+// is not applied yet.
+func (h *History) First(id string) (f First, live bool) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if e := h.tasks[id]; e != nil && e.task.endedSeq == 0 {
+		return e.task.first, true
+	}
+	return First{}, false
+}
+
 // Changed gives a channel that is closed at the next change of a task, progress
 // included. Take it before reading the task. Of a task that has ended or is
 // unknown it never is: nothing changes any more.
