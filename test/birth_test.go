@@ -160,7 +160,7 @@ func compareBirth(t *testing.T, d *rig.Deputy, b birth) {
 	env, rest, _ := strings.Cut(all, "Name:")
 	same("environment", env, strings.Join([]string{
 		"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + b.who.HomeDir, "USER=" + b.who.Username, "LOGNAME=" + b.who.Username, "SHELL=" + shellOf(t, b.who),
-		"DECLARED=two words", "EMPTY=", `VALUE=a=b "c" $HOME`, "NOTIFY_SOCKET=" + filepath.Join(d.State, "notify"),
+		"DECLARED=two words", "EMPTY=", `VALUE=a=b "c" $HOME`, "DEPUTY_NOTIFY_SOCKET=" + filepath.Join(d.State, "notify"),
 		"DEPUTY_TASK=" + task.ID, "DEPUTY_MODULE=m", "DEPUTY_ACTION=files", fmt.Sprintf("DEPUTY_CALLER=uid:%d", os.Geteuid()), "DEPUTY_END_USER=", "DEPUTY_ATTEMPT=1",
 	}, "\x00")+"\x00")
 	compareStatus(t, rest, b)

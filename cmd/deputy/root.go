@@ -83,7 +83,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
 	add(groupProve, newEvents(a), newAudit(a), newKey(a))
 	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newDrain(a), newSelftest(a), newUpgrade(a))
-	add(groupOther, newCGI(a), newCompletion(a), newVersion(a))
+	add(groupOther, newProgress(a), newCGI(a), newCompletion(a), newVersion(a))
 	root.AddCommand(newMan(a))
 }
 

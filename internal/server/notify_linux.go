@@ -29,7 +29,7 @@ type tasks interface {
 	First(id string) (f history.First, live bool)
 }
 
-// progressListener receives what tasks write to $NOTIFY_SOCKET, in the way of
+// progressListener receives what tasks write to $DEPUTY_NOTIFY_SOCKET, in the way of
 // sd_notify(3): STATUS=text and X_PERCENT=0…100.
 type progressListener struct {
 	socket *net.UnixConn

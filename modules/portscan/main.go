@@ -32,7 +32,7 @@ summary:
   {"summary":{"addresses":1,"ports":1,"probes":1,"open":1,"closed":0,"filtered":0,"errors":0,"unresolved":[],"complete":true,"took_ms":3}}
 
 In a banner, whatever is not printable text stands as \xNN and a backslash as \\.
-Progress goes to $NOTIFY_SOCKET, as sd_notify(3) does it.
+Progress goes to $DEPUTY_NOTIFY_SOCKET, as sd_notify(3) does it.
 
 Exit status:
   0    all was scanned, whether or not anything is open
@@ -100,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	for host, err := range unresolved {
 		fmt.Fprintf(stderr, "deputy-portscan: cannot resolve %s: %v\n", host, err)
 	}
-	scan := newScan(options, targets, newNotifier(os.Getenv("NOTIFY_SOCKET")), stdout)
+	scan := newScan(options, targets, newNotifier(os.Getenv("DEPUTY_NOTIFY_SOCKET")), stdout)
 	defer scan.notify.close()
 	summary := scan.run(ctx)
 	summary.Unresolved = slices.AppendSeq(summary.Unresolved, maps.Keys(unresolved))

@@ -15,7 +15,7 @@ type notifier struct {
 	told time.Time
 }
 
-// newNotifier takes $NOTIFY_SOCKET: a path, or @NAME for an abstract socket.
+// newNotifier takes $DEPUTY_NOTIFY_SOCKET: a path, or @NAME for an abstract socket.
 func newNotifier(address string) *notifier {
 	if address == "" {
 		return &notifier{}

@@ -233,7 +233,7 @@ func TestProgress(t *testing.T) {
 	}
 	defer conn.Close()
 	cmd := command("--ports", fmt.Sprintf("%d,%d", closedPort(t), serve(t, "127.0.0.1", say("x\n"))), "127.0.0.1")
-	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket)
+	cmd.Env = append(cmd.Env, "DEPUTY_NOTIFY_SOCKET="+socket)
 	if r := scanned(t, cmd); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -252,7 +252,7 @@ func TestProgress(t *testing.T) {
 	}
 	// Nobody to tell is no reason to fail.
 	cmd = command("--ports", "1", "127.0.0.1")
-	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket+"-none")
+	cmd.Env = append(cmd.Env, "DEPUTY_NOTIFY_SOCKET="+socket+"-none")
 	if r := scanned(t, cmd); r.code != 0 {
 		t.Errorf("%+v", r)
 	}

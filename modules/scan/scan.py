@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts up once a second, as a stand-in for any long work.
 
-Each step is a line on stdout. Progress goes to $NOTIFY_SOCKET, if there is
+Each step is a line on stdout. Progress goes to $DEPUTY_NOTIFY_SOCKET, if there is
 one, in the way of sd_notify(3): STATUS= is shown as text, X_PERCENT= as a bar.
 SIGTERM ends it at once with code 143.
 
@@ -57,10 +57,10 @@ def log(text):
 
 
 class Notifier:
-    """Tells progress. Without $NOTIFY_SOCKET, or when nobody listens any more, it does nothing."""
+    """Tells progress. Without $DEPUTY_NOTIFY_SOCKET, or when nobody listens any more, it does nothing."""
 
     def __init__(self):
-        self.address = os.environ.get("NOTIFY_SOCKET", "")
+        self.address = os.environ.get("DEPUTY_NOTIFY_SOCKET", "")
         if self.address.startswith("@"):  # an abstract socket
             self.address = "\0" + self.address[1:]
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)

@@ -45,7 +45,7 @@ func TestCountsAndTellsProgress(t *testing.T) {
 	}
 	defer conn.Close()
 	cmd := script(t, "-t", "7", "--steps", "3", "--interval", "0.05", "--children", "2")
-	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+socket)
+	cmd.Env = append(cmd.Env, "DEPUTY_NOTIFY_SOCKET="+socket)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -70,7 +70,7 @@ func TestCountsAndTellsProgress(t *testing.T) {
 // notify socket on which nobody listens is no reason to fail.
 func TestLinesAreFlushed(t *testing.T) {
 	cmd := script(t, "-t", "1", "--steps", "3600", "--interval", "0.01")
-	cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+filepath.Join(t.TempDir(), "nobody"))
+	cmd.Env = append(cmd.Env, "DEPUTY_NOTIFY_SOCKET="+filepath.Join(t.TempDir(), "nobody"))
 	lines := start(t, cmd)
 	for _, want := range []string{"started", "step 1 of 3600", "step 2 of 3600"} {
 		if !lines.Scan() || !strings.Contains(lines.Text(), want) {

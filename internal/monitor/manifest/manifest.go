@@ -77,7 +77,8 @@ type Action struct {
 	StdinFile      *StdinFile
 	Opened         []OpenedFile // by descriptor, from 3 on
 	StderrToStdout bool
-	StopSignal     int // a signal number; SIGTERM by default
+	SDNotify       bool // it speaks sd_notify(3), and finds its socket by that name, too
+	StopSignal     int  // a signal number; SIGTERM by default
 	Grace          time.Duration
 	Timeout        time.Duration // 0: none
 	StartWithin    time.Duration // from its acceptance; 0: however late

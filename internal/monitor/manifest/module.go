@@ -73,6 +73,7 @@ func (l *loader) settings(d *draft) fields {
 		"timeout":       into(l, &d.Timeout, timeout),
 		"start_within":  into(l, &d.StartWithin, timeout),
 		"stoppable":     l.flag(&d.Stoppable),
+		"sd_notify":     l.flag(&d.SDNotify),
 		"success_codes": l.codes(&d.SuccessCodes),
 		"output":        func(n *node) { l.table(n, "output", fields{"cap": into(l, &d.OutputCap, size)}) },
 		"keep":          into(l, &d.Keep, period),

@@ -99,7 +99,7 @@ func home(key string) string {
 	case "command", "stdin", "for_each", "stops":
 		return "[action.NAME]"
 	case "user", "env", "lock", "on_busy", "directory", "shell", "stop_signal", "grace", "timeout", "start_within", "stoppable",
-		"success_codes", "stdin_file", "stderr", "max_body", "rate", "params":
+		"sd_notify", "success_codes", "stdin_file", "stderr", "max_body", "rate", "params":
 		return "[action.NAME], or the top of a manifest"
 	case "actions", "users", "keys", "end_users", "where", "stop", "read":
 		return "[allow]"

@@ -170,7 +170,10 @@ func environment(a *manifest.Action, values template.Values, c Context) ([]strin
 		set(name, value)
 	}
 	if c.NotifySocket != "" {
-		set("NOTIFY_SOCKET", c.NotifySocket)
+		set("DEPUTY_NOTIFY_SOCKET", c.NotifySocket)
+		if a.SDNotify { // who finds it takes itself for a service, and may wait for the answer of a manager
+			set("NOTIFY_SOCKET", c.NotifySocket)
+		}
 	}
 	set("DEPUTY_TASK", c.Task)
 	set("DEPUTY_MODULE", a.Module)

@@ -30,13 +30,18 @@ func TestLaunch(t *testing.T) {
 		Argv: []string{"/usr/bin/systemctl", "restart", "x"},
 		Env: []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=/var/scan",
-			"USER=scanner", "LOGNAME=scanner", "SHELL=/bin/sh", "DEPUTY_CALLER=uid:33", "TRIES=3", "NOTIFY_SOCKET=/run/n",
+			"USER=scanner", "LOGNAME=scanner", "SHELL=/bin/sh", "DEPUTY_CALLER=uid:33", "TRIES=3", "DEPUTY_NOTIFY_SOCKET=/run/n",
 			"DEPUTY_TASK=0190c0de", "DEPUTY_MODULE=service", "DEPUTY_ACTION=restart", "DEPUTY_END_USER=alice", "DEPUTY_ATTEMPT=2",
 		},
 		Dir: "/", StdinFile: &File{"/srv", "x"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+	a.SDNotify = true
+	if got, err = Launch(a, map[string]any{"unit": "x", "tries": int64(1)}, nil, Context{NotifySocket: "/run/n"}); err != nil ||
+		!slices.Contains(got.Env, "NOTIFY_SOCKET=/run/n") || !slices.Contains(got.Env, "DEPUTY_NOTIFY_SOCKET=/run/n") {
+		t.Errorf("%+v, %v", got, err)
 	}
 	a.Stdin = text(t, "")
 	got, err = Launch(a, map[string]any{"unit": "x", "tries": int64(1)}, nil, Context{})
@@ -192,7 +197,7 @@ func TestExplain(t *testing.T) {
 		Tasks: []deputy.Launch{{
 			Argv: []string{"/usr/bin/systemctl", "restart", "x"}, User: "scanner", Directory: "/",
 			Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", lang, "HOME=/var/scan",
-				"USER=scanner", "LOGNAME=scanner", "SHELL=/bin/sh", "DEPUTY_CALLER=uid:33", "TRIES=3", "NOTIFY_SOCKET=<socket>",
+				"USER=scanner", "LOGNAME=scanner", "SHELL=/bin/sh", "DEPUTY_CALLER=uid:33", "TRIES=3", "DEPUTY_NOTIFY_SOCKET=<socket>",
 				"DEPUTY_TASK=<task>", "DEPUTY_MODULE=service", "DEPUTY_ACTION=restart", "DEPUTY_END_USER=", "DEPUTY_ATTEMPT=1"},
 		}},
 	}
