@@ -21,6 +21,11 @@ type Client struct {
 	// lost, 30 s unless set before the first use.
 	Patience time.Duration
 
+	// Check, if it is set before the first use, is shown each connection that was
+	// made to a socket, before anything is sent over it. With an error the daemon
+	// there is not asked.
+	Check func(socket string, conn net.Conn) error
+
 	base   string  // scheme and host of every URL
 	signer *signer // nil: nothing is signed
 	http   *http.Client
@@ -78,6 +83,11 @@ func (c *Client) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	failed := &UnreachableError{}
 	for _, socket := range sockets {
 		conn, err := Dial(ctx, socket)
+		if err == nil && c.Check != nil {
+			if err = c.Check(socket, conn); err != nil {
+				conn.Close()
+			}
+		}
 		if err == nil {
 			c.met.Store(true)
 			c.mu.Lock()

@@ -117,15 +117,15 @@ func cgiVerb(ctx context.Context, a *app, anonymous bool) error {
 
 // dial connects to the daemon, wherever the other verbs would find it.
 func (a *app) dial(ctx context.Context) (net.Conn, error) {
-	places := a.sockets()
-	if len(places) > 1 && !a.mine(places[0]) {
-		places = places[1:]
-	}
 	var failed []error
-	for _, socket := range places {
+	for _, socket := range a.places() {
 		conn, err := client.Dial(ctx, socket)
 		if err == nil {
-			return conn, nil
+			if err = a.trusts(socket, conn); err == nil {
+				return conn, nil
+			}
+			conn.Close()
+			err = fmt.Errorf("%s: %w", socket, err)
 		}
 		failed = append(failed, err)
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"deputy/client"
@@ -22,12 +24,40 @@ func (a *app) sockets() []string {
 // connect gives a client of the daemon. A socket of "deputy up" counts only if
 // it is mine: the environment may have come along from somebody else, and what I
 // send is not for them.
-func (a *app) connect() *client.Client {
+func (a *app) connect() *client.Client { return a.clientOf(a.places()...) }
+
+// clientOf gives a client of the daemon at one of these sockets.
+func (a *app) clientOf(sockets ...string) *client.Client {
+	c := client.New(sockets...)
+	c.Check = a.trusts
+	return c
+}
+
+// places lists the sockets that are worth a try.
+func (a *app) places() []string {
 	list := a.sockets()
 	if len(list) > 1 && !a.mine(list[0]) {
-		list = list[1:]
+		return list[1:]
 	}
-	return client.New(list...)
+	return list
+}
+
+// trusts says why the daemon at the other end of a connection is not asked: what
+// it answers root may do, and a socket of "deputy up" is mine or not asked at all.
+// Who listens the kernel says, whatever the path has become meanwhile.
+func (a *app) trusts(socket string, conn net.Conn) error {
+	uid, known, err := listener(conn)
+	switch named := a.socket != "" || a.getenv("DEPUTY_SOCKET") != ""; {
+	case err != nil:
+		return fmt.Errorf("cannot tell who listens there: %w", err)
+	case !known:
+		return nil
+	case a.uid == 0 && uid != 0:
+		return fmt.Errorf("it is uid %d's, and root asks only a daemon that root runs; ask as that user", uid)
+	case !named && socket == a.ownSocket() && uid != a.uid:
+		return errors.New("belongs to another user")
+	}
+	return nil
 }
 
 // unreachable names every place where the daemon was looked for, in order.

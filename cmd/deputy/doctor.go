@@ -100,7 +100,7 @@ const (
 func (a *app) patient(ctx context.Context, h home) (*doctor.Machine, error) {
 	c := a.connect()
 	if a.socket == "" && a.getenv("DEPUTY_SOCKET") == "" && h.state != "" {
-		c = client.New(filepath.Join(h.state, "deputy.sock"))
+		c = a.clientOf(filepath.Join(h.state, "deputy.sock"))
 	}
 	limited, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()

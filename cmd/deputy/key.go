@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"deputy/internal/rootonly"
 	"deputy/internal/signature"
 )
 
@@ -73,7 +73,13 @@ A key has at most two live secrets.`,
 // addSecret appends a fresh secret to a key file, which it makes if need be.
 // The file is replaced whole: a daemon that reads it sees all or nothing of it.
 func addSecret(path string) (string, error) {
-	before, err := os.ReadFile(path)
+	keys, err := rootonly.Open(filepath.Dir(path), 0o700)
+	if err != nil {
+		return "", fmt.Errorf("cannot make the folder of keys: %w", err)
+	}
+	defer keys.Close()
+	name := filepath.Base(path)
+	before, err := keys.Read(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("cannot read the key: %w", err)
 	}
@@ -83,19 +89,11 @@ func addSecret(path string) (string, error) {
 	if n := len(before); n > 0 && before[n-1] != '\n' {
 		before = append(before, '\n')
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return "", fmt.Errorf("cannot make the folder of keys: %w", err)
-	}
 	var random [32]byte
 	rand.Read(random[:])
 	secret := hex.EncodeToString(random[:])
-	// A name with a leading dot is no key, whoever looks meanwhile.
-	fresh := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(fresh, append(before, secret+"\n"...), 0o600); err != nil {
+	if err := keys.Replace(name, append(before, secret+"\n"...), 0o600); err != nil {
 		return "", fmt.Errorf("cannot write the key: %w", err)
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return "", errors.Join(fmt.Errorf("cannot write the key: %w", err), os.Remove(fresh))
 	}
 	return secret, nil
 }

@@ -2,12 +2,12 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"deputy/internal/rootonly"
 )
 
 //go:generate go run . man ../../docs/man
@@ -20,8 +20,13 @@ func newMan(a *app) *cobra.Command {
 		Hidden: true,
 		Args:   exactly(1, "the folder for the pages"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			folder, err := rootonly.Open(args[0], 0)
+			if err != nil {
+				return fmt.Errorf("cannot write the manual pages: %w", err)
+			}
+			defer folder.Close()
 			for name, text := range manPages(cmd.Root()) {
-				if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+				if err := folder.Replace(name, []byte(text), 0o644); err != nil {
 					return fmt.Errorf("cannot write a manual page: %w", err)
 				}
 			}
@@ -152,7 +157,7 @@ func (p *roff) environment() {
 	p.section("ENVIRONMENT")
 	for _, v := range [][2]string{
 		{"DEPUTY_SOCKET", "The socket of the daemon, where --socket does not name one."},
-		{"XDG_RUNTIME_DIR", "The daemon is looked for at deputy/deputy.sock beneath it, if that is yours; then at /run/deputy/deputy.sock."},
+		{"XDG_RUNTIME_DIR", "The daemon is looked for at deputy/deputy.sock beneath it, if that is yours; then at /run/deputy/deputy.sock. Root asks only a daemon that root runs."},
 		{"NO_COLOR", "No colour, whatever its value."},
 	} {
 		p.macro(".TP")

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"deputy/client"
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/rootonly"
 )
 
 func newNew(a *app) *cobra.Command {
@@ -123,7 +123,13 @@ func socketOf(a *app, c *client.Client) string {
 // write adds the action to the manifest, which may be there already, and gives
 // a function that takes it back.
 func (d *draft) write(path string) (undo func() error, err error) {
-	before, err := os.ReadFile(path)
+	folder, err := rootonly.Open(filepath.Dir(path), 0o755)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the folder of the manifest: %w", err)
+	}
+	defer folder.Close()
+	name := filepath.Base(path)
+	before, err := folder.Read(name)
 	fresh := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !fresh {
 		return nil, fmt.Errorf("cannot read the manifest: %w", err)
@@ -135,35 +141,19 @@ func (d *draft) write(path string) (undo func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the folder of the manifest: %w", err)
-	}
-	if err := replaceFile(path, append(before, text...)); err != nil {
-		return nil, err
+	// A daemon that reloads meanwhile sees the old file or the new one.
+	if err := folder.Replace(name, append(before, text...), 0o644); err != nil {
+		return nil, fmt.Errorf("cannot write the manifest: %w", err)
 	}
 	return func() error {
-		if fresh {
-			return os.Remove(path)
+		if !fresh {
+			return rootonly.Write(path, before, 0o644, 0)
 		}
-		return replaceFile(path, before)
+		folder, err := rootonly.Open(filepath.Dir(path), 0)
+		if err != nil {
+			return err
+		}
+		defer folder.Close()
+		return folder.Remove(name)
 	}, nil
-}
-
-// replaceFile puts a file in place whole: a daemon that reloads meanwhile sees
-// the old one or the new one.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("cannot write the manifest: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write the manifest: %w", err)
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"deputy/internal/logqueue"
+	"deputy/internal/rootonly"
 )
 
 // home is where a deputy of one's own lives.
@@ -51,6 +52,9 @@ func upVerb(a *app, h *home) error {
 		return err
 	}
 	if examples {
+		if err := rootonly.Check(h.config, 0o700); err != nil {
+			return fmt.Errorf("cannot write the examples: %w", err)
+		}
 		if err := a.writeExamples(h.config, filepath.Dir(daemon)); err != nil {
 			return err
 		}
@@ -86,7 +90,7 @@ func (a *app) settle(h *home) error {
 		*path = whole
 	}
 	for _, dir := range append(foldersOf(h.socket), h.state) {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := rootonly.Check(dir, 0o700); err != nil {
 			return fmt.Errorf("cannot make a directory: %w", err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"deputy"
 	"deputy/client"
+	"deputy/internal/rootonly"
 )
 
 // instance is a deputy that only this run knows.
@@ -88,6 +89,9 @@ func begin(ctx context.Context, daemon string) (*instance, error) {
 	dir, err := os.MkdirTemp("", "deputy-") // short: a socket's path has at most 107 bytes
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a directory: %w", err)
+	}
+	if err := rootonly.Check(dir, 0); err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
 	}
 	in := &instance{dir: dir, daemon: daemon, c: client.New(filepath.Join(dir, "state", "deputy.sock"))}
 	fill := strings.NewReplacer("UID", fmt.Sprint(os.Getuid()), "ACT", in.path("act"))

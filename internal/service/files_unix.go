@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/rootonly"
 	"deputy/packaging"
 )
 
@@ -87,10 +88,10 @@ func (s *Service) makeFolders(_ context.Context, r *Report) error {
 		if _, err := os.Stat(dir.path); err == nil {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(dir.path), 0o755); err != nil {
+		if err := rootonly.Check(filepath.Dir(dir.path), 0o755); err != nil {
 			return err
 		}
-		if err := os.Mkdir(dir.path, dir.mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := rootonly.Check(dir.path, dir.mode); err != nil {
 			return err
 		}
 		r.did("made " + dir.path)
@@ -123,25 +124,10 @@ func (s *Service) writeFiles(_ context.Context, r *Report) error {
 		text = bytes.ReplaceAll(text, []byte("/usr/sbin/deputyd"), []byte(s.programs.Daemon))
 		text = bytes.ReplaceAll(text, []byte("/usr/bin/deputy"), []byte(s.programs.Command))
 		text = append(text, "\n"+f.mark+"\n"...)
-		if err := replace(f.path, text, f.mode); err != nil {
+		if err := rootonly.Write(f.path, text, f.mode, 0o755); err != nil {
 			return err
 		}
 		r.did("wrote " + f.path)
-	}
-	return nil
-}
-
-// replace writes a file whole: who reads it meanwhile sees the old or the new one.
-func replace(path string, text []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	fresh := path + ".new"
-	if err := os.WriteFile(fresh, text, mode); err != nil {
-		return err
-	}
-	if err := errors.Join(os.Chmod(fresh, mode), os.Rename(fresh, path)); err != nil {
-		return errors.Join(err, os.Remove(fresh))
 	}
 	return nil
 }
