@@ -16,7 +16,7 @@ func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
 		m.signed(peer, r)
 		return
 	case wall.Ping:
-		peer.Answer(r.ID, 0, wall.Outcome{Beat: m.beat()})
+		peer.Answer(r, 0, wall.Outcome{Beat: m.beat()})
 		return
 	}
 	id, ok := m.reception.identity(r.Connection)

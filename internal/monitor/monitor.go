@@ -143,7 +143,7 @@ func New(o Options) *Monitor {
 	}
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
-		o: o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
+		o:    o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
 		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},

@@ -216,7 +216,7 @@ func (s *State) unended() *State {
 
 // answer gives an outcome to whoever asked, if its server still lives.
 func (m *Monitor) answer(peer *wall.Peer, r *wall.Request, seq uint64, o wall.Outcome) {
-	peer.Answer(r.ID, seq, o)
+	peer.Answer(r, seq, o)
 }
 
 func (m *Monitor) refuse(peer *wall.Peer, r *wall.Request, err *deputy.Error) {
@@ -231,9 +231,9 @@ func (m *Monitor) refuseAfter(seq uint64, peer *wall.Peer, r *wall.Request, err 
 		seq = max(seq, m.lease(r))
 	}
 	if seq == 0 {
-		peer.Answer(r.ID, 0, wall.Outcome{Error: err})
+		peer.Answer(r, 0, wall.Outcome{Error: err})
 		return
 	}
-	m.whenDurable(seq, func(seq uint64) { peer.Answer(r.ID, seq, wall.Outcome{Error: err}) },
-		func(lost *deputy.Error) { peer.Answer(r.ID, 0, wall.Outcome{Error: lost}) })
+	m.whenDurable(seq, func(seq uint64) { peer.Answer(r, seq, wall.Outcome{Error: err}) },
+		func(lost *deputy.Error) { peer.Answer(r, 0, wall.Outcome{Error: lost}) })
 }

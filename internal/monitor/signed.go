@@ -30,7 +30,7 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		m.refuse(peer, r, refusalOf(err))
 		return
 	}
-	asked.ID, asked.Nonce = r.ID, r.Nonce
+	asked.ID, asked.Size, asked.Nonce = r.ID, r.Size, r.Nonce
 	id.EndUser = asked.EndUser
 	if asked.Nonce != nil {
 		if floor := max(m.floor, m.floors[leaseOf(asked)]); asked.Nonce.Time <= floor {

@@ -142,14 +142,27 @@ func (e *encoder) frame() ([]byte, error) {
 
 // readFrame reads one frame without its length. io.EOF only between frames.
 func readFrame(r io.Reader, limit int) ([]byte, error) {
+	n, err := readSize(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	return readBody(r, n)
+}
+
+// readSize reads how long the frame is that follows.
+func readSize(r io.Reader, limit int) (int, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
+		return 0, err
 	}
 	n := binary.LittleEndian.Uint32(head[:])
 	if n == 0 || n > uint32(limit) {
-		return nil, broken("a frame of %d bytes, not between 1 and %d", n, limit)
+		return 0, broken("a frame of %d bytes, not between 1 and %d", n, limit)
 	}
+	return int(n), nil
+}
+
+func readBody(r io.Reader, n int) ([]byte, error) {
 	frame := make([]byte, n)
 	if _, err := io.ReadFull(r, frame); err != nil {
 		return nil, io.ErrUnexpectedEOF

@@ -17,24 +17,30 @@ type Source interface {
 }
 
 // Peer is the monitor's end of the stream. Answers are queued and never block
-// the caller; the journal goes out behind them.
+// the caller; the journal goes out behind them. A server that asks for more than
+// is answered, or reads nothing, is read from no more: it is not killed for that.
 type Peer struct {
 	stream io.ReadWriter
 	in     *bufio.Reader
-	slots  chan struct{} // one for each request without its answer written: a server that reads nothing is read from no more
 
-	mu     sync.Mutex // guards what follows
-	wake   sync.Cond
-	queue  [][]byte
-	freed  int  // answers in queue
-	more   bool // the source may have records
-	closed bool
+	mu      sync.Mutex // guards what follows
+	wake    sync.Cond  // for Write
+	room    sync.Cond  // for Receive and AwaitRoom
+	queue   [][]byte
+	unsent  int  // bytes of queue, and of what is being written
+	freed   held // of the requests that the answers in queue are for
+	pending held // requests without their answer written
+	more    bool // the source may have records
+	closed  bool
 }
+
+// held is what requests take of the memory.
+type held struct{ requests, bytes int }
 
 // NewPeer takes one end of a connected stream socket.
 func NewPeer(stream io.ReadWriter) *Peer {
-	p := &Peer{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), slots: make(chan struct{}, MaxPending)}
-	p.wake.L = &p.mu
+	p := &Peer{stream: stream, in: bufio.NewReaderSize(stream, 256<<10)}
+	p.wake.L, p.room.L = &p.mu, &p.mu
 	return p
 }
 
@@ -66,10 +72,17 @@ func (p *Peer) Greet(g Greeting) (from uint64, err error) {
 	return follow.From, nil
 }
 
-// Receive reads the next request. An error that wraps ErrBroken means that the
-// server must be killed; any other, that it is gone.
+// Receive reads the next request, once there is room for it. An error that wraps
+// ErrBroken means that the server must be killed; any other, that it is gone.
 func (p *Peer) Receive() (*Request, error) {
-	frame, err := readFrame(p.in, MaxFrame)
+	size, err := readSize(p.in, MaxFrame)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.reserve(size); err != nil {
+		return nil, err
+	}
+	frame, err := readBody(p.in, size)
 	if err != nil {
 		return nil, err
 	}
@@ -77,26 +90,59 @@ func (p *Peer) Receive() (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Kind != Hello && r.Kind != Follow {
-		p.slots <- struct{}{}
+	if r.Size = size; r.Kind == Hello || r.Kind == Follow { // these have no answer
+		p.free(held{1, size})
 	}
 	return r, nil
 }
 
+// reserve waits for room for one more request.
+func (p *Peer) reserve(size int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.closed && (p.pending.requests >= MaxPending || p.pending.bytes > 0 && p.pending.bytes+size > MaxHeld) {
+		p.room.Wait()
+	}
+	if p.closed {
+		return io.ErrClosedPipe
+	}
+	p.pending.requests++
+	p.pending.bytes += size
+	return nil
+}
+
+// free gives the room of requests back.
+func (p *Peer) free(h held) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pending.requests -= h.requests
+	p.pending.bytes -= h.bytes
+	p.room.Broadcast()
+}
+
+// AwaitRoom returns once the server has read most of what it was answered, or is gone.
+func (p *Peer) AwaitRoom() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.unsent > MaxUnsent && !p.closed {
+		p.room.Wait()
+	}
+}
+
 // Answer queues the one answer of a request. The server holds it back until it
 // has applied the journal up to seq.
-func (p *Peer) Answer(id, seq uint64, o Outcome) {
-	frame, err := encodeJSON(AnswerKind, []uint64{id, seq}, o)
-	if err != nil {
-		frame, _ = encodeLine(AnswerKind, []uint64{id, seq}, []byte(`{"error":{"code":"outcome_unknown","detail":"cannot answer: the answer is too large"}}`))
+func (p *Peer) Answer(r *Request, seq uint64, o Outcome) {
+	frame, err := encodeJSON(AnswerKind, []uint64{r.ID, seq}, o)
+	if err != nil || len(frame) > MaxAnswer {
+		frame, _ = encodeLine(AnswerKind, []uint64{r.ID, seq}, []byte(`{"error":{"code":"too_large","detail":"cannot answer: the answer is too large; ask for less at a time"}}`))
 	}
-	p.enqueue(frame, 1)
+	p.enqueue(frame, held{1, r.Size})
 }
 
 // Policy tells the server that another policy is in force.
 func (p *Peer) Policy(digest string) {
 	frame, _ := encodeLine(PolicyKind, nil, []byte(digest))
-	p.enqueue(frame, 0)
+	p.enqueue(frame, held{})
 }
 
 // Draining tells the server whether anything new is taken.
@@ -105,14 +151,19 @@ func (p *Peer) Draining(on bool) {
 	e.b = append(e.b, byte(DrainingKind))
 	e.flag(on)
 	frame, _ := e.frame()
-	p.enqueue(frame, 0)
+	p.enqueue(frame, held{})
 }
 
-func (p *Peer) enqueue(frame []byte, answers int) {
+func (p *Peer) enqueue(frame []byte, answered held) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed { // nobody reads it
+		return
+	}
 	p.queue = append(p.queue, frame)
-	p.freed += answers
+	p.unsent += len(frame)
+	p.freed.requests += answered.requests
+	p.freed.bytes += answered.bytes
 	p.wake.Signal()
 }
 
@@ -124,24 +175,13 @@ func (p *Peer) Advanced() {
 	p.wake.Signal()
 }
 
-// Close ends Write, and Receive where it waits for answers to be written.
+// Close ends Write, and whoever waits for room.
 func (p *Peer) Close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.closed = true
 	p.wake.Signal()
-	p.mu.Unlock()
-	p.free(MaxPending)
-}
-
-// free gives back up to n slots. It never waits: Close may have been first.
-func (p *Peer) free(n int) {
-	for range n {
-		select {
-		case <-p.slots:
-		default:
-			return
-		}
-	}
+	p.room.Broadcast()
 }
 
 const streamBatch = 256 // records between two looks at the queue
@@ -149,6 +189,7 @@ const streamBatch = 256 // records between two looks at the queue
 // Write sends answers and records until the peer is closed or gone. It is the
 // only writer after the greeting.
 func (p *Peer) Write(source Source) error {
+	defer p.Close() // no room is given back any more
 	p.mu.Lock()
 	p.more = true
 	p.mu.Unlock()
@@ -157,15 +198,16 @@ func (p *Peer) Write(source Source) error {
 		for len(p.queue) == 0 && !p.more && !p.closed {
 			p.wake.Wait()
 		}
-		queue, answers, more := p.queue, p.freed, p.more
-		p.queue, p.freed, p.more = nil, 0, false
+		queue, answered, more := p.queue, p.freed, p.more
+		p.queue, p.freed, p.more = nil, held{}, false
 		closed := p.closed
 		p.mu.Unlock()
 		if closed {
 			return nil
 		}
 		batch := bytes.Join(queue, nil)
-		if more || answers > 0 { // what an answer names is durable: it goes in the same write
+		queued := len(batch)
+		if more || answered.requests > 0 { // what an answer names is durable: it goes in the same write
 			var err error
 			if batch, err = p.appendRecords(batch, source); err != nil {
 				return err
@@ -176,8 +218,16 @@ func (p *Peer) Write(source Source) error {
 				return err
 			}
 		}
-		p.free(answers)
+		p.sent(queued, answered)
 	}
+}
+
+// sent tells of answers that were written.
+func (p *Peer) sent(bytes int, answered held) {
+	p.mu.Lock()
+	p.unsent -= bytes
+	p.mu.Unlock()
+	p.free(answered)
 }
 
 func (p *Peer) appendRecords(batch []byte, source Source) ([]byte, error) {

@@ -57,6 +57,9 @@ const (
 	MaxDepth   = 32       // lists and objects within one another
 	MaxItems   = 1 << 17  // values in one message
 	MaxPending = 4096     // requests that are not answered yet
+	MaxHeld    = 32 << 20 // bytes of them; the largest alone is always taken
+	MaxAnswer  = 4 << 20  // bytes of an answer
+	MaxUnsent  = 8 << 20  // bytes of answers that the server has not read, until nothing more is made for it
 )
 
 // Kind is the kind of a message.
@@ -122,6 +125,7 @@ type Request struct {
 	Target        string // as sent
 	Body          []byte // the exact bytes
 
+	Size  int           // the monitor's own: bytes that the frame had
 	Nonce *deputy.Nonce // the monitor's own: of a signature that it has verified; never on the wall
 }
 

@@ -216,7 +216,7 @@ func TestAnswersWaitForTheirRecords(t *testing.T) {
 				return
 			}
 			seq := journal.add(fmt.Sprintf("line %d", len(journal.all)+1))
-			peer.Answer(r.ID, seq, Outcome{Tasks: []string{fmt.Sprint(seq)}})
+			peer.Answer(r, seq, Outcome{Tasks: []string{fmt.Sprint(seq)}})
 			if rand.IntN(4) > 0 {
 				peer.Advanced()
 			} else {
@@ -275,7 +275,7 @@ func TestServerThatReadsNothing(t *testing.T) {
 				return
 			}
 			n++
-			peer.Answer(r.ID, 0, Outcome{})
+			peer.Answer(r, 0, Outcome{})
 		}
 	}()
 	r := Request{Kind: Actions}

@@ -104,7 +104,7 @@ func (m *Monitor) talk(peer *wall.Peer) {
 func (m *Monitor) answer(peer *wall.Peer, r *wall.Request) {
 	if r.Kind == wall.Ping {
 		if !m.Hangs.Load() {
-			peer.Answer(r.ID, 0, wall.Outcome{Beat: &wall.Beat{LogLost: 2}})
+			peer.Answer(r, 0, wall.Outcome{Beat: &wall.Beat{LogLost: 2}})
 		}
 		return
 	}
@@ -118,7 +118,7 @@ func (m *Monitor) answer(peer *wall.Peer, r *wall.Request) {
 	m.mu.Lock()
 	seq := uint64(len(m.lines))
 	m.mu.Unlock()
-	peer.Answer(r.ID, seq, outcome)
+	peer.Answer(r, seq, outcome)
 }
 
 // stream is the journal on its way to one server.
