@@ -247,6 +247,8 @@ func TestStartErrors(t *testing.T) {
 		"directory":   {Spec{Argv: []string{dir}}, ErrNotExecutable, "cannot start " + dir + ": permission denied"},
 		"wrong dir":   {Spec{Argv: []string{"/bin/true"}, Dir: dir + "/none"}, ErrNotStarted, "cannot start /bin/true: its directory " + dir + "/none: no such file or directory"},
 		"too long":    {Spec{Argv: []string{"/bin/true", strings.Repeat("x", 4<<20)}}, ErrNotExecutable, "cannot start /bin/true: argument list too long"},
+		"many files":  {Spec{Argv: []string{"/bin/true"}, Files: make([]File, maxFiles+1)}, ErrNotStarted, "cannot start /bin/true: 17 files are too many: a task can be handed 16"},
+		"last file":   {Spec{Argv: []string{"/bin/true"}, Files: append(slices.Repeat([]File{{"/etc", "passwd"}}, maxFiles-1), File{"/etc", "none"})}, ErrNotStarted, "cannot start /bin/true: cannot open none beneath /etc: no such file or directory"},
 		"bad leaf":    {Spec{Leaf: "../x", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: cannot use ../x as a leaf: not a plain file name"},
 		"leaf twice":  {Spec{Leaf: "lives.1", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: the leaf lives.1 is in use"},
 	}

@@ -33,8 +33,8 @@ const (
 	stepDescriptors      // 0, 1 and 2
 	stepUser             // its groups, group and user
 	stepDirectory
-	stepFile        // stepFile+n is the n-th declared file; more than maxFiles are refused
-	stepExec        = stepFile + maxFiles
+	stepFile        // of the input; stepFile+n is the n-th of maxFiles other files
+	stepExec        = stepFile + maxFiles + 1
 	stepInterpreter = stepExec + 1 // the program is there, what it names as its interpreter is not
 )
 
@@ -52,7 +52,7 @@ func (s step) String() string {
 	return "cannot start it"
 }
 
-// maxFiles is how many files one start can be handed, its input among them.
+// maxFiles is how many files one start can be handed beside its input.
 const maxFiles = 16
 
 // call is one system call of a newborn.

@@ -30,7 +30,10 @@ func (h *Host) Start(ctx context.Context, s Spec) (Attempt, error) {
 	err := h.reserve(s.Leaf)
 	if err == nil {
 		defer h.busy.Done()
-		if err = ctx.Err(); err != nil {
+		if err = ctx.Err(); err == nil && len(s.Files) > maxFiles {
+			err = fmt.Errorf("%d files are too many: a task can be handed %d", len(s.Files), maxFiles)
+		}
+		if err != nil {
 			h.unreserve(s.Leaf)
 		}
 	}
