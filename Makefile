@@ -1,6 +1,7 @@
 # make build    the programs, in bin/
 # make demo     starts deputy here, as you, shows what it does, leaves nothing
 # make test     all tests; as root also those that need root
+# make check    the fast circle of who works on it: build, lint, and the tests that take seconds
 # make test-windows  the programs as a Windows service, under Wine
 # make faults   a random load under random kills: SEED=7 CYCLES=500 CLIENTS=4
 # make bench    speed, beside what limits it
@@ -16,7 +17,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build demo test test-windows faults bench lint man packages install install-files clean
+.PHONY: build demo check test test-windows faults bench lint man packages install install-files clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -27,6 +28,12 @@ demo: build
 
 test: build
 	@test/run
+
+# What boots machines, kills parts under load or runs for minutes is left to make test.
+SLOW = deputy/(bench|clients|internal/(monitor|monitor/(journal|keeper|process)|selftest)|test(/.*)?)$$
+check: build lint
+	go test $$(go list ./... | grep -vE '$(SLOW)')
+	go test -run 'Cell|Life|Over' ./internal/monitor
 
 test-windows:
 	go test -count=1 -timeout 20m -v ./test/wine
