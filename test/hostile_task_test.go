@@ -44,7 +44,7 @@ grace = "1s"
 [action.there]
 user = "games"
 directory = "WORK/there"
-command = ["/bin/echo", "ok"]
+command = ["/bin/pwd"]
 grace = "1s"
 [action.reads]
 user = "games"
@@ -178,13 +178,9 @@ func TestAFileSystemThatDoesNotAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	othersAreServed(t, d)
-	begun = time.Now()
-	for _, task := range there[1:] {
+	for _, task := range there[1:6] {
 		if answer := c.Do("POST", "/v1/tasks/"+task.ID+"/stop", `{"grace":"0s"}`); answer.Status != 202 && answer.Status != 200 {
 			t.Errorf("a stop after the restart: %d %s", answer.Status, answer.Body)
-		}
-		if time.Since(begun) > time.Minute {
-			break
 		}
 	}
 	mend()

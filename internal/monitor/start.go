@@ -22,6 +22,7 @@ type live struct {
 	deadline *timer
 	grace    *timer
 	killed   *timer // looks for survivors of the kill
+	survives bool   // there were some
 	killing  int    // kills under way, whose count is still to come
 	exited   bool   // exit is known
 

@@ -254,16 +254,23 @@ func (m *Monitor) killTask(t *Task) {
 }
 
 // tellSurvivors answers those who wait for a stop when something could not be
-// killed: a process in an uninterruptible sleep, say.
+// killed: a process in an uninterruptible sleep, say. It looks again for who asks later.
 func (m *Monitor) tellSurvivors(t *Task) {
+	if t.Phase != Killing {
+		return
+	}
+	t.killed = m.timers.after(tellSurvivors, func() { m.tellSurvivors(t) })
 	survivors := m.host.Survivors(t.Leaf)
 	if len(survivors) == 0 {
 		return
 	}
 	receipt := t.receipt
 	receipt.TookMS, receipt.Proof, receipt.Survivors = time.Since(t.began).Milliseconds(), m.host.Proof(), survivors
-	m.log.Printf("task %s: %d processes still live %v after they were killed, the first is %d (%s, state %s)",
-		t.ID, len(survivors), tellSurvivors, survivors[0].PID, survivors[0].Comm, survivors[0].State)
+	if !t.survives {
+		t.survives = true
+		m.log.Printf("task %s: %d processes still live %v after they were killed, the first is %d (%s, state %s)",
+			t.ID, len(survivors), tellSurvivors, survivors[0].PID, survivors[0].Comm, survivors[0].State)
+	}
 	for _, wait := range t.waiters {
 		wait(m.journal.Durable(), &receipt, nil)
 	}
