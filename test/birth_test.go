@@ -74,6 +74,10 @@ func births(t *testing.T) []birth {
 	if err != nil {
 		t.Fatal(err)
 	}
+	bin, err := user.Lookup("bin") // the server is daemon then
+	if err != nil {
+		t.Fatal(err)
+	}
 	tty, err := user.LookupGroup("tty")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +89,7 @@ func births(t *testing.T) []birth {
 	return append(all,
 		birth{"another user", `user = "daemon"`, nil, daemon, groupsOf(t, daemon)},
 		birth{"another user without cgroups", `user = "daemon"`, []string{"--no-cgroup"}, daemon, groupsOf(t, daemon)},
-		birth{"installed", "user = \"daemon\"\ngroups = [\"tty\", \"adm\"]", []string{"--installed"}, daemon, sorted([]string{tty.Gid, adm.Gid})},
+		birth{"installed", "user = \"bin\"\ngroups = [\"tty\", \"adm\"]", []string{"--installed"}, bin, sorted([]string{tty.Gid, adm.Gid})},
 	)
 }
 

@@ -46,9 +46,9 @@ func TestConfig(t *testing.T) {
 	o := good(t)
 	dir := filepath.Dir(o.ConfigFile)
 	p, warnings := load(t, o)
-	daemon := p.Config.Server.User
-	if daemon == nil || daemon.Name != "daemon" || daemon.UID == 0 {
-		t.Fatalf("the server runs as %v", daemon)
+	server, daemon := p.Config.Server.User, p.Modules["GOOD"].Actions["import"].User
+	if server == nil || server.Name != "sys" || server.UID == 0 {
+		t.Fatalf("the server runs as %v", server)
 	}
 	want := &Config{
 		Listen: Listen{
@@ -59,7 +59,7 @@ func TestConfig(t *testing.T) {
 		},
 		Keys:    map[string]CallerSettings{"panel": {Legacy: true, NamesEndUser: true, Auditor: true, Operator: true}},
 		Users:   map[string]CallerSettings{"root": {NamesEndUser: true}, "uid:1234": {Auditor: true}},
-		Server:  ServerSettings{User: daemon, Name: "gate1"},
+		Server:  ServerSettings{User: server, Name: "gate1"},
 		Default: Defaults{Timeout: 12 * time.Hour, StartWithin: 6 * time.Hour, Grace: 5 * time.Second, OutputCap: 4 << 20, Live: 16, Rate: Rate{30, time.Minute}, Connections: 8},
 		Storage: Storage{MaxUse: Amount{Bytes: 20 << 30}, KeepFree: Amount{Percent: 7.5}, Keep: 720 * time.Hour},
 		TLS:     TLS{Certificate: dir + "/tls/cert.pem", Key: dir + "/tls/key.pem", ClientCA: dir + "/tls/clients.pem"},
@@ -108,7 +108,7 @@ func TestActions(t *testing.T) {
 	file := filepath.Join(o.ModuleDirs[1], "good.toml")
 	p, _ := load(t, o)
 	module := p.Modules["GOOD"]
-	daemon := p.Config.Server.User
+	daemon := p.Modules["GOOD"].Actions["import"].User
 	text := func(s string) *template.Text {
 		parsed, err := template.ParseText(s)
 		if err != nil {
@@ -323,7 +323,7 @@ func TestCheckFiles(t *testing.T) {
 	apart := t.TempDir()
 	write(t, apart+"/manifest.toml", "[action.run]\ncommand = [\"/bin/true\"]\n")
 	write(t, apart+"/rules.toml", "[[allow]]\nactions = [\"GOOD/*\", \"nosuch/*\"]\nusers = [\"root\"]\n")
-	write(t, apart+"/config.toml", "[server]\nuser = \"daemon\"\n[listen]\nhttp = [\"0.0.0.0:80\"]\n")
+	write(t, apart+"/config.toml", "[server]\nuser = \"sys\"\n[listen]\nhttp = [\"0.0.0.0:80\"]\n")
 	write(t, apart+"/modules.d/rules.toml", "[allow]\nusers = [\"root\"]\n")
 	for _, c := range []struct {
 		paths []string

@@ -6,6 +6,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"deputy"
@@ -179,6 +180,25 @@ type ServerSettings struct {
 	User    *User // whom the server runs as; nil under `deputy up`
 	Name    string
 	Confine bool // it can reach only what it needs
+}
+
+// Shares says why a task must not have this user, or these groups instead of the
+// user's own: it would be what the server is, which reads what the network sends;
+// "" if it may. In a root install nobody else is that user or in that group.
+func (s *ServerSettings) Shares(u *User, groups []uint32) string {
+	if s.User == nil || s.User.SID != "" {
+		return ""
+	}
+	if groups == nil {
+		groups = u.Groups
+	}
+	switch {
+	case u.UID == s.User.UID:
+		return fmt.Sprintf("cannot run as user %q: the server runs as it, and could do what its tasks can", u.Name)
+	case u.GID == s.User.GID || slices.Contains(groups, s.User.GID):
+		return fmt.Sprintf("cannot run as user %q in the group of the server, %d: it reads the output of every task", u.Name, s.User.GID)
+	}
+	return ""
 }
 
 // Defaults is the [defaults] table: for every action that does not say otherwise.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -253,6 +254,14 @@ func (l *loader) checkUser(d *draft, n *node) {
 		if err := l.runsAs(d.User); err != nil {
 			message, remedy := split(err)
 			l.fail(at, remedy, "%s", message)
+		}
+	}
+	if d.User != nil && d.User.UID != userdb.NoID && l.Root {
+		if why := l.config.Server.Shares(d.User, d.GIDs); why != "" {
+			if c := cmp.Or(n.get("groups"), n.parent.parent.get("groups")); c != nil && d.User.UID != l.config.Server.User.UID {
+				at = c
+			}
+			l.fail(at, "give its tasks a user and groups of their own (useradd --system NAME)", "%s", why)
 		}
 	}
 	if c := n.get("groups"); c != nil && !l.Root && l.UID != 0 {

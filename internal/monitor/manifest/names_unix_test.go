@@ -15,7 +15,7 @@ import (
 // an action that needs it is refused alone, and each is said with its place.
 func TestNamesThatNobodyHas(t *testing.T) {
 	o := site(t)
-	write(t, o.ConfigFile, "[server]\nuser = \"daemon\"\n[user.nosuchuser]\nauditor = true\n")
+	write(t, o.ConfigFile, "[server]\nuser = \"sys\"\n[user.nosuchuser]\nauditor = true\n")
 	write(t, filepath.Join(o.ModuleDirs[1], "m.toml"), `user = "daemon"
 [action.good]
 command = ["/bin/true"]
@@ -62,7 +62,7 @@ groups = ["nosuchgroup"]
 // Numbers need no entry in the user database, however they are written.
 func TestNumbersAreTaken(t *testing.T) {
 	o := site(t)
-	write(t, o.ConfigFile, "[server]\nuser = \"daemon\"\n[user.4000000001]\nauditor = true\n")
+	write(t, o.ConfigFile, "[server]\nuser = \"sys\"\n[user.4000000001]\nauditor = true\n")
 	write(t, filepath.Join(o.ModuleDirs[1], "m.toml"), `user = 4000000000
 [action.a]
 command = ["/bin/true"]

@@ -65,7 +65,7 @@ func site(t testing.TB) Options {
 			t.Fatal(err)
 		}
 	}
-	write(t, o.ConfigFile, "[server]\nuser = \"daemon\"\n")
+	write(t, o.ConfigFile, "[server]\nuser = \"sys\"\n")
 	return o
 }
 

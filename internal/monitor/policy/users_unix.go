@@ -31,7 +31,7 @@ func (p *Policy) Now(a *manifest.Action) (now *manifest.Action, why string) {
 	is := *a
 	is.User = u
 	if a.Groups == nil {
-		return &is, ""
+		return p.apart(&is)
 	}
 	is.GIDs = make([]uint32, len(a.Groups))
 	for i, name := range a.Groups {
@@ -46,5 +46,16 @@ func (p *Policy) Now(a *manifest.Action) (now *manifest.Action, why string) {
 		with.GID = is.GIDs[0]
 		is.User = &with
 	}
-	return &is, ""
+	return p.apart(&is)
+}
+
+// apart refuses what would share the server's user or group.
+func (p *Policy) apart(a *manifest.Action) (*manifest.Action, string) {
+	if p.o.SelfUID != 0 {
+		return a, ""
+	}
+	if why := p.set.Config.Server.Shares(a.User, a.GIDs); why != "" {
+		return nil, why + "; give its tasks a user and groups of their own"
+	}
+	return a, ""
 }
