@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"deputy/internal/output"
 )
@@ -41,7 +40,7 @@ func (x *exchange) output(stream string) error {
 		return err
 	case values.Has("wait") && (!placed || follow == "1"):
 		return badRequest("cannot use wait here: it goes with offset, and not with follow=1")
-	case strings.Contains(x.r.Header.Get("Accept"), "text/event-stream"):
+	case x.wantsEvents():
 		return x.streamOutput(stream, offset)
 	case follow == "1":
 		return x.followOutput(stream, offset)

@@ -229,10 +229,20 @@ func TestOutputEvents(t *testing.T) {
 	r.End(id, deputy.Succeeded)
 	stream.want("205", `{"text":"\ufffd\ufffd"}`)
 	last, data := stream.next()
-	if last != "205" || !strings.HasPrefix(data, `{"end":{"id":"`+id+`"`) || !strings.Contains(data, `"state":"succeeded"`) {
+	if last != "205-end" || !strings.HasPrefix(data, `{"end":{"id":"`+id+`"`) || !strings.Contains(data, `"state":"succeeded"`) {
 		t.Errorf("%s %s", last, data)
 	}
 	stream.wantEnd()
+	if a := r.do(panel, "GET", "/v1/tasks/"+id+"/stdout", "", "Accept: text/event-stream", "Last-Event-ID: 205-end"); a.StatusCode != 204 || a.body != "" {
+		t.Errorf("behind the end: %d %q", a.StatusCode, a.body)
+	}
+	if a := r.do(panel, "GET", "/v1/tasks/"+id+"/stdout", "", "Accept: text/event-stream", "Last-Event-ID: x-end"); a.StatusCode != 400 {
+		t.Errorf("behind nothing: %d %q", a.StatusCode, a.body)
+	}
+	stream = r.events(panel, "/v1/tasks/"+id+"/stdout", "205") // it has not seen the end
+	if last, data := stream.next(); last != "205-end" || !strings.HasPrefix(data, `{"end":`) {
+		t.Errorf("%s %s", last, data)
+	}
 
 	// It is resumed behind the last event, and a gap is told at its place.
 	r.Gap(id, "stdout", 10, 200)
@@ -241,7 +251,7 @@ func TestOutputEvents(t *testing.T) {
 	stream.want("200", `{"gap":[10,200]}`)
 	stream.want("203", `{"text":"end"}`)
 	stream.want("205", `{"text":"\ufffd\ufffd"}`)
-	if last, data := stream.next(); last != "205" || !strings.HasPrefix(data, `{"end":`) {
+	if last, data := stream.next(); last != "205-end" || !strings.HasPrefix(data, `{"end":`) {
 		t.Errorf("%s %s", last, data)
 	}
 	if err := os.RemoveAll(filepath.Join(r.Greeting.TasksDir, id)); err != nil {
@@ -249,8 +259,26 @@ func TestOutputEvents(t *testing.T) {
 	}
 	stream = r.events(panel, "/v1/tasks/"+id+"/stdout", "7")
 	stream.want("205", `{"gap":[7,205]}`)
-	if last, data := stream.next(); last != "205" || !strings.HasPrefix(data, `{"end":`) {
+	if last, data := stream.next(); last != "205-end" || !strings.HasPrefix(data, `{"end":`) {
 		t.Errorf("%s %s", last, data)
+	}
+}
+
+func TestAcceptIsParsed(t *testing.T) {
+	r := start(t)
+	id := r.written("text")
+	r.End(id, deputy.Succeeded)
+	for accept, events := range map[string]bool{
+		"": false, "*/*": false, "text/*": false, "text/event-stream": true, "Text/Event-Stream": true, " text/event-stream ; q=1": true,
+		"text/event-stream, */*;q=0.1": true, "*/*, text/event-stream": true, "text/event-stream;q=0": false, "text/event-stream;q=0.000": false,
+		"text/event-stream;q=0.5, application/octet-stream": false, "application/octet-stream;q=0.1, text/event-stream;q=0.2, */*": true,
+		"text/event-stream;q=x": false, "text/event-streams": false, "x-text/event-stream": false, "application/json, text/html;level=text/event-stream": false,
+		"text/event-stream;q=0.3, */*;q=0.8": false, "text/event-stream;charset=utf-8": true,
+	} {
+		a := r.do(panel, "GET", "/v1/tasks/"+id+"/stdout", "", "Accept: "+accept)
+		if got := a.Header.Get("Content-Type") == "text/event-stream"; got != events || a.StatusCode != 200 {
+			t.Errorf("%q: %d %s", accept, a.StatusCode, a.Header.Get("Content-Type"))
+		}
 	}
 }
 

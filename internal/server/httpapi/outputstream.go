@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strconv"
+	"strings"
 
 	"deputy"
 	"deputy/internal/output"
@@ -20,6 +22,10 @@ type outputStream struct {
 }
 
 func (x *exchange) streamOutput(stream string, offset int64) error {
+	if x.task.State.Ended() && x.sawEnd() {
+		x.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
 	last, given, err := x.lastEventID()
 	if err != nil {
 		return err
@@ -123,5 +129,21 @@ func (s *outputStream) end(next int64, task *deputy.Task) error {
 	if err != nil {
 		return err
 	}
-	return s.eventStream.send(strconv.FormatInt(next, 10), "", data[:len(data)-1])
+	return s.eventStream.send(strconv.FormatInt(next, 10)+endMark, "", data[:len(data)-1])
+}
+
+// endMark is behind the offset in the id of the end. An EventSource that comes
+// back with it has seen all: 204 has it come no more (the HTML standard, section
+// 9.2.1). One that comes back with the offset alone has not seen the end.
+const endMark = "-end"
+
+// sawEnd says whether a client comes back behind the end.
+func (x *exchange) sawEnd() bool {
+	values := x.r.Header["Last-Event-Id"]
+	if len(values) != 1 {
+		return false
+	}
+	offset, ended := strings.CutSuffix(values[0], endMark)
+	_, err := parseNumber(offset)
+	return ended && err == nil
 }

@@ -183,32 +183,35 @@ func TestCheckAll(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	good := map[string]string{
-		"ipv4":      "0.0.0.0 127.0.0.1 255.255.255.255",
-		"ipv6":      ":: ::1 2001:db8::1 ::ffff:1.2.3.4 FE80::A",
-		"cidr":      "10.0.0.0/8 10.1.2.3/32 0.0.0.0/0 2001:db8::/32 ::/0",
-		"hostname":  "a localhost example.com xn--bcher-kva.example a-b.c 3com.com 1.2.3.4a " + strings.Repeat("a", 63) + ".b",
-		"host":      "127.0.0.1 ::1 example.com",
-		"port":      "1 80 65535",
-		"email":     "a@b.example first.last+tag@mail.example o'x@b-c.example -a@b.c",
-		"uuid":      "00000000-0000-0000-0000-000000000000 0190C0DE-AAAA-7bbb-8ccc-0123456789ab",
-		"date-time": "2006-01-02T15:04:05Z 2006-01-02T15:04:05.123+02:00 2024-02-29T00:00:00Z",
-		"duration":  "0s 90s 1h30m 250ms 7d",
-		"bytes":     "0 512 1B 64KiB 8MiB 2GiB 1TiB",
-		"path":      "/srv/a /srv/a/b.txt /srv/..a /srv/a..b /srv/-x /srv/...",
+		"ipv4":     "0.0.0.0 127.0.0.1 255.255.255.255",
+		"ipv6":     ":: ::1 2001:db8::1 ::ffff:1.2.3.4 FE80::A",
+		"cidr":     "10.0.0.0/8 10.1.2.3/32 0.0.0.0/0 2001:db8::/32 ::/0",
+		"hostname": "a localhost example.com xn--bcher-kva.example a-b.c 3com.com 1.2.3.4a " + strings.Repeat("a", 63) + ".b",
+		"host":     "127.0.0.1 ::1 example.com",
+		"port":     "1 80 65535",
+		"email":    "a@b.example first.last+tag@mail.example o'x@b-c.example -a@b.c",
+		"uuid":     "00000000-0000-0000-0000-000000000000 0190C0DE-AAAA-7bbb-8ccc-0123456789ab",
+		"date-time": "2006-01-02T15:04:05Z 2006-01-02T15:04:05.123+02:00 2024-02-29T00:00:00Z 2006-01-02t15:04:05z 2006-01-02T15:04:05-23:59 " +
+			"2016-12-31T23:59:60Z 2017-01-01T00:59:60+01:00 2016-12-31T15:59:60.5-08:00 1998-12-31t23:59:60z 1990-06-30T23:59:60Z",
+		"duration": "0s 90s 1h30m 250ms 7d",
+		"bytes":    "0 512 1B 64KiB 8MiB 2GiB 1TiB",
+		"path":     "/srv/a /srv/a/b.txt /srv/..a /srv/a..b /srv/-x /srv/...",
 	}
 	bad := map[string]string{
-		"ipv4":      "1.2.3 1.2.3.4.5 256.1.1.1 01.2.3.4 ::1 1.2.3.4/8 a",
-		"ipv6":      "1.2.3.4 fe80::1%eth0 ::1::2 [::1] 12345::",
-		"cidr":      "10.0.0.0 10.0.0.0/33 10.0.0.0/08 10.0.0.0/-1 fe80::1%eth0/64 a/8",
-		"hostname":  "-a a- a..b .a a. a_b 127.1 1.2.3.4 2130706433 0x7f000001 a.0X7F a.1 ä.example a/b a:1 " + strings.Repeat("a", 64) + " " + strings.Repeat("a.", 126) + "aa",
-		"host":      "127.1 -x 1.2.3 [::1] a,b 0x7f.1",
-		"port":      "0 65536 -1 +80 080 80.0 http 99999999999999999999",
-		"email":     "a @b a@ a@b@c .a@b a.@b a..b@c a@-b a@1.2.3.4 a@[1.2.3.4] \"a\"@b a@b.c, " + strings.Repeat("a", 65) + "@b",
-		"uuid":      "x 00000000000000000000000000000000 {00000000-0000-0000-0000-000000000000} 00000000-0000-0000-0000-00000000000g",
-		"date-time": "2006-01-02 2006-01-02T15:04:05 2006-01-02T5:04:05Z 2006-13-02T15:04:05Z 2023-02-29T00:00:00Z 2006-01-02T15:04:05,5Z 2006-01-02T24:00:00Z",
-		"duration":  "5 s -5s 1.5h 1y PT5S 5s5 1h,5m",
-		"bytes":     "-1 1.5MiB 8mib 8M B 1e3 9999999999999999",
-		"path":      "/srv /srv/ /srv/a/ /srv/../etc /srv/a/../b /srv/./a /srv//a /srvx/a srv/a ../a . / /etc/passwd",
+		"ipv4":     "1.2.3 1.2.3.4.5 256.1.1.1 01.2.3.4 ::1 1.2.3.4/8 a",
+		"ipv6":     "1.2.3.4 fe80::1%eth0 ::1::2 [::1] 12345::",
+		"cidr":     "10.0.0.0 10.0.0.0/33 10.0.0.0/08 10.0.0.0/-1 fe80::1%eth0/64 a/8",
+		"hostname": "-a a- a..b .a a. a_b 127.1 1.2.3.4 2130706433 0x7f000001 a.0X7F a.1 ä.example a/b a:1 " + strings.Repeat("a", 64) + " " + strings.Repeat("a.", 126) + "aa",
+		"host":     "127.1 -x 1.2.3 [::1] a,b 0x7f.1",
+		"port":     "0 65536 -1 +80 080 80.0 http 99999999999999999999",
+		"email":    "a @b a@ a@b@c .a@b a.@b a..b@c a@-b a@1.2.3.4 a@[1.2.3.4] \"a\"@b a@b.c, " + strings.Repeat("a", 65) + "@b",
+		"uuid":     "x 00000000000000000000000000000000 {00000000-0000-0000-0000-000000000000} 00000000-0000-0000-0000-00000000000g",
+		"date-time": "2006-01-02 2006-01-02T15:04:05 2006-01-02T5:04:05Z 2006-13-02T15:04:05Z 2023-02-29T00:00:00Z 2006-01-02T15:04:05,5Z 2006-01-02T24:00:00Z " +
+			"2006-01-02T15:04:05-24:00 2006-01-02T15:04:05+24:00 2006-01-02T15:04:05+00:60 2006-01-02T15:04:05+2:00 2006-01-02T15:04:05+0200 " +
+			"2016-12-31T22:59:60Z 2016-12-31T23:58:60Z 2016-12-30T23:59:60Z 2016-12-31T23:59:60+01:00 2016-12-31T23:59:61Z 2006-01-02T15:04:60Z 2006-01-02T15:60:05Z 2006-01-0215:04:05Z",
+		"duration": "5 s -5s 1.5h 1y PT5S 5s5 1h,5m",
+		"bytes":    "-1 1.5MiB 8mib 8M B 1e3 9999999999999999",
+		"path":     "/srv /srv/ /srv/a/ /srv/../etc /srv/a/../b /srv/./a /srv//a /srvx/a srv/a ../a . / /etc/passwd",
 	}
 	for _, f := range Formats() {
 		p := &Param{Type: "string", Formats: []string{f}}

@@ -25,7 +25,7 @@ const (
 var (
 	portText     = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
 	uuidText     = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`) // RFC 9562
-	dateTimeText = regexp.MustCompile(`^[0-9-]{10}T[0-9:]{8}(\.[0-9]+)?(Z|[+-][0-9:]{5})$`)
+	dateTimeText = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$`)
 	durationText = regexp.MustCompile(durationPattern)
 	bytesText    = regexp.MustCompile(bytesPattern)
 	numericLabel = regexp.MustCompile(`^([0-9]+|0[xX][0-9A-Fa-f]*)$`)
@@ -42,10 +42,7 @@ var formats = []format{
 	}},
 	{"email", "an e-mail address", func(_ *Param, s string) bool { return isEmail(s) }},
 	{"uuid", "a UUID", func(_ *Param, s string) bool { return uuidText.MatchString(s) }},
-	{"date-time", "a time like 2006-01-02T15:04:05Z", func(_ *Param, s string) bool {
-		_, err := time.Parse(time.RFC3339, s) // which alone also takes "T5:04" and ",5"
-		return err == nil && dateTimeText.MatchString(s)
-	}},
+	{"date-time", "a time like 2006-01-02T15:04:05Z", func(_ *Param, s string) bool { return isDateTime(s) }},
 	{"duration", "a duration like 90s or 1h30m", func(_ *Param, s string) bool { return durationText.MatchString(s) }},
 	{"bytes", "a size like 512 or 8MiB", func(_ *Param, s string) bool { return bytesText.MatchString(s) }},
 	{"path", `a path without "..", "." or "//" beneath `, func(p *Param, s string) bool {
@@ -65,6 +62,25 @@ func Formats() []string {
 // formats are those that p declares, any one of which must hold.
 func (p *Param) formats() []format {
 	return slices.DeleteFunc(slices.Clone(formats), func(f format) bool { return !slices.Contains(p.Formats, f.name) })
+}
+
+// isDateTime follows RFC 3339, section 5.6: T and Z in either case, offsets below a
+// day, and a second 60 where it may be, at the end of a month of UTC.
+func isDateTime(s string) bool {
+	m := dateTimeText.FindStringSubmatch(s)
+	if m == nil {
+		return false
+	}
+	clock, leaps := strings.CutSuffix(m[2], ":60")
+	if leaps {
+		clock += ":59"
+	}
+	t, err := time.Parse("2006-01-02T15:04:05Z07:00", m[1]+"T"+clock+strings.ToUpper(m[4]))
+	if err != nil || !leaps {
+		return err == nil
+	}
+	next := t.UTC().Add(time.Second)
+	return next.Day() == 1 && next.Hour() == 0 && next.Minute() == 0 && next.Second() == 0
 }
 
 // isIP takes an address without a zone.

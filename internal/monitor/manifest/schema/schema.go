@@ -72,8 +72,10 @@ func (p *Param) JSONSchema() map[string]any {
 	set("maxItems", p.MaxItems, p.MaxItems != nil)
 	set("uniqueItems", true, p.Unique)
 	set("writeOnly", true, p.Sensitive)
-	if p.Pattern != nil {
-		s["pattern"] = p.Pattern.String()
+	if p.Pattern != nil { // JSON Schema's are ECMA 262; what is checked is RE2, and stands beside where it is another
+		translated := ecma(p.Pattern)
+		set("pattern", translated, translated != "")
+		set("x-pattern-re2", p.Pattern.String(), translated != p.Pattern.String())
 	}
 	if p.Items != nil {
 		s["items"] = p.Items.JSONSchema()
