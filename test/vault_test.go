@@ -37,15 +37,23 @@ lock = "x"
 command = ["/bin/true"]
 `
 
-// vaultDeputy is one whose tasks lie on a file system that can be frozen: then
-// nothing is written to it, however long that takes.
+// vaultDeputy is one whose tasks lie on a file system that can be frozen.
 func vaultDeputy(t *testing.T) (d *rig.Deputy, freeze, thaw func()) {
 	t.Helper()
 	rig.NeedRoot(t)
 	d = prepare(t, vaultModule, rig.Files{"deputy.toml": installed}, "--installed")
-	tasks := filepath.Join(d.State, "tasks")
+	freeze, thaw = freezable(t, filepath.Join(d.State, "tasks"))
+	d.Start()
+	t.Cleanup(thaw) // before the deputy's end
+	return d, freeze, thaw
+}
+
+// freezable puts a folder on a file system of its own. While that is frozen whoever
+// writes to it waits, however long that takes.
+func freezable(t *testing.T, dir string) (freeze, thaw func()) {
+	t.Helper()
 	image := filepath.Join(t.TempDir(), "image")
-	if err := errors.Join(os.Mkdir(tasks, 0o750), os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<20)); err != nil {
+	if err := errors.Join(os.Mkdir(dir, 0o750), os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<20)); err != nil {
 		t.Fatal(err)
 	}
 	command := func(args ...string) {
@@ -55,26 +63,25 @@ func vaultDeputy(t *testing.T) (d *rig.Deputy, freeze, thaw func()) {
 		}
 	}
 	command("mkfs.ext4", "-q", "-m", "0", image)
-	command("mount", "-o", "loop", image, tasks)
+	command("mount", "-o", "loop", image, dir)
 	frozen := false
+	freeze = func() { frozen = true; command("fsfreeze", "-f", dir) }
 	thaw = func() {
 		if frozen {
 			frozen = false
-			command("fsfreeze", "-u", tasks)
+			command("fsfreeze", "-u", dir)
 		}
 	}
 	t.Cleanup(func() {
 		thaw()
-		if err := unix.Unmount(tasks, unix.MNT_DETACH); err != nil {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
-	if err := os.Remove(filepath.Join(tasks, "lost+found")); err != nil {
+	if err := os.Remove(filepath.Join(dir, "lost+found")); err != nil {
 		t.Fatal(err)
 	}
-	d.Start()
-	t.Cleanup(thaw) // before the deputy's end
-	return d, func() { frozen = true; command("fsfreeze", "-f", tasks) }, thaw
+	return freeze, thaw
 }
 
 // writing waits until the monitor's threads wait for the frozen disk.
@@ -247,4 +254,37 @@ func TestSecretsThatACrashLeftAreDropped(t *testing.T) {
 	if out := one.Stdout(task.ID); out != "kept" {
 		t.Errorf("what the task wrote: %q", out)
 	}
+}
+
+// A journal that failed is begun anew beside the loop: while the disk does not
+// answer even that, others are told so at once, and what runs is stopped.
+func TestAJournalThatCannotBeResumedHoldsUpNobody(t *testing.T) {
+	rig.NeedRoot(t)
+	d := prepare(t, vaultModule+"[action.sleep]\ncommand = [\"/bin/sleep\", \"1000\"]\n", rig.Files{"deputy.toml": installed}, "--installed")
+	freeze, thaw := freezable(t, filepath.Join(d.State, "journal"))
+	d.Start()
+	t.Cleanup(thaw)
+	one := d.As(1)
+	task := one.Started("m/sleep", "")
+	running(t, one, task.ID)
+	mend := failing(t, d, "fdatasync,fsync:error=EIO")
+	one.Call("m/plain", "").Refused(t, 500, deputy.OutcomeUnknown)
+	freeze()
+	mend()
+	writing(t, d, 1) // it tries once more
+	began := time.Now()
+	for range 10 {
+		one.Do("POST", "/v1/explain/m/plain", "").Read(t, 200, &deputy.Explanation{})
+		one.Call("m/plain", "").Refused(t, 503, deputy.NotDurable)
+	}
+	one.Do("POST", "/v1/tasks/"+task.ID+"/stop", `{"grace":"0s"}`).Refused(t, 500, deputy.OutcomeUnknown)
+	if took := time.Since(began); took > 15*time.Second || len(rig.Living(task.ID)) > 0 {
+		t.Errorf("after %v there live %v", took, rig.Living(task.ID))
+	}
+	thaw()
+	rig.Eventually(t, 30*time.Second, "it accepts again", func() bool { return one.Call("m/plain", "").Status == 202 })
+	if end := one.Ended(task.ID); end.State != deputy.Stopped {
+		t.Errorf("the stopped task is %s", end.State)
+	}
+	d.Verify()
 }

@@ -189,6 +189,17 @@ func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy
 	do(seq)
 }
 
+// whenRecorded is whenDurable of the last record, which may still have to wait for
+// its turn: see resuming.
+func (m *Monitor) whenRecorded(do func(seq uint64), lost func(*deputy.Error)) {
+	if n := len(m.unrecorded); n > 0 {
+		p := &m.unrecorded[n-1]
+		p.answers = append(p.answers, answer{do, lost})
+		return
+	}
+	m.whenDurable(m.lastSeq(), do, lost)
+}
+
 // start makes the tasks of a request, or finds those to join.
 func (a *admission) start() {
 	a.missing, a.taken = map[string]map[string]any{}, nil

@@ -80,6 +80,8 @@ type Monitor struct {
 	pending    []pending // recorded, not durable yet, in order
 	unrecorded []pending // what happened while the journal could not be written
 	failed     error     // why it cannot; nil: it can
+	resuming   error     // the failure after which a new segment is being begun; nil: none is
+	cancelled  []pending // requests that were lost by it, and are told how that went
 
 	peer            *wall.Peer    // nil: no server lives
 	greeted         wall.Greeting // what the server that lives, or is being started, was told

@@ -36,7 +36,7 @@ func (m *Monitor) record(e *deputy.Event, durable func(), lost func(*deputy.Erro
 
 func (m *Monitor) append(p pending) {
 	e := p.event
-	if m.failed != nil {
+	if m.failed != nil || m.resuming != nil {
 		m.unrecorded = append(m.unrecorded, p)
 		return
 	}
@@ -76,7 +76,12 @@ func (m *Monitor) synced() {
 	if m.peer != nil {
 		m.peer.Advanced()
 	}
-	if err != nil && m.failed == nil {
+	switch {
+	case m.resuming != nil && err != nil:
+		m.resumeFailed(err)
+	case m.resuming != nil && m.journal.Resumed():
+		m.resumed()
+	case m.resuming == nil && err != nil && m.failed == nil:
 		m.journalFailed(err)
 	}
 	m.lookAtReserve()
@@ -86,16 +91,21 @@ func (m *Monitor) synced() {
 
 // journalFailed takes back what was accepted and never acknowledged. What
 // happened to tasks is recorded as soon as the journal can be written again,
-// which on a full disk is now: its reserve is there for that.
+// which on a full disk is now: its reserve is there for that. Nobody waits for
+// the disk: see synced.
 func (m *Monitor) journalFailed(err error) {
-	m.failed = err
 	lost := m.takeBack()
-	if journal.NoRoom(err) && m.resume() {
-		for _, p := range lost { // cancelled for good
-			p.tell(notDurable("accept", diskFull))
-		}
+	if journal.NoRoom(err) {
+		m.resuming, m.cancelled = err, lost
+		_, _, _ = m.journal.Resume() // fails where there is nothing to resume
 		return
 	}
+	m.giveUp(err, lost)
+}
+
+// giveUp says that the journal cannot be written, to all who wait for it.
+func (m *Monitor) giveUp(err error, lost []pending) {
+	m.failed = err
 	m.log.Printf("cannot write the journal: %v; nothing new is accepted, running tasks go on", err)
 	m.tell("STATUS=cannot write the journal: " + err.Error())
 	for _, p := range lost {
@@ -166,29 +176,37 @@ func (m *Monitor) outstanding(done string) *deputy.Error {
 	return deputy.Refuse(deputy.OutcomeUnknown, "cannot record it: the journal cannot be written (%v); %s, and only the record is outstanding; look again later", m.failed, done)
 }
 
-// resumeJournal tries until the journal is written again.
+// resumeJournal tries once more to begin a new segment.
 func (m *Monitor) resumeJournal() {
-	if !m.resume() {
-		m.timers.after(retryJournal, m.resumeJournal)
-	}
+	m.resuming = m.failed
+	_, _, _ = m.journal.Resume()
 }
 
-// resume tries to begin a new segment, then records what happened meanwhile.
-func (m *Monitor) resume() bool {
-	if _, _, err := m.journal.Resume(); err != nil {
-		return false
+// resumeFailed goes on after a segment could not be begun.
+func (m *Monitor) resumeFailed(err error) {
+	lost := m.cancelled
+	m.resuming, m.cancelled = nil, nil
+	if m.failed == nil {
+		m.giveUp(err, lost)
+		return
 	}
+	m.timers.after(retryJournal, m.resumeJournal)
+}
+
+// resumed records what happened while the journal could not be written.
+func (m *Monitor) resumed() {
 	m.log.Printf("the journal is written again")
+	late, lost := m.unrecorded, m.cancelled
+	m.failed, m.resuming, m.unrecorded, m.cancelled = nil, nil, nil, nil
 	m.tellServing()
-	m.failed = nil
 	m.lookAtReserve()
-	late := m.unrecorded
-	m.unrecorded = nil
 	for _, p := range late {
 		m.append(p)
 	}
 	m.goOn()
-	return true
+	for _, p := range lost { // cancelled for good
+		p.tell(notDurable("accept", diskFull))
+	}
 }
 
 // checkpoint is what a new segment of the journal begins with.

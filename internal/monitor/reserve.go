@@ -56,6 +56,9 @@ func (m *Monitor) unwritable() error {
 	if m.failed != nil {
 		return m.failed
 	}
+	if m.resuming != nil {
+		return m.resuming
+	}
 	return m.reserve.short
 }
 
@@ -108,6 +111,8 @@ func (m *Monitor) refuseUnwritable(what string) *deputy.Error {
 	switch {
 	case m.failed != nil:
 		return notDurable(what, m.failed.Error())
+	case m.resuming != nil:
+		return notDurable(what, m.resuming.Error())
 	case m.reserve.short != nil:
 		return notDurable(what, diskFull)
 	}

@@ -116,7 +116,7 @@ func (a *admission) stops() {
 		m.refuse(a.peer, a.r, m.outstanding("the tasks are being stopped"))
 		return
 	}
-	m.whenDurable(m.lastSeq(), func(last uint64) {
+	m.whenRecorded(func(last uint64) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(last, wall.Outcome{Tasks: ids})
 	}, func(err *deputy.Error) { m.refuse(a.peer, a.r, err) })

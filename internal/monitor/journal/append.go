@@ -86,12 +86,13 @@ func (j *Journal) batch() *batch {
 // Resume begins a new segment after a failed write, from the state that the
 // owner has rolled back to what Durable covers. The numbers from Durable+1 on
 // are given again: a checkpoint that names them, and a Cancelled record, come
-// first. It waits until both are durable. After a write that failed for want of
-// room the segment is in the reserve, if there is one.
+// first. It waits for neither: Resumed says when both are durable, Err that they
+// will not be. After a write that failed for want of room the segment is in the
+// reserve, if there is one.
 //
-// Only when it returns no error are the records from..to cancelled for good;
-// until then a crash may bring some of them back, so that who asked for them
-// must be told that their outcome is unknown. It may be called again.
+// Only then are the records from..to cancelled for good; until then a crash may
+// bring some of them back, so that who asked for them must be told that their
+// outcome is unknown. After another failure it may be called again.
 func (j *Journal) Resume() (from, to uint64, err error) {
 	j.mu.Lock()
 	cause := j.err
@@ -100,6 +101,9 @@ func (j *Journal) Resume() (from, to uint64, err error) {
 		return 0, 0, cause
 	}
 	// The writer has let go of the failed segment and waits.
+	if j.durable >= j.resumed { // whatever was lost before is cancelled
+		j.lost = 0
+	}
 	j.lost = max(j.lost, j.seq)
 	from, to = j.durable+1, j.lost
 	j.seq, j.prev, j.appended = j.durable, j.head, j.durable
@@ -112,12 +116,15 @@ func (j *Journal) Resume() (from, to uint64, err error) {
 	if len(j.pending) > 0 {
 		j.pending[0].reserve = NoRoom(cause)
 	}
-	j.hold = false
+	j.hold, j.resumed = false, j.seq
 	j.wake.Signal()
 	j.mu.Unlock()
-	if err := j.Flush(); err != nil {
-		return from, to, fmt.Errorf("cannot resume journal: %w", err)
-	}
-	j.lost = 0
 	return from, to, nil
+}
+
+// Resumed says whether what the last Resume began is durable.
+func (j *Journal) Resumed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err == nil && j.durable >= j.resumed
 }

@@ -84,15 +84,15 @@ func TestFailedWriteAndResume(t *testing.T) {
 	}
 	for _, size := range []uint64{600, 1000} { // not even a checkpoint fits; not what follows it
 		limitFiles(t, size)
-		if from, to, err := j.Resume(); from != durable+1 || to != 10 || err == nil || j.Err() == nil {
+		if from, to, err := resume(j); from != durable+1 || to != 10 || err == nil || j.Err() == nil {
 			t.Fatal(from, to, err)
 		}
 	}
 	limitFiles(t, unix.RLIM_INFINITY)
-	if from, to, err := j.Resume(); from != durable+1 || to != 10 || err != nil || j.Err() != nil {
+	if from, to, err := resume(j); from != durable+1 || to != 10 || err != nil || j.Err() != nil {
 		t.Fatal(from, to, err)
 	}
-	if from, to, err := j.Resume(); from != 0 || to != 0 || err != nil {
+	if from, to, err := resume(j); from != 0 || to != 0 || err != nil {
 		t.Fatal("resumed what had not failed", from, to, err)
 	}
 	appendN(t, j, 2)
@@ -152,7 +152,7 @@ func TestLeftoverOfAFailedSync(t *testing.T) {
 	if err := j.Flush(); err == nil || j.Durable() != 5 {
 		t.Fatalf("durable %d, %v", j.Durable(), err)
 	}
-	if from, to, err := j.Resume(); from != 6 || to != 6 || err != nil {
+	if from, to, err := resume(j); from != 6 || to != 6 || err != nil {
 		t.Fatal(from, to, err)
 	}
 	appendN(t, j, 2)

@@ -144,7 +144,7 @@ func TestReserveOnAFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			durable := j.Durable()
-			if from, to, err := j.Resume(); err != nil || from != durable+1 || to < from {
+			if from, to, err := resume(j); err != nil || from != durable+1 || to < from {
 				t.Fatal(from, to, err)
 			}
 			if j.Short() == nil {
@@ -186,7 +186,7 @@ func TestTornRecordInTheReserve(t *testing.T) {
 	until("the reserve is made", func() bool { return j.Bytes() >= 1<<20 })
 	h := newHog(t, root)
 	until("a write fails", func() bool { j.Append(accepted(1)); return j.Err() != nil })
-	if _, _, err := j.Resume(); err != nil {
+	if _, _, err := resume(j); err != nil {
 		t.Fatal(err)
 	}
 	appendN(t, j, 5)

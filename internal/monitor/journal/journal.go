@@ -80,6 +80,7 @@ type Journal struct {
 	segment uint64        // first record of the segment being appended to; 0: none
 	room    int64         // bytes until the next segment; <= 0: it is due
 	lost    uint64        // highest number given to a record that a failed write took; see Resume
+	resumed uint64        // the last record that Resume appended; 0: none. Written under mu
 	line    *bytes.Buffer // the record being encoded
 	encoder *json.Encoder // writes into line
 

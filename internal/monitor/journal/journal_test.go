@@ -172,6 +172,16 @@ func TestLock(t *testing.T) {
 	mustOpen(t, dir, Options{})
 }
 
+// resume resumes, and waits for how it went.
+func resume(j *Journal) (from, to uint64, err error) {
+	if from, to, err = j.Resume(); err == nil {
+		if err = j.Flush(); (err == nil) != j.Resumed() {
+			return from, to, fmt.Errorf("flushed with %v, and resumed: %v", err, j.Resumed())
+		}
+	}
+	return from, to, err
+}
+
 // retire has the oldest n segments removed, as the monitor does.
 func retire(j *Journal, n int) error {
 	events, err := j.Retirement(n)
@@ -364,7 +374,7 @@ func TestUnencodableRecordIsAFailure(t *testing.T) {
 	if err := j.Flush(); err == nil || j.Durable() != 3 {
 		t.Fatalf("durable %d, %v", j.Durable(), err)
 	}
-	if from, to, err := j.Resume(); from != 4 || to != 5 || err != nil {
+	if from, to, err := resume(j); from != 4 || to != 5 || err != nil {
 		t.Fatal(from, to, err)
 	}
 	appendN(t, j, 1)

@@ -177,7 +177,7 @@ func liveAndDie(t *testing.T) {
 	j.Reserve(64 << 10)
 	record(12)
 	j.fail(unix.ENOSPC) // as the writer does, who is idle
-	_, _, err = j.Resume()
+	_, _, err = resume(j)
 	must(err)
 	say(j.Head().String())
 	record(2)
