@@ -114,4 +114,10 @@ type Output struct {
 	Bytes     int64     `json:"bytes"`
 	Gap       *[2]int64 `json:"gap,omitempty"`       // [from, to): bytes that the cap took
 	Rewritten bool      `json:"rewritten,omitempty"` // the task itself cut or rewrote the file
+
+	// The digest is that of the bytes that are kept, one after the other without
+	// the gap: of "all", or of "ends", the first and the last 32 MiB of more than
+	// 64. Of nothing there is none, nor in records of format 1.
+	SHA256   string `json:"sha256,omitempty"` // hex
+	SHA256Of string `json:"sha256_of,omitempty"`
 }

@@ -15,7 +15,10 @@ func TestProve(t *testing.T) {
 	if err := Prove(o, journal.Format); err != nil {
 		t.Errorf("of its own format: %v", err)
 	}
-	if err := Prove(o, journal.Format+1); err == nil || !strings.Contains(err.Error(), "cannot read the journal: it is written in format 2") {
+	if err := Prove(o, journal.Format-1); err != nil {
+		t.Errorf("of the format before: %v", err)
+	}
+	if err := Prove(o, journal.Format+1); err == nil || !strings.Contains(err.Error(), "cannot read the journal: it is written in format 3") {
 		t.Errorf("of a newer format: %v", err)
 	}
 }

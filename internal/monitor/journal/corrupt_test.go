@@ -114,7 +114,7 @@ func TestVerifyFindsAndPlaces(t *testing.T) {
 	}{
 		{"nothing", func(f files) {}, "", 0, "", true},
 		{"edit of a value", func(f files) { f[b] = bytes.Replace(f[b], []byte("alice"), []byte("mally"), 1) }, b, 2, "one of the two was changed", false},
-		{"edit of a checkpoint", func(f files) { f[b] = bytes.Replace(f[b], []byte(`"format":1`), []byte(`"format":0`), 1) }, b, 1, "checkpoint", false},
+		{"edit of a checkpoint", func(f files) { f[b] = bytes.Replace(f[b], []byte(`"format":2`), []byte(`"format":0`), 1) }, b, 1, "checkpoint", false},
 		{"edit of the last record of a segment", func(f files) {
 			i := bytes.LastIndex(f[a], []byte("alice"))
 			copy(f[a][i:], "mally")
@@ -261,8 +261,8 @@ func TestOpenRefusesDamage(t *testing.T) {
 			"FILE, record 2 (seq SEQ): its hash is not the one that record NEXT names: one of the two was changed; see all damage with: deputy audit verify --journal DIR; then restore FILE from a copy, or begin a new journal with: mv DIR DIR.damaged"},
 		{"not JSON in the middle", func(d []byte) []byte { return bytes.Replace(d, []byte(`","rule`), []byte(`""rule`), 1) },
 			"FILE, record 2 (seq 0): this is not a whole record; see all"},
-		{"newer format", func(d []byte) []byte { return bytes.Replace(d, []byte(`"format":1`), []byte(`"format":2`), 1) },
-			"FILE is of format 2, made by a newer deputy, and this one (0.1.0-dev) reads formats up to 1; install the newer version again"},
+		{"newer format", func(d []byte) []byte { return bytes.Replace(d, []byte(`"format":2`), []byte(`"format":3`), 1) },
+			"FILE is of format 3, made by a newer deputy, and this one (0.1.0-dev) reads formats up to 2; install the newer version again"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

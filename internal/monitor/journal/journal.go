@@ -32,8 +32,12 @@ import (
 )
 
 // Format is the version of the records that this package writes, and the newest
-// that it reads.
-const Format = 1
+// that it reads. A segment is of one format: whoever finds an older one begins a
+// new segment with the first record.
+//
+//	1  the first
+//	2  the end of a task has digests of what is kept of its output
+const Format = 2
 
 const (
 	defaultSegmentSize = 64 << 20 // bytes

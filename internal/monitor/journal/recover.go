@@ -121,7 +121,9 @@ func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 	j.live, j.segment = f, last.First
 	j.seq, j.prev = s.end.seq, s.end.sum
 	j.durable, j.head, j.appended = j.seq, j.prev, j.seq
-	j.room = j.options.SegmentSize - last.Bytes
+	if j.room = j.options.SegmentSize - last.Bytes; s.format < Format {
+		j.room = 0
+	}
 	return nil
 }
 

@@ -41,6 +41,7 @@ type scan struct {
 	rest    int64  // bytes behind the last newline
 	size    int64  // bytes of this segment so far
 	whole   int64  // those of them up to its last good record
+	format  int    // of this segment
 
 	// What was found.
 	faults  []Fault
@@ -190,9 +191,12 @@ func (s *scan) join(p *span) error {
 		s.extra += int64(len(p.data))
 		return nil
 	}
-	if p.begins && p.format > Format {
+	if p.begins {
+		s.format = p.format
+	}
+	if s.format > Format {
 		return fmt.Errorf("%s is of format %d, made by a newer deputy, and this one (%s) reads formats up to %d; install the newer version again",
-			s.segments[p.segment].File, p.format, deputy.Version, Format)
+			s.segments[p.segment].File, s.format, deputy.Version, Format)
 	}
 	if p.lines > 0 {
 		s.joinLines(p)
