@@ -60,6 +60,11 @@ type Task struct {
 	StderrBytes int64     `json:"stderr_bytes"`
 	StdoutGap   *[2]int64 `json:"stdout_gap"` // [from, to): bytes that the cap took
 	StderrGap   *[2]int64 `json:"stderr_gap"`
+
+	// The task itself cut or rewrote its file, as `> /dev/stderr` does: what it
+	// had written before is not there.
+	StdoutRewritten bool `json:"stdout_rewritten"`
+	StderrRewritten bool `json:"stderr_rewritten"`
 }
 
 // Party is who asks: a caller, for an end user or for nobody.

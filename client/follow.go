@@ -25,9 +25,9 @@ type GapWriter interface {
 	io.Writer
 	// Gap is called where the bytes [from, to), which are gone, would have come.
 	Gap(from, to int64) error
-	// Rewritten says that the task itself cut its file: what comes now is its
-	// new text from the start.
-	Rewritten() error
+	// Rewritten says that the task itself cut or rewrote its file: what comes
+	// now is its new text from the offset at on.
+	Rewritten(at int64) error
 }
 
 // Follow writes a task's output to w from a byte offset on, until the task has
@@ -50,6 +50,8 @@ type reader struct {
 	c          *Client
 	id, stream string
 	offset     int64 // of the next byte wanted
+	given      bool  // bytes were
+	rewritten  bool  // and that the task cut the file was told
 	w          io.Writer
 	retry      backoff
 }
@@ -101,8 +103,16 @@ func (r *reader) copy(ctx context.Context, resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the daemon's answer: Deputy-Next-Offset: %w", err)
 	}
-	if next < r.offset {
+	switch {
+	case next < r.offset:
 		return r.rewind(next)
+	case resp.Header.Get("Deputy-Rewritten") == "" || r.rewritten:
+	case r.given:
+		return r.rewind(0) // these bytes follow others than were given
+	default:
+		if err := r.rewind(r.offset); err != nil {
+			return err
+		}
 	}
 	from, to, ok, err := gap(resp.Header)
 	if err != nil {
@@ -124,9 +134,9 @@ func (r *reader) copy(ctx context.Context, resp *http.Response) error {
 
 // rewind goes back in a file that the task cut.
 func (r *reader) rewind(next int64) error {
-	r.offset = next
+	r.offset, r.given, r.rewritten = next, false, true
 	if g, told := r.w.(GapWriter); told {
-		return g.Rewritten()
+		return g.Rewritten(next)
 	}
 	return nil
 }
@@ -139,6 +149,7 @@ func (r *reader) bytes(ctx context.Context, src io.Reader, end int64) error {
 	written := &writeErr{w: r.w}
 	n, err := io.CopyN(written, src, end-r.offset)
 	r.offset += n
+	r.given = r.given || n > 0
 	switch {
 	case written.err != nil:
 		return written.err

@@ -77,7 +77,7 @@ func (s *sink) Gap(from, to int64) error {
 	return nil
 }
 
-func (s *sink) Rewritten() error {
+func (s *sink) Rewritten(int64) error {
 	s.WriteString("<cut>")
 	return nil
 }

@@ -141,8 +141,7 @@ func TestFilesAreForThoseWhoNeedThem(t *testing.T) {
 		{"installation.key", 0o600, "0:0", nil, []uint32{server, stranger}},
 		{"tasks", 0o750, "0:1", []uint32{server}, []uint32{stranger}},
 		{dir, 0o750, "0:1", []uint32{server}, []uint32{stranger}},
-		{dir + "/stdout", 0o640, "2:1", []uint32{server}, []uint32{stranger}},
-		{dir + "/stderr", 0o640, "2:1", []uint32{server}, []uint32{stranger}},
+		{dir + "/stdout", 0o640, "0:1", []uint32{server}, []uint32{stranger, 2}},
 		{"server", 0o770, "0:1", []uint32{server}, []uint32{stranger}},
 		{"../etc/keys/panel", 0o600, "0:0", nil, []uint32{server, stranger}},
 	} {

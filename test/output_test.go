@@ -74,7 +74,7 @@ func (c *checker) Gap(from, to int64) error {
 	return nil
 }
 
-func (c *checker) Rewritten() error {
+func (c *checker) Rewritten(int64) error {
 	c.wrong = "told as rewritten"
 	return nil
 }
@@ -376,15 +376,26 @@ func TestOutputThatTheTaskItselfCutIsReportedAsSuch(t *testing.T) {
 	}
 }
 
-// The task's files are for the task's user and the server alone.
+// The task's files are for root and the server alone; others may write to them
+// while it lives, as a task of another user does that opens /dev/stderr anew.
 func TestOutputFilesAreNotForEveryone(t *testing.T) {
-	d := begin(t, outputModule, nil)
+	d := prepare(t, outputModule, nil)
+	g := newGate(t, filepath.Join(d.Work, "gate"))
+	d.Start()
 	c := d.Self()
-	task := c.Ended(c.Started("m/small", `{"bytes":16}`).ID)
-	for name, mode := range map[string]os.FileMode{"": 0o750, "stdout": 0o640, "stderr": 0o640} {
-		info, err := os.Stat(filepath.Join(d.State, "tasks", task.ID, name))
-		if err != nil || info.Mode().Perm() != mode {
-			t.Errorf("%q: %v, %v; want mode %o", name, info.Mode(), err, mode)
+	modes := func(id string, want map[string]os.FileMode) {
+		t.Helper()
+		for name, mode := range want {
+			info, err := os.Stat(filepath.Join(d.State, "tasks", id, name))
+			if err != nil || info.Mode().Perm() != mode {
+				t.Errorf("%q: %v, %v; want mode %o", name, info.Mode(), err, mode)
+			}
 		}
 	}
+	task := c.Started("m/later", `{"bytes":16}`)
+	running(t, c, task.ID)
+	modes(task.ID, map[string]os.FileMode{"": 0o750, "stdout": 0o642, "stderr": 0o642})
+	g.open()
+	task = c.Ended(task.ID)
+	modes(task.ID, map[string]os.FileMode{"": 0o750, "stdout": 0o640})
 }

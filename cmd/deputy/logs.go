@@ -174,8 +174,8 @@ func (t *tail) Gap(_, to int64) error {
 	return nil
 }
 
-func (t *tail) Rewritten() error {
-	t.start, t.text = 0, nil
+func (t *tail) Rewritten(at int64) error {
+	t.start, t.text = at, nil
 	return nil
 }
 

@@ -98,8 +98,8 @@ func taskLines(t *deputy.Task) [][2]string {
 		add("note", "another asked for it first: values, output and who asked are not shown to you")
 		return lines
 	}
-	add("stdout", outputWords(t.StdoutBytes, t.StdoutGap))
-	add("stderr", outputWords(t.StderrBytes, t.StderrGap))
+	add("stdout", outputWords(t.StdoutBytes, t.StdoutGap, t.StdoutRewritten))
+	add("stderr", outputWords(t.StderrBytes, t.StderrGap, t.StderrRewritten))
 	return lines
 }
 
@@ -130,10 +130,13 @@ func exitWords(e *deputy.Exit) string {
 	return "unknown: " + e.Unknown
 }
 
-func outputWords(n int64, gap *[2]int64) string {
+func outputWords(n int64, gap *[2]int64, rewritten bool) string {
 	text := strconv.FormatInt(n, 10) + " bytes"
 	if gap != nil {
 		text += fmt.Sprintf(", of which %d to %d are gone", gap[0], gap[1]-1)
+	}
+	if rewritten {
+		text += "; the task itself cut or rewrote it, as > /dev/stdout or > /dev/stderr does"
 	}
 	return text
 }

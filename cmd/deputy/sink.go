@@ -102,16 +102,20 @@ func (s *screen) sink(id, stream string, w io.Writer, several bool) sink {
 	case s.a.json:
 		return &jsonSink{s: s, id: id, stream: stream}
 	case several:
-		return &lineSink{rawSink: rawSink{s, id, stream, w}}
+		return &lineSink{rawSink: rawSink{s: s, id: id, stream: stream, w: w}}
 	}
-	return &rawSink{s, id, stream, w}
+	return &rawSink{s: s, id: id, stream: stream, w: w}
 }
+
+// rewrote is what is said of an output whose task cut its file.
+const rewrote = "the task itself cut or rewrote it, as > /dev/stdout or > /dev/stderr does (>> does not); here is what came last, from its start"
 
 // rawSink passes bytes on as they are.
 type rawSink struct {
 	s          *screen
 	id, stream string
 	w          io.Writer
+	told       bool // that the task cut its file
 }
 
 func (r *rawSink) Write(p []byte) (int, error) { return r.s.write(r.w, p) }
@@ -122,8 +126,11 @@ func (r *rawSink) Gap(from, to int64) error {
 	return nil
 }
 
-func (r *rawSink) Rewritten() error {
-	r.s.say("…%s %s: the task itself cut or rewrote its file; here it is from the start", short(r.id), r.stream)
+func (r *rawSink) Rewritten(int64) error {
+	if !r.told {
+		r.s.say("…%s %s: %s", short(r.id), r.stream, rewrote)
+	}
+	r.told = true
 	return nil
 }
 
@@ -181,7 +188,7 @@ type piece struct {
 	Offset *int64       `json:"offset,omitempty"`    // of the first byte of Text
 	Text   string       `json:"text,omitempty"`      // bytes that are not UTF-8 as U+FFFD
 	Gap    *[2]int64    `json:"gap,omitempty"`       // [from, to): bytes that are gone
-	Cut    bool         `json:"rewritten,omitempty"` // the task cut its file; offsets begin anew
+	Cut    bool         `json:"rewritten,omitempty"` // the task cut or rewrote its file; the next offset is one of its new text
 	End    *deputy.Task `json:"end,omitempty"`
 }
 
@@ -210,11 +217,11 @@ func (j *jsonSink) Gap(from, to int64) error {
 	return jsonLine(writer{j.s, j.s.a.out}, piece{Task: j.id, Stream: j.stream, Gap: &[2]int64{from, to}})
 }
 
-func (j *jsonSink) Rewritten() error {
+func (j *jsonSink) Rewritten(at int64) error {
 	if err := j.finish(); err != nil {
 		return err
 	}
-	j.offset = 0
+	j.offset = at
 	return jsonLine(writer{j.s, j.s.a.out}, piece{Task: j.id, Stream: j.stream, Cut: true})
 }
 

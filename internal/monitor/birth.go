@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
-	"deputy/internal/output"
 )
 
 // birth is everything that one start needs, apart from the loop's state.
@@ -85,20 +83,15 @@ func (b *birth) prepare() (spec process.Spec, err error) {
 	if err := declaredFiles(&spec, launch.Files); err != nil {
 		return spec, err
 	}
-	dir := b.m.o.Paths.task(b.id)
-	if spec.Stdout, spec.Stderr, err = output.Create(dir, b.uid(), b.serverGID, b.oneFile); err != nil {
-		return spec, err
+	spec.Stdout, spec.Stderr, err = b.m.capper.Start(b.m.o.Paths.task(b.id), b.serverGID, b.oneFile, b.outputCap)
+	if err != nil {
+		b.drop()
 	}
-	return spec, b.m.capper.Add(dir, b.outputCap)
+	return spec, err
 }
 
 // drop takes back what prepare has made.
-func (b *birth) drop() {
-	dir := b.m.o.Paths.task(b.id)
-	_, _, _ = b.m.capper.Finish(dir)
-	os.Remove(filepath.Join(dir, output.Stdout))
-	os.Remove(filepath.Join(dir, output.Stderr))
-}
+func (b *birth) drop() { b.m.capper.Abandon(b.m.o.Paths.task(b.id)) }
 
 func closeFiles(files ...*os.File) {
 	for _, f := range files {

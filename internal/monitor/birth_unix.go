@@ -2,18 +2,7 @@
 
 package monitor
 
-import (
-	"os"
-
-	"deputy/internal/monitor/process"
-)
-
-func (b *birth) uid() int {
-	if b.m.root() {
-		return int(b.action.User.UID)
-	}
-	return os.Geteuid()
-}
+import "deputy/internal/monitor/process"
 
 // credential changes the user wherever deputyd may; as an ordinary user it is
 // the same one anyway.

@@ -4,14 +4,17 @@ package monitor
 
 import "golang.org/x/sys/unix"
 
-// fileSystem gives the size of the one that path is on, and what of it
-// ordinary users may still take, in bytes.
-func fileSystem(path string) (total, free int64, err error) {
+// fileSystem says how the one stands that path is on, of what ordinary users may
+// still take.
+func fileSystem(path string) (disk, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(path, &fs); err != nil {
-		return 0, 0, err
+		return disk{}, err
 	}
-	return int64(fs.Blocks) * int64(fs.Bsize), int64(fs.Bavail) * int64(fs.Bsize), nil
+	return disk{
+		total: int64(fs.Blocks) * int64(fs.Bsize), free: int64(fs.Bavail) * int64(fs.Bsize),
+		inodes: int64(fs.Files), freeInodes: int64(fs.Ffree),
+	}, nil
 }
 
 // allocated is what a file takes on the disk, in bytes; 0 if it is gone.

@@ -7,18 +7,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// fileSystem gives the size of the one that path is on, and what of it we may
-// still take, in bytes.
-func fileSystem(path string) (total, free int64, err error) {
+// fileSystem says how the one stands that path is on, of what we may still take.
+func fileSystem(path string) (disk, error) {
 	name, err := windows.UTF16PtrFromString(path)
 	if err != nil {
-		return 0, 0, err
+		return disk{}, err
 	}
 	var mine, all uint64
 	if err := windows.GetDiskFreeSpaceEx(name, &mine, &all, nil); err != nil {
-		return 0, 0, err
+		return disk{}, err
 	}
-	return int64(all), int64(mine), nil
+	return disk{total: int64(all), free: int64(mine)}, nil
 }
 
 // compressionInfo is FILE_COMPRESSION_INFO.

@@ -10,6 +10,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/output"
 )
 
 // heard takes news of a task's process tree. The host's goroutine calls it.
@@ -67,13 +68,15 @@ func (m *Monitor) finishTask(t *Task) {
 	for _, timer := range []*timer{t.expiry, t.deadline, t.grace, t.killed} {
 		m.timers.cancel(timer)
 	}
+	dir, limit := m.o.Paths.task(t.ID), t.Run.Cap
 	m.run(func() {
-		stdout, stderr, err := m.capper.Finish(m.o.Paths.task(t.ID))
-		m.post(func() {
-			if err != nil && t.PID != 0 {
-				m.log.Printf("task %s: %v", t.ID, err)
-			}
-			m.recordEnd(t, stdout, stderr)
+		m.capper.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
+			m.post(func() {
+				if err != nil {
+					m.log.Printf("task %s: %v", t.ID, err)
+				}
+				m.recordEnd(t, stdout, stderr)
+			})
 		})
 	})
 }
@@ -138,24 +141,35 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	for _, x := range t.told {
 		m.link.Done(x)
 	}
-	m.log.Printf("task=%s %s/%s %s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason))
-	leaf, secrets, keep := t.Leaf, t.Run.Secret, t.Run.KeepMS
+	m.log.Printf("task=%s %s/%s %s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e))
+	leaf, left := t.Leaf, leavingsOf(t, e)
 	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.task(t.ID)
 	m.run(func() {
 		if leaf != "" {
 			m.host.Release(leaf)
 		}
-		if secrets {
+		if left.secret {
 			os.Remove(filepath.Join(dir, secretsFile))
 		}
-		m.storage.ended(dir, keep)
+		m.shelve(left)
 	})
 	if t.Lock != nil {
 		if next := m.state.use(t.lock).holder; next != nil {
 			m.beginQueued(next)
 		}
 	}
+}
+
+// rewrote says which of its outputs the task itself did away with.
+func rewrote(e *deputy.Event) string {
+	text, names := "", [...]string{output.Stdout, output.Stderr}
+	for i, out := range [...]*deputy.Output{e.Out, e.Err} {
+		if name := names[i]; out.Rewritten {
+			text += fmt.Sprintf("; it cut or rewrote its own %s, as > /dev/%s does (>> does not)", name, name)
+		}
+	}
+	return text
 }
 
 func because(reason string) string {

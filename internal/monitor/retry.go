@@ -8,8 +8,9 @@ import (
 )
 
 // A birth that failed because the machine, or the task's user, has no process,
-// memory or descriptor to spare is tried again for a while: nothing was born,
-// so it is no second start. Whoever waits longer than that is better told.
+// memory, descriptor or room for its output to spare is tried again for a while:
+// nothing was born, so it is no second start. Whoever waits longer than that is
+// better told.
 const (
 	retryFirst = 50 * time.Millisecond
 	retryLast  = time.Second
@@ -19,7 +20,7 @@ const (
 // scarce says whether a birth failed for want of what may come back.
 func scarce(err error) bool {
 	// ETXTBSY: the program is being written anew, as an installer does.
-	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ETXTBSY} {
+	for _, errno := range []error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.ETXTBSY, syscall.ENOSPC} {
 		if errors.Is(err, errno) {
 			return true
 		}
@@ -43,8 +44,11 @@ func (m *Monitor) retryBirth(t *Task) bool {
 
 // shortage is what is said of a birth that was tried in vain.
 func shortage(err error) error {
-	if errors.Is(err, syscall.ETXTBSY) {
+	switch {
+	case errors.Is(err, syscall.ETXTBSY):
 		return fmt.Errorf("%w; it was tried for %v: its program is open for writing", err, retryFor)
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w; it was tried for %v: the disk has no room, or no inodes", err, retryFor)
 	}
 	return fmt.Errorf("%w; it was tried for %v: a limit of processes, memory or open files is reached, of the machine (pids.max, ulimit) or of the task's user", err, retryFor)
 }

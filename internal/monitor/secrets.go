@@ -12,6 +12,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+
+	"deputy/internal/output"
 )
 
 // openSeal reads, or makes, the key of this installation, and gives what shows a
@@ -73,7 +75,7 @@ func (m *Monitor) writeSecrets(tasks map[string]map[string]any) error {
 		}
 		dir := m.o.Paths.task(id)
 		dirs = append(dirs, dir)
-		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
+		return errors.Join(output.MakeFolder(dir, m.serverGID), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
 	}
 	var err error
 	for id, secrets := range tasks {

@@ -178,6 +178,7 @@ func (m *Monitor) startTask(t *Task) {
 // started goes on after a birth, or its failure.
 func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 	if err != nil && scarce(err) {
+		m.storage.look() // perhaps it can make room
 		if m.retryBirth(t) {
 			return
 		}

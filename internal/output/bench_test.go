@@ -44,10 +44,7 @@ func BenchmarkWriter(b *testing.B) {
 // writeOnce runs one writer to its end; without a Capper if limit is negative.
 func writeOnce(b *testing.B, total, limit int64, chunk int) time.Duration {
 	dir := filepath.Join(b.TempDir(), "task")
-	stdout, stderr, err := Create(dir, os.Geteuid(), os.Getegid(), false)
-	if err != nil {
-		b.Fatal(err)
-	}
+	stdout, stderr := makeFiles(b, dir, os.Getegid(), false)
 	stderr.Close()
 	defer os.RemoveAll(dir)
 	defer stdout.Close() // and so free the disk for the next
@@ -56,7 +53,7 @@ func writeOnce(b *testing.B, total, limit int64, chunk int) time.Duration {
 		if err := capper.Add(dir, limit); err != nil {
 			b.Fatal(err)
 		}
-		defer capper.Finish(dir)
+		defer finish(capper, dir)
 	}
 	unix.Sync() // the one before is not written back at this one's cost
 	cmd := writer(stdout, total, chunk)
@@ -67,51 +64,28 @@ func writeOnce(b *testing.B, total, limit int64, chunk int) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkShortTask is what a task that ends at once and writes a line costs.
+// BenchmarkShortTask is what a task that ends at once costs: one that writes a
+// line, and one that writes nothing.
 func BenchmarkShortTask(b *testing.B) {
-	parent := b.TempDir()
-	capper := makeCapper(b)
-	for i := 0; b.Loop(); i++ {
-		dir := filepath.Join(parent, fmt.Sprint(i))
-		stdout, stderr, err := Create(dir, os.Geteuid(), os.Getegid(), false)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := capper.Add(dir, 8<<20); err != nil {
-			b.Fatal(err)
-		}
-		stdout.WriteString("done\n")
-		stdout.Close()
-		stderr.Close()
-		if _, _, err := capper.Finish(dir); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkCreate is the part of its directory and files.
-func BenchmarkCreate(b *testing.B) {
-	parent := b.TempDir()
-	for i := 0; b.Loop(); i++ {
-		stdout, stderr, err := Create(filepath.Join(parent, fmt.Sprint(i)), os.Geteuid(), os.Getegid(), false)
-		if err != nil {
-			b.Fatal(err)
-		}
-		stdout.Close()
-		stderr.Close()
-	}
-}
-
-// BenchmarkAddFinish is the Capper's.
-func BenchmarkAddFinish(b *testing.B) {
-	dir, _, _ := makeTask(b, b.TempDir())
-	capper := makeCapper(b)
-	for b.Loop() {
-		if err := capper.Add(dir, 8<<20); err != nil {
-			b.Fatal(err)
-		}
-		if _, _, err := capper.Finish(dir); err != nil {
-			b.Fatal(err)
-		}
+	for name, line := range map[string]string{"line": "done\n", "nothing": ""} {
+		b.Run(name, func(b *testing.B) {
+			parent := b.TempDir()
+			capper := makeCapper(b)
+			for i := 0; b.Loop(); i++ {
+				dir := filepath.Join(parent, fmt.Sprint(i))
+				stdout, stderr, err := capper.Start(dir, os.Getegid(), false, 8<<20)
+				if err != nil {
+					b.Fatal(err)
+				}
+				stdout.WriteString(line)
+				stdout.Close()
+				stderr.Close()
+				out, _, err := finish(capper, dir)
+				if err != nil {
+					b.Fatal(err)
+				}
+				capper.Tidy(dir, out.Bytes == 0, true, false)
+			}
+		})
 	}
 }

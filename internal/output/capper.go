@@ -2,16 +2,11 @@ package output
 
 import (
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
-
-	"deputy"
 )
 
 const (
@@ -19,6 +14,7 @@ const (
 	pause       = 5 * time.Millisecond  // between rounds, so that what happens meanwhile is one round's
 	minInterval = 10 * time.Millisecond
 	maxInterval = 250 * time.Millisecond
+	atOnce      = 2 // large outputs that are read, and perhaps copied, at the same time
 )
 
 // Capper holds the output of live tasks under their caps. A file that does not
@@ -30,9 +26,12 @@ type Capper struct {
 	notify *notifier
 	seed   maphash.Seed
 	ended  chan struct{} // closed when the goroutine has ended
+	slow   chan struct{} // holds one for each output that is being kept beside the workers
+
+	folders folders
 
 	mu     sync.Mutex
-	tasks  map[string]*[2]*capped // by directory: stdout, stderr
+	tasks  map[string]files       // by directory
 	armed  map[int32]*capped      // by watch: those that are quiet
 	due    map[*capped]time.Time  // when to look at those that are not
 	wake   time.Time              // when the goroutine wakes by itself; zero: never
@@ -49,7 +48,7 @@ func NewCapper(warn func(error)) (*Capper, error) {
 	}
 	c := &Capper{
 		warn: warn, notify: notify, seed: maphash.MakeSeed(), ended: make(chan struct{}),
-		tasks: map[string]*[2]*capped{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[syscall.Errno]bool{},
+		slow: make(chan struct{}, atOnce), tasks: map[string]files{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[syscall.Errno]bool{},
 	}
 	go c.run()
 	return c, nil
@@ -62,74 +61,6 @@ func (c *Capper) Close() error {
 	c.mu.Unlock()
 	<-c.ended
 	return err
-}
-
-// Add puts the task with directory dir, made by Create, under a cap of limit
-// bytes for each of its files. A task of an earlier monitor is taken up where
-// that left it.
-func (c *Capper) Add(dir string, limit int64) error {
-	stdout, err := newCapped(filepath.Join(dir, Stdout), limit, c.seed)
-	if err != nil {
-		return err
-	}
-	stderr, err := newCapped(filepath.Join(dir, Stderr), limit, c.seed)
-	if err != nil {
-		return err
-	}
-	at := time.Now().Add(firstLook)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.tasks[dir] != nil {
-		return fmt.Errorf("cannot cap output: %s is capped already", dir)
-	}
-	c.tasks[dir] = &[2]*capped{stdout, stderr}
-	c.schedule(stdout, at)
-	c.schedule(stderr, at)
-	return nil
-}
-
-// Finish applies the cap a last time, once nothing of the task lives, and says
-// what is left. The task is forgotten, also on an error.
-func (c *Capper) Finish(dir string) (stdout, stderr deputy.Output, err error) {
-	c.mu.Lock()
-	task := c.tasks[dir]
-	if task == nil {
-		c.mu.Unlock()
-		return stdout, stderr, fmt.Errorf("cannot finish output: %s is not capped", dir)
-	}
-	delete(c.tasks, dir)
-	for _, file := range task {
-		file.finished = true
-		delete(c.due, file)
-		if file.watch != 0 {
-			delete(c.armed, file.watch)
-			c.notify.disarm(file.watch)
-		}
-	}
-	c.mu.Unlock()
-	var result [2]deputy.Output
-	for i, file := range task {
-		result[i], err = c.finish(file, err)
-	}
-	return result[0], result[1], err
-}
-
-// finish takes the last look at one file. That the cap could not be held is a
-// warning; that the file cannot be seen is an error, joined to earlier.
-func (c *Capper) finish(file *capped, earlier error) (deputy.Output, error) {
-	file.mu.Lock()
-	defer file.mu.Unlock()
-	_, _, err := file.look(lastStep)
-	if err == nil {
-		return file.result(), earlier
-	}
-	stat, unseen := os.Lstat(file.path)
-	if unseen != nil {
-		return deputy.Output{}, errors.Join(earlier, err)
-	}
-	file.size = stat.Size()
-	c.warnOnce(err)
-	return file.result(), earlier
 }
 
 // run looks at the files that are due until Close.
@@ -224,8 +155,8 @@ func (c *Capper) arm(file *capped) (quiet bool, err error) {
 	}
 	file.watch = watch
 	c.armed[watch] = file
-	stat, err := os.Lstat(file.path)
-	return err == nil && stat.Size() == file.size, nil
+	st, err := measure(file.path)
+	return err == nil && st.size-file.base == file.size && !file.isOver(st, file.size), nil
 }
 
 // schedule sets when to look at file. The caller holds c.mu.

@@ -44,7 +44,7 @@ func TestGigabyte(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, _, err := capper.Finish(dir)
+			out, _, err := finish(capper, dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func checkHeadAndTail(t *testing.T, dir string, total, limit int64, out deputy.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(out, deputy.Output{Bytes: info.Size, Gap: info.Gap, Rewritten: info.Rewritten}); diff != "" {
+	if diff := cmp.Diff(undigested(out), deputy.Output{Bytes: info.Size, Gap: info.Gap, Rewritten: info.Rewritten}); diff != "" {
 		t.Errorf("the reader is told otherwise: %s", diff)
 	}
 	if out.Bytes != total || out.Gap == nil || out.Rewritten {
@@ -148,11 +148,11 @@ func TestCapSizes(t *testing.T) {
 			if err := writer(stdout, c.total, 64<<10).Run(); err != nil {
 				t.Fatal(err)
 			}
-			out, errOut, err := capper.Finish(dir)
+			out, errOut, err := finish(capper, dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(deputy.Output{Bytes: c.total, Gap: c.gap}, out); diff != "" {
+			if diff := cmp.Diff(deputy.Output{Bytes: c.total, Gap: c.gap}, undigested(out)); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(deputy.Output{}, errOut); diff != "" {
@@ -193,7 +193,7 @@ func TestCapWhileRunning(t *testing.T) {
 			return err == nil && info.Size == (round+1)*8<<20 && diskUse(t, path) <= limit+slack
 		})
 	}
-	out, _, err := capper.Finish(dir)
+	out, _, err := finish(capper, dir)
 	if err != nil || out.Bytes != 32<<20 || out.Gap == nil || out.Rewritten {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -207,10 +207,7 @@ func TestIdleCostsNothing(t *testing.T) {
 	var dirs []string
 	for i := range 100 {
 		dir := filepath.Join(parent, string(rune('a'+i%26))+string(rune('a'+i/26)))
-		stdout, stderr, err := Create(dir, os.Geteuid(), os.Getegid(), false)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stdout, stderr := makeFiles(t, dir, os.Getegid(), false)
 		stdout.Close()
 		stderr.Close()
 		if err := capper.Add(dir, 1<<20); err != nil {
@@ -230,7 +227,7 @@ func TestIdleCostsNothing(t *testing.T) {
 		t.Errorf("%d descriptors are held for 100 tasks", after-before)
 	}
 	for _, dir := range dirs {
-		if _, _, err := capper.Finish(dir); err != nil {
+		if _, _, err := finish(capper, dir); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -281,7 +278,7 @@ func TestTakenUpByTheNext(t *testing.T) {
 	if err := capper.Add(dir, limit); err != nil {
 		t.Fatal(err)
 	}
-	out, _, err := capper.Finish(dir)
+	out, _, err := finish(capper, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,8 +302,8 @@ func TestCutBetweenMonitors(t *testing.T) {
 	if err := capper.Add(dir, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	out, _, err := capper.Finish(dir)
-	if diff := cmp.Diff(deputy.Output{Bytes: 3, Rewritten: true}, out); err != nil || diff != "" {
+	out, _, err := finish(capper, dir)
+	if diff := cmp.Diff(deputy.Output{Bytes: 3, Rewritten: true}, undigested(out)); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	// It stays told should the file grow again.
@@ -342,7 +339,7 @@ func TestRewritten(t *testing.T) {
 		"cut to nothing":                  `: >/dev/stdout`,
 		"cut and made as long again":      `: >/dev/stdout; head -c 200000 /dev/zero`,
 		"overwritten in place":            `printf other 1<>/dev/stdout`,
-		"overwritten at its end":          `printf other | dd of=/dev/stdout bs=1 seek=99990 conv=notrunc status=none`,
+		"overwritten at its end":          `printf other | dd of=/dev/stdout bs=1 seek=104086 conv=notrunc status=none`,
 		"cut to its beginning":            `truncate -s 50000 /dev/stdout; head -c 200000 /dev/zero`,
 		"cut and continued where it was":  `exec 3>>/dev/stdout; : >/dev/stdout; truncate -s 300000 /dev/stdout`,
 		"cut far below and written again": `: >/dev/stdout; head -c 8000000 /dev/zero`,
@@ -366,7 +363,7 @@ func TestRewritten(t *testing.T) {
 				return file.size == 100_000
 			})
 			shell(t, stdout, stderr, script)
-			out, errOut, err := capper.Finish(dir)
+			out, errOut, err := finish(capper, dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -401,8 +398,8 @@ func TestCutBelowTheGap(t *testing.T) {
 		return err == nil && info.Gap != nil
 	})
 	shell(t, stdout, stderr, `echo all anew >/dev/stdout`)
-	out, _, err := capper.Finish(dir)
-	if diff := cmp.Diff(deputy.Output{Bytes: 9, Rewritten: true}, out); err != nil || diff != "" {
+	out, _, err := finish(capper, dir)
+	if diff := cmp.Diff(deputy.Output{Bytes: 9, Rewritten: true}, undigested(out)); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	reader, err := Open(dir, Stdout)
@@ -435,10 +432,7 @@ func TestWithoutHoles(t *testing.T) {
 	defer capper.Close()
 	for _, name := range []string{"a", "b"} {
 		dir := filepath.Join(parent, name)
-		stdout, stderr, err := Create(dir, 0, 0, false)
-		if err != nil {
-			t.Fatal(err)
-		}
+		stdout, stderr := makeFiles(t, dir, 0, false)
 		defer stdout.Close()
 		defer stderr.Close()
 		if err := capper.Add(dir, 1<<20); err != nil {
@@ -447,8 +441,8 @@ func TestWithoutHoles(t *testing.T) {
 		if err := writer(stdout, 8<<20, 64<<10).Run(); err != nil {
 			t.Fatal(err)
 		}
-		out, _, err := capper.Finish(dir)
-		if diff := cmp.Diff(deputy.Output{Bytes: 8 << 20}, out); err != nil || diff != "" {
+		out, _, err := finish(capper, dir)
+		if diff := cmp.Diff(deputy.Output{Bytes: 8 << 20}, undigested(out)); err != nil || diff != "" {
 			t.Errorf("%v %s", err, diff)
 		}
 		info, err := Stat(dir, Stdout)
@@ -466,9 +460,13 @@ func TestWithoutHoles(t *testing.T) {
 
 func TestFinishOfUnknown(t *testing.T) {
 	capper := makeCapper(t)
-	dir, _, _ := makeTask(t, t.TempDir())
-	if _, _, err := capper.Finish(dir); err == nil {
-		t.Error("no error for a task that was never added")
+	dir, stdout, _ := makeTask(t, t.TempDir())
+	if out, errOut, err := finish(capper, filepath.Join(dir, "none")); err != nil || out != errOut || out.Bytes != 0 {
+		t.Errorf("a task that has no files: %+v, %+v, %v", out, errOut, err)
+	}
+	stdout.WriteString("a line\n")
+	if out, _, err := finish(capper, dir); err != nil || out.Bytes != 7 || out.SHA256 == "" {
+		t.Errorf("a task that was never added: %+v, %v", out, err)
 	}
 	if err := capper.Add(dir, 1); err != nil {
 		t.Fatal(err)
@@ -479,7 +477,7 @@ func TestFinishOfUnknown(t *testing.T) {
 	if err := Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := capper.Finish(dir); !errors.Is(err, os.ErrNotExist) {
+	if _, _, err := finish(capper, dir); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the output is gone: %v", err)
 	}
 }

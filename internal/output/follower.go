@@ -3,7 +3,6 @@ package output
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -13,9 +12,6 @@ const (
 	followPause = 10 * time.Millisecond  // at most so often is a follower woken by one writer
 	followPoll  = 250 * time.Millisecond // how often to look where no watch is to be had
 )
-
-// ErrRewritten says that the task cut its file to less than was read of it.
-var ErrRewritten = errors.New("cannot read output on: the task cut the file; read it from the start")
 
 // Watcher wakes those who follow files: one inotify instance and one goroutine
 // for a process.
@@ -113,14 +109,19 @@ type Follower struct {
 	reader  *Reader
 	offset  int64
 	seen    int64 // the end of what was read: a smaller size is a cut
-	ended   <-chan struct{}
+	end     End
 	woken   time.Time
 }
 
-// Follow reads r from offset on. Closing ended says that the file is final:
-// the task has ended and its cap was applied a last time.
-func (w *Watcher) Follow(r *Reader, offset int64, ended <-chan struct{}) *Follower {
-	return &Follower{watcher: w, reader: r, offset: offset, ended: ended}
+// End is that of a task.
+type End struct {
+	Over <-chan struct{} // closed: the file is final, its cap was applied a last time
+	Kept func() int64    // how much was kept of it then. Whoever has it open still may have written on
+}
+
+// Follow reads r from offset on.
+func (w *Watcher) Follow(r *Reader, offset int64, end End) *Follower {
+	return &Follower{watcher: w, reader: r, offset: offset, end: end}
 }
 
 // Offset is where the next bytes are read.
@@ -128,11 +129,18 @@ func (f *Follower) Offset() int64 { return f.offset }
 
 // Next waits for bytes and reads up to len(p) of them. It returns n > 0; or
 // a gap that was jumped over; or an error: io.EOF at the end of a final file,
-// ctx's, ErrRemoved, and once ErrRewritten, after which it reads from the start.
+// ctx's, ErrRemoved, and ErrRewritten, after which it reads from the start.
 func (f *Follower) Next(ctx context.Context, p []byte) (n int, gap *[2]int64, err error) {
 	for {
-		final := closed(f.ended) // asked before reading, so that nothing is missed
-		n, err := f.reader.ReadAt(p, f.offset)
+		final := closed(f.end.Over) // asked before reading, so that nothing is missed
+		most := int64(len(p))
+		if final {
+			most = min(most, f.end.Kept()-f.offset)
+		}
+		if most <= 0 {
+			return 0, nil, f.over()
+		}
+		n, err := f.reader.ReadAt(p[:most], f.offset)
 		var gone *GapError
 		switch {
 		case n > 0:
@@ -143,16 +151,17 @@ func (f *Follower) Next(ctx context.Context, p []byte) (n int, gap *[2]int64, er
 			gap = &[2]int64{f.offset, gone.To}
 			f.offset, f.seen = gone.To, gone.To
 			return 0, gap, nil
+		case errors.Is(err, ErrRewritten):
+			return 0, nil, f.restart()
 		case !errors.Is(err, io.EOF):
 			return 0, nil, err
 		}
-		size, err := f.size()
+		size, err := f.reader.size()
 		if err != nil {
 			return 0, nil, err
 		}
-		if size < f.seen {
-			f.offset, f.seen = 0, 0
-			return 0, nil, ErrRewritten
+		if f.isCut(size) {
+			return 0, nil, f.restart()
 		}
 		if size <= f.offset && final {
 			return 0, nil, io.EOF
@@ -163,32 +172,48 @@ func (f *Follower) Next(ctx context.Context, p []byte) (n int, gap *[2]int64, er
 	}
 }
 
-func (f *Follower) size() (int64, error) {
-	stat, err := f.reader.file.Stat()
-	if err != nil {
-		return 0, fmt.Errorf("cannot see output: %w", err)
+// isCut says whether an output of size bytes is less than what was read of it, or
+// had been read before this follower began.
+func (f *Follower) isCut(size int64) bool {
+	if size < f.offset && size >= f.seen {
+		info, err := f.reader.Info()
+		return err == nil && info.Rewritten
 	}
-	return stat.Size(), nil
+	return size < f.seen
+}
+
+// over is what follows when all that is kept was read.
+func (f *Follower) over() error {
+	if f.isCut(f.end.Kept()) {
+		return f.restart()
+	}
+	return io.EOF
+}
+
+// restart has the file read from its start.
+func (f *Follower) restart() error {
+	f.offset, f.seen = 0, 0
+	return ErrRewritten
 }
 
 // wait returns when the file may have changed or is final.
 func (f *Follower) wait(ctx context.Context) error {
 	// A task that writes line by line is read in portions.
-	if err := sleep(ctx, f.ended, time.Until(f.woken.Add(followPause))); err != nil {
+	if err := sleep(ctx, f.end.Over, time.Until(f.woken.Add(followPause))); err != nil {
 		return err
 	}
 	defer func() { f.woken = time.Now() }()
 	changed, forget, err := f.watcher.changed(f.reader.path)
 	if err != nil { // too many watches, or removed: the next read tells
-		return sleep(ctx, f.ended, followPoll)
+		return sleep(ctx, f.end.Over, followPoll)
 	}
 	defer forget()
-	if size, err := f.size(); err != nil || size > f.offset || size < f.seen {
+	if size, err := f.reader.size(); err != nil || size > f.offset || size < f.seen {
 		return err // written to before the watch stood
 	}
 	select {
 	case <-changed:
-	case <-f.ended:
+	case <-f.end.Over:
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -11,12 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"deputy"
 )
 
 // TestMain lets the test binary be the task: with OUTPUT_TEST_WRITE="TOTAL CHUNK"
@@ -109,13 +112,39 @@ func shell(t *testing.T, stdout, stderr *os.File, script string) {
 func makeTask(t testing.TB, parent string) (dir string, stdout, stderr *os.File) {
 	t.Helper()
 	dir = filepath.Join(parent, "task")
-	stdout, stderr, err := Create(dir, os.Geteuid(), os.Getegid(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stdout, stderr = makeFiles(t, dir, os.Getegid(), false)
 	t.Cleanup(func() { stdout.Close(); stderr.Close() })
 	return dir, stdout, stderr
 }
+
+func makeFiles(t testing.TB, dir string, gid int, oneFile bool) (stdout, stderr *os.File) {
+	t.Helper()
+	made, _, err := new(folders).make(dir, gid, oneFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made[0], made[1]
+}
+
+// finish is Capper.Finish, awaited.
+func finish(c *Capper, dir string) (stdout, stderr deputy.Output, err error) {
+	done := make(chan struct{})
+	c.Finish(dir, 1<<20, func(o, e deputy.Output, failed error) {
+		stdout, stderr, err = o, e, failed
+		close(done)
+	})
+	<-done
+	return stdout, stderr, err
+}
+
+// undigested is out without its digest.
+func undigested(out deputy.Output) deputy.Output {
+	out.SHA256, out.SHA256Of = "", ""
+	return out
+}
+
+// running is the end of a task that has none.
+func running() End { return End{} }
 
 // makeCapper makes a Capper for which any warning is a failure.
 func makeCapper(t testing.TB) *Capper {
@@ -172,4 +201,26 @@ func fileSystems(t *testing.T) map[string]string {
 	t.Cleanup(func() { os.RemoveAll(shm) })
 	dirs["tmpfs"] = shm
 	return dirs
+}
+
+// asUser has do done by a thread of another user, if we are root.
+func asUser(t testing.TB, uid int, do func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		do()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		for _, call := range [][2]uintptr{{unix.SYS_SETGROUPS, 0}, {unix.SYS_SETGID, uintptr(uid)}, {unix.SYS_SETUID, uintptr(uid)}} {
+			if _, _, errno := unix.RawSyscall(call[0], call[1], 0, 0); errno != 0 {
+				t.Errorf("cannot become user %d: %v", uid, errno)
+				return
+			}
+		}
+		do()
+	}()
+	<-done
 }

@@ -6,6 +6,10 @@
 // nothing. The law between the two sides is an order: a gap is told before it
 // is punched, and a reader asks for the gap after it has read. What it then
 // shows as data was data. Neither side takes a lock.
+//
+// The files are root's, and the task only appends to them. At its end they are
+// closed to writing: what is kept then is what was recorded, whoever still has
+// them open. See keep.
 package output
 
 import (
@@ -21,35 +25,6 @@ const (
 	Stdout = "stdout"
 	Stderr = "stderr"
 )
-
-const (
-	dirMode  = 0o750
-	fileMode = 0o640
-)
-
-// Create makes a task's directory, unless it exists, and its two files, open
-// for appending. The files belong to uid, the task's user, who can so open
-// /dev/stderr anew; the group gid reads them. With oneFile both results append
-// to stdout and stderr stays empty. The caller closes both.
-func Create(dir string, uid, gid int, oneFile bool) (stdout, stderr *os.File, err error) {
-	if err := makeDir(dir, gid); err != nil {
-		return nil, nil, fmt.Errorf("cannot make a task's directory: %w", err)
-	}
-	stdout, err = create(filepath.Join(dir, Stdout), uid, gid)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot make a task's stdout: %w", err)
-	}
-	stderr, err = create(filepath.Join(dir, Stderr), uid, gid)
-	if err == nil && oneFile {
-		stderr.Close()
-		stderr, err = create(filepath.Join(dir, Stdout), uid, gid)
-	}
-	if err != nil {
-		stdout.Close()
-		return nil, nil, fmt.Errorf("cannot make a task's stderr: %w", err)
-	}
-	return stdout, stderr, nil
-}
 
 // Remove deletes a task's directory. The output goes before what is told of
 // its gaps: a reader that still holds a file open never takes a hole for data.
@@ -75,21 +50,12 @@ type Info struct {
 // Stat says what there is of name, Stdout or Stderr, in the task's directory
 // dir. Once the output was removed the error is fs.ErrNotExist.
 func Stat(dir, name string) (Info, error) {
-	if err := checkName(name); err != nil {
-		return Info{}, err
-	}
-	path := filepath.Join(dir, name)
-	// The gap first: it never reaches beyond a size that is read later, unless
-	// the task cuts the file.
-	note, err := readNote(path)
+	reader, err := Open(dir, name)
 	if err != nil {
 		return Info{}, err
 	}
-	stat, err := os.Lstat(path)
-	if err != nil {
-		return Info{}, fmt.Errorf("cannot see output: %w", err)
-	}
-	return note.info(stat.Size()), nil
+	defer reader.Close()
+	return reader.Info()
 }
 
 func checkName(name string) error {

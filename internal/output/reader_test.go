@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"deputy"
 )
 
 // TestFollowWhilePunching follows a fast writer under a small cap from the
@@ -44,11 +46,11 @@ func TestFollowWhilePunching(t *testing.T) {
 				if err := cmd.Wait(); err != nil {
 					t.Error(err)
 				}
-				if _, _, err := capper.Finish(dir); err != nil {
+				if _, _, err := finish(capper, dir); err != nil {
 					t.Error(err)
 				}
 			}()
-			shown, gone := follow(t, watcher.Follow(reader, 0, ended))
+			shown, gone := follow(t, watcher.Follow(reader, 0, End{ended, func() int64 { return total }}))
 			if shown+gone != total {
 				t.Errorf("%d bytes shown and %d told as gone are not %d", shown, gone, total)
 			}
@@ -209,7 +211,7 @@ func TestFollowGrowth(t *testing.T) {
 	}
 	defer reader.Close()
 	ended := make(chan struct{})
-	follower := watcher.Follow(reader, 2, ended)
+	follower := watcher.Follow(reader, 2, End{ended, func() int64 { return 8 }})
 	pieces := make(chan string)
 	go func() {
 		defer close(pieces)
@@ -262,7 +264,7 @@ func TestFollowersLeave(t *testing.T) {
 	results := make(chan error)
 	const many = 50
 	wait := func(ctx context.Context) {
-		_, _, err := watcher.Follow(reader, 0, nil).Next(ctx, make([]byte, 10))
+		_, _, err := watcher.Follow(reader, 0, running()).Next(ctx, make([]byte, 10))
 		results <- err
 	}
 	waiters := func() (n int) {
@@ -298,7 +300,7 @@ func TestFollowersLeave(t *testing.T) {
 	}
 	// One more who leaves alone takes its watch along.
 	ctx, cancel = context.WithCancel(t.Context())
-	follower := watcher.Follow(reader, 1, nil)
+	follower := watcher.Follow(reader, 1, running())
 	go func() {
 		_, _, err := follower.Next(ctx, make([]byte, 10))
 		results <- err
@@ -324,7 +326,7 @@ func TestWrittenBeforeFollowed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := makeWatcher(t).Follow(reader, 0, nil).wait(ctx); err != nil {
+	if err := makeWatcher(t).Follow(reader, 0, running()).wait(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -336,7 +338,7 @@ func TestFollowCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	follower := makeWatcher(t).Follow(reader, 0, nil)
+	follower := makeWatcher(t).Follow(reader, 0, running())
 	buf := make([]byte, 100)
 	shell(t, stdout, stderr, "echo a long first line")
 	if n, _, err := follower.Next(t.Context(), buf); err != nil || string(buf[:n]) != "a long first line\n" {
@@ -362,7 +364,7 @@ func TestRemovedWhileRead(t *testing.T) {
 	if err := writePattern(stdout, 1<<20, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := capper.Finish(dir); err != nil {
+	if _, _, err := finish(capper, dir); err != nil {
 		t.Fatal(err)
 	}
 	reader, err := Open(dir, Stdout)
@@ -376,7 +378,7 @@ func TestRemovedWhileRead(t *testing.T) {
 	if n, err := reader.ReadAt(make([]byte, 100), 100_000); n != 0 || !errors.Is(err, ErrRemoved) {
 		t.Errorf("%d, %v", n, err)
 	}
-	if _, _, err := makeWatcher(t).Follow(reader, 0, nil).Next(t.Context(), make([]byte, 1)); !errors.Is(err, ErrRemoved) {
+	if _, _, err := makeWatcher(t).Follow(reader, 0, running()).Next(t.Context(), make([]byte, 1)); !errors.Is(err, ErrRemoved) {
 		t.Error(err)
 	}
 	if _, err := Stat(dir, Stdout); !errors.Is(err, fs.ErrNotExist) {
@@ -405,56 +407,71 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-func TestCreate(t *testing.T) {
-	old := syscall.Umask(0o077)
-	defer syscall.Umask(old)
-	uid, gid := os.Geteuid(), os.Getegid()
-	if uid == 0 {
-		uid, gid = 65533, 65532
+func TestStart(t *testing.T) {
+	gid := os.Getegid()
+	if os.Geteuid() == 0 {
+		gid = 65532
 	}
+	capper := makeCapper(t)
 	dir := filepath.Join(t.TempDir(), "task")
-	stdout, stderr, err := Create(dir, uid, gid, true)
+	stdout, stderr, err := capper.Start(dir, gid, false, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stdout.Close()
 	defer stderr.Close()
-	// One file, in the exact order of the writes.
-	shell(t, stdout, stderr, "echo 1; echo 2 >&2; echo 3")
-	text, err := os.ReadFile(filepath.Join(dir, Stdout))
-	if err != nil || string(text) != "1\n2\n3\n" {
-		t.Errorf("%q, %v", text, err)
-	}
-	for path, want := range map[string]struct {
-		mode     fs.FileMode
-		uid, gid int
-	}{
-		dir:                        {fs.ModeDir | 0o750, os.Geteuid(), gid},
-		filepath.Join(dir, Stdout): {0o640, uid, gid},
-		filepath.Join(dir, Stderr): {0o640, uid, gid},
+	for path, mode := range map[string]fs.FileMode{
+		dir: fs.ModeDir | 0o750, filepath.Join(dir, Stdout): 0o642, filepath.Join(dir, Stderr): 0o642,
 	} {
 		info, err := os.Lstat(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		stat := info.Sys().(*syscall.Stat_t)
-		if info.Mode() != want.mode || int(stat.Uid) != want.uid || int(stat.Gid) != want.gid {
-			t.Errorf("%s: %v %d:%d", path, info.Mode(), stat.Uid, stat.Gid)
+		if info.Mode() != mode || int(stat.Uid) != os.Geteuid() || int(stat.Gid) != gid || stat.Blocks > 8 {
+			t.Errorf("%s: %v %d:%d, %d blocks", path, info.Mode(), stat.Uid, stat.Gid, stat.Blocks)
 		}
 	}
-	if info, err := Stat(dir, Stderr); err != nil || info.Size != 0 {
-		t.Errorf("stderr: %+v, %v", info, err)
+	shell(t, stdout, stderr, "echo 1; echo 2 >&2; echo 3")
+	for name, size := range map[string]int64{Stdout: 4, Stderr: 2} {
+		if info, err := Stat(dir, name); err != nil || info.Size != size {
+			t.Errorf("%s: %+v, %v", name, info, err)
+		}
 	}
 	// A second attempt appends.
-	again, again2, err := Create(dir, uid, gid, false)
+	capper.forget(dir)
+	again, again2, err := capper.Start(dir, gid, false, 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer again.Close()
 	defer again2.Close()
 	shell(t, again, again2, "echo 4")
-	if info, err := Stat(dir, Stdout); err != nil || info.Size != 8 {
-		t.Errorf("%+v, %v", info, err)
+	if out, _, err := finish(capper, dir); err != nil || out.Bytes != 6 || out.Rewritten {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// TestOneFile: both results in one file, in the exact order of the writes.
+func TestOneFile(t *testing.T) {
+	capper := makeCapper(t)
+	dir := filepath.Join(t.TempDir(), "task")
+	stdout, stderr, err := capper.Start(dir, os.Getegid(), true, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	defer stderr.Close()
+	shell(t, stdout, stderr, "echo 1; echo 2 >&2; echo 3")
+	out, errOut, err := finish(capper, dir)
+	if err != nil || out.Bytes != 6 || errOut != (deputy.Output{}) {
+		t.Errorf("%+v, %+v, %v", out, errOut, err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, Stdout)); err != nil || string(text) != "1\n2\n3\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if !capper.Tidy(dir, false, true, false) {
+		t.Error("what it wrote is not said to be kept")
 	}
 }
 

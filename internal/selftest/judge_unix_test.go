@@ -92,7 +92,7 @@ func TestComparison(t *testing.T) {
 		t.Errorf("%+v", wrong)
 	}
 	rewritten := &comparison{}
-	if rewritten.Rewritten(); rewritten.wrong == "" {
+	if rewritten.Rewritten(0); rewritten.wrong == "" {
 		t.Error("a rewritten output is not noticed")
 	}
 }

@@ -141,7 +141,7 @@ func (c *comparison) Gap(_, to int64) error {
 }
 
 // Rewritten is wrong: the task only appends.
-func (c *comparison) Rewritten() error {
+func (c *comparison) Rewritten(int64) error {
 	c.wrong = "the output is said to have been rewritten"
 	return nil
 }

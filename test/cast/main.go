@@ -15,6 +15,10 @@
 //	key add NAME      puts a key into its session's keyring, says so, and stays
 //	key look NAME     says whether that is in its own
 //	odd COMMAND…      executes a command as odd as a start by hand can be
+//	assault DIR       tries on its stdout what a task may not
+//	pass SOCKET       writes a line, and hands its stdout to an accomplice
+//	accomplice SOCKET takes it, and tries to change it at each byte of stdin
+//	preallocate BYTES has so many allocated behind the end of its stdout, over and over
 package main
 
 import (
@@ -76,6 +80,14 @@ func main() {
 		key(args[0], args[1])
 	case "odd":
 		odd(args)
+	case "assault":
+		assault(args[0])
+	case "pass":
+		pass(args[0])
+	case "accomplice":
+		accomplice(args[0])
+	case "preallocate":
+		preallocate(number(args[0]))
 	}
 }
 

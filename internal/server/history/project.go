@@ -71,10 +71,10 @@ func end(t *task, r *record) {
 		t.Attempt = r.Attempt
 	}
 	if r.Out != nil {
-		t.StdoutBytes, t.StdoutGap = r.Out.Bytes, r.Out.Gap
+		t.StdoutBytes, t.StdoutGap, t.StdoutRewritten = r.Out.Bytes, r.Out.Gap, r.Out.Rewritten
 	}
 	if r.Err != nil {
-		t.StderrBytes, t.StderrGap = r.Err.Bytes, r.Err.Gap
+		t.StderrBytes, t.StderrGap, t.StderrRewritten = r.Err.Bytes, r.Err.Gap, r.Err.Rewritten
 	}
 }
 

@@ -103,13 +103,15 @@ type body struct {
 	Err      int64           `json:"err,omitempty"`
 	OutGap   *[2]int64       `json:"out_gap,omitempty"`
 	ErrGap   *[2]int64       `json:"err_gap,omitempty"`
+	OutCut   bool            `json:"out_cut,omitempty"`
+	ErrCut   bool            `json:"err_cut,omitempty"`
 }
 
 func (t *task) encodeBody() ([]byte, error) {
 	return json.Marshal(body{
 		Params: t.params, Joined: t.Joined, Parties: t.Parties, Reason: t.Reason, Started: t.Started, Ended: t.Ended,
 		Attempt: t.Attempt, First: t.first, Exit: t.Exit, Stop: t.Stop, Leftover: t.Leftover,
-		Out: t.StdoutBytes, Err: t.StderrBytes, OutGap: t.StdoutGap, ErrGap: t.StderrGap,
+		Out: t.StdoutBytes, Err: t.StderrBytes, OutGap: t.StdoutGap, ErrGap: t.StderrGap, OutCut: t.StdoutRewritten, ErrCut: t.StderrRewritten,
 	})
 }
 
@@ -126,6 +128,7 @@ func (t *task) decodeBody(text []byte) error {
 	}
 	t.Attempt, t.first, t.Exit, t.Stop, t.Leftover = b.Attempt, b.First, b.Exit, b.Stop, b.Leftover
 	t.StdoutBytes, t.StderrBytes, t.StdoutGap, t.StderrGap = b.Out, b.Err, b.OutGap, b.ErrGap
+	t.StdoutRewritten, t.StderrRewritten = b.OutCut, b.ErrCut
 	return nil
 }
 

@@ -25,7 +25,8 @@ func TestCall(t *testing.T) {
 	var list struct{ Tasks []map[string]any }
 	a.into(t, 202, &list)
 	want := []string{"action", "attempt", "caller", "created", "end_user", "ended", "exit", "id", "joined", "leftover", "lock", "module",
-		"params", "progress", "reason", "started", "state", "stderr_bytes", "stderr_gap", "stdout_bytes", "stdout_gap", "stop"}
+		"params", "progress", "reason", "started", "state", "stderr_bytes", "stderr_gap", "stderr_rewritten", "stdout_bytes", "stdout_gap",
+		"stdout_rewritten", "stop"}
 	got := make([]string, 0, len(want))
 	for name := range list.Tasks[0] {
 		got = append(got, name)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 
+	"deputy"
 	"deputy/internal/output"
 )
 
@@ -35,7 +37,7 @@ func (x *exchange) follow(ctx context.Context, stream string, offset int64) (*fo
 			return nil, err
 		}
 		if reader != nil {
-			return &following{x.api.Watcher.Follow(reader, offset, x.ended(ctx)), reader, info}, nil
+			return &following{x.api.Watcher.Follow(reader, offset, x.end(ctx, stream)), reader, info}, nil
 		}
 		if x.task.State.Ended() {
 			return nil, nil
@@ -48,19 +50,33 @@ func (x *exchange) follow(ctx context.Context, stream string, offset int64) (*fo
 	}
 }
 
-// ended gives a channel that is closed once the task has ended.
-func (x *exchange) ended(ctx context.Context) <-chan struct{} {
-	ended := make(chan struct{})
+// end says when the task has ended, and what is kept of its output then.
+func (x *exchange) end(ctx context.Context, stream string) output.End {
+	over := make(chan struct{})
+	kept := new(atomic.Int64)
 	if x.task.State.Ended() {
-		close(ended)
-		return ended
+		kept.Store(bytesOf(&x.task, stream))
+		close(over)
+	} else {
+		go func() {
+			if x.api.History.Wait(ctx, x.id) != nil {
+				return
+			}
+			if task, found, err := x.api.History.Task(ctx, x.id); found && err == nil {
+				kept.Store(bytesOf(&task, stream))
+				close(over)
+			}
+		}()
 	}
-	go func() {
-		if x.api.History.Wait(ctx, x.id) == nil {
-			close(ended)
-		}
-	}()
-	return ended
+	return output.End{Over: over, Kept: kept.Load}
+}
+
+// bytesOf is how long an output of a task is that has ended.
+func bytesOf(task *deputy.Task, stream string) int64 {
+	if stream == output.Stderr {
+		return task.StderrBytes
+	}
+	return task.StdoutBytes
 }
 
 // followOutput sends raw bytes, as they come, until the task has ended. A gap

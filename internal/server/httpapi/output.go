@@ -78,9 +78,9 @@ func (x *exchange) openOutput(stream string) (*output.Reader, output.Info, error
 // remembered is what there is to say of an output without a file: all of it is
 // a gap.
 func (x *exchange) remembered(stream string) output.Info {
-	info := output.Info{Size: x.task.StdoutBytes}
+	info := output.Info{Size: x.task.StdoutBytes, Rewritten: x.task.StdoutRewritten}
 	if stream == output.Stderr {
-		info.Size = x.task.StderrBytes
+		info = output.Info{Size: x.task.StderrBytes, Rewritten: x.task.StderrRewritten}
 	}
 	if info.Size > 0 {
 		info.Gap = &[2]int64{0, info.Size}

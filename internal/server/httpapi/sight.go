@@ -102,6 +102,8 @@ type outlined struct {
 	StderrBytes *struct{} `json:"stderr_bytes"`
 	StdoutGap   *struct{} `json:"stdout_gap"`
 	StderrGap   *struct{} `json:"stderr_gap"`
+	StdoutCut   *struct{} `json:"stdout_rewritten"`
+	StderrCut   *struct{} `json:"stderr_rewritten"`
 }
 
 // plainReason says how a task ended without anybody's name, path or value.

@@ -41,8 +41,8 @@ func (s *sizes) fill(t *deputy.Task, age time.Duration) {
 	if now := time.Now(); !known || now.Sub(found.at) > age {
 		found = s.look(t.ID, now)
 	}
-	t.StdoutBytes, t.StdoutGap = found.stdout.Size, found.stdout.Gap
-	t.StderrBytes, t.StderrGap = found.stderr.Size, found.stderr.Gap
+	t.StdoutBytes, t.StdoutGap, t.StdoutRewritten = found.stdout.Size, found.stdout.Gap, found.stdout.Rewritten
+	t.StderrBytes, t.StderrGap, t.StderrRewritten = found.stderr.Size, found.stderr.Gap, found.stderr.Rewritten
 }
 
 // look asks the files. What cannot be read counts as empty.

@@ -1,0 +1,5 @@
+//go:build unix && !linux
+
+package monitor
+
+const trustedAttributes = "system"

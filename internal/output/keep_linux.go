@@ -1,0 +1,33 @@
+package output
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// writtenElsewhere says whether somebody has the file open for writing, or that
+// it cannot be known: the kernel grants a lease to a reader only where there is
+// no writer (fcntl(2), F_SETLEASE).
+func writtenElsewhere(file *os.File) bool {
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+		return true
+	}
+	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	return false
+}
+
+// replace puts the file at fresh in the place of that at path, in one step. To
+// exchange the two and delete the old one is to spare ext4 the writing of the new
+// one's blocks at once, which it does for a rename over a file.
+func replace(fresh, path string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+	if err == nil {
+		return os.Remove(fresh)
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return os.Rename(fresh, path)
+	}
+	return os.NewSyscallError("renameat2", err)
+}

@@ -1,0 +1,12 @@
+package output
+
+import "os"
+
+// writtenElsewhere is of no use here: a file that somebody has open cannot be
+// replaced.
+func writtenElsewhere(*os.File) bool { return false }
+
+func replace(fresh, path string) error { return os.Rename(fresh, path) }
+
+// chmod has nothing to do: who may write to a file follows from its folder.
+func chmod(*os.File, os.FileMode) error { return nil }
