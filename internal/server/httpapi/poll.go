@@ -60,7 +60,10 @@ func (x *exchange) poll(ctx context.Context, f *following, offset int64) (poll, 
 	buf := make([]byte, min(max(f.info.Size-offset, 4<<10), maxPoll))
 	for {
 		n, gap, err := f.Next(ctx, buf)
-		if gap != nil {
+		switch {
+		case gap != nil && p.gap != nil: // it has grown while it was jumped over
+			p.gap[1] = gap[1]
+		case gap != nil:
 			p.gap = gap
 		}
 		p.next = f.Offset()
