@@ -9,23 +9,51 @@ import (
 	"deputy/internal/wall"
 )
 
-// request serves one message of the server. peer is the server that sent it.
-func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
-	switch r.Kind {
-	case wall.Signed:
-		m.signed(peer, r)
+// hear gives a message of the server its turn. It runs beside the loop. peer is
+// the server that sent it.
+func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
+	if r.Kind == wall.Ping { // the loop is what is asked about
+		m.post(func() { peer.Answer(r, 0, wall.Outcome{Beat: m.beat()}) })
 		return
-	case wall.Ping:
-		peer.Answer(r, 0, wall.Outcome{Beat: m.beat()})
+	}
+	caller, ok := m.asker(r)
+	if !ok {
+		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
+		return
+	}
+	if refusal := m.turns.put(caller, turn{peer, r}, m.deciding.Load().Rate()); refusal != nil {
+		peer.Answer(r, 0, wall.Outcome{Error: refusal})
+	}
+}
+
+// asker is whose turn a request waits for. Who signs is not known yet: one that
+// names no key of ours waits with all others that do not.
+func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
+	if r.Kind == wall.Signed {
+		return m.signer(r), true
+	}
+	id, ok := m.reception.identity(r.Connection)
+	return id.Caller, ok
+}
+
+func errGone() *deputy.Error {
+	return deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed")
+}
+
+// request serves a message of the server, in its turn. It runs beside the loop.
+func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
+	if r.Kind == wall.Signed {
+		m.signed(peer, r)
 		return
 	}
 	id, ok := m.reception.identity(r.Connection)
 	if !ok {
-		m.refuse(peer, r, deputy.Refuse(deputy.NotAuthenticated, "cannot tell who asks: the connection was closed"))
+		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return
 	}
 	id.Name, id.EndUser = m.nameOf(id.Caller), r.EndUser
-	m.handle(peer, r, id)
+	j := m.judge(r, id)
+	m.inLoop(func() { m.handle(peer, r, id, j) })
 }
 
 // beat says how the loop is that makes it.
@@ -38,29 +66,30 @@ func (m *Monitor) beat() *wall.Beat {
 }
 
 // handle does what a caller asks for, however it was identified.
-func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	if r.Kind == wall.Rights || r.Kind == wall.Actions || r.Kind == wall.Stop { // the others ask it themselves, in its turn
-		if refusal := m.policy.CheckEndUser(id); refusal != nil {
-			if r.Kind == wall.Stop {
-				m.denied(id, r, refusal)
-			}
-			m.refuse(peer, r, refusal)
-			return
+func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity, j *judged) {
+	if !m.holds(j) {
+		j = m.judge(r, id)
+	}
+	if j.refusal != nil {
+		if r.Kind == wall.Call || r.Kind == wall.Stop {
+			m.denied(id, r, j.refusal)
 		}
+		m.refuse(peer, r, j.refusal)
+		return
 	}
 	switch r.Kind {
 	case wall.Call:
-		m.call(peer, r, id)
+		m.call(peer, r, id, j)
 	case wall.Stop:
 		m.stopCall(peer, r, id)
 	case wall.Explain:
-		m.explain(peer, r, id)
-	case wall.Rights:
-		rights := m.policy.Rights(id)
-		m.answer(peer, r, 0, wall.Outcome{Rights: &rights})
-	case wall.Actions:
-		rights := m.policy.Rights(id)
-		m.answer(peer, r, 0, wall.Outcome{Actions: m.policy.Actions(id), Rights: &rights})
+		if r.As != "" {
+			m.explainAs(peer, r, id, j)
+			return
+		}
+		m.answer(peer, r, 0, j.outcome)
+	case wall.Rights, wall.Actions:
+		m.answer(peer, r, 0, j.outcome)
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
 	case wall.Drain:
@@ -71,17 +100,18 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity) {
 }
 
 // call admits a request whole or not at all.
-func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity) {
+func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity, j *judged) {
 	if len(r.Key) > maxKey {
 		m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "cannot use Idempotency-Key: it has more than %d characters; a UUID serves well", maxKey))
 		return
 	}
 	a := &admission{m: m, peer: peer, r: r, id: id}
-	a.decide()
+	a.names, a.plan = j.names, j.plan
+	a.proceed()
 }
 
-// decide is all that becomes of a request, but that one with sensitive values may
-// be decided once more when these are on the disk.
+// decide decides a request with sensitive values once more, when these are on the
+// disk.
 func (a *admission) decide() {
 	m := a.m
 	a.names = m.users.Version()
@@ -91,7 +121,15 @@ func (a *admission) decide() {
 		m.refuse(a.peer, a.r, refusal)
 		return
 	}
-	if a.plan = plan; a.r.Key != "" {
+	a.plan = plan
+	a.proceed()
+}
+
+// proceed is all that becomes of a request that the policy allows.
+func (a *admission) proceed() {
+	m, plan := a.m, a.plan
+	var refusal *deputy.Error
+	if a.r.Key != "" {
 		a.digests()
 		if a.replay() {
 			return

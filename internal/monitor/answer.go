@@ -16,42 +16,26 @@ import (
 	"deputy/internal/wall"
 )
 
-// explain serves POST /v1/explain. What would run, and which rules do not hold,
-// is told to those allowed and to auditors.
-func (m *Monitor) explain(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	rights := m.policy.Rights(id)
-	if r.As == "" {
-		m.explainAs(peer, r, id, rights)
-		return
-	}
-	if !rights.Auditor {
-		m.refuse(peer, r, deputy.Refuse(deputy.NotAllowed, "%s may not ask on behalf of another: only an auditor may", id))
-		return
-	}
+// explainAs explains what another may, to an auditor. The name services may have to
+// be asked for who that is, so that waits for nothing else.
+func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, id policy.Identity, j *judged) {
 	go func() {
 		other, err := m.identityOf(r.As)
-		m.post(func() {
-			if err != nil {
-				m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "%v", err))
-				return
-			}
+		if err == nil {
 			other.EndUser = id.EndUser
-			m.explainAs(peer, r, other, rights)
+			j.explain(r, other)
+		}
+		m.post(func() {
+			switch {
+			case err != nil:
+				m.refuse(peer, r, deputy.Refuse(deputy.BadRequest, "%v", err))
+			case j.refusal != nil:
+				m.refuse(peer, r, j.refusal)
+			default:
+				m.answer(peer, r, 0, j.outcome)
+			}
 		})
 	}()
-}
-
-// explainAs explains what asked may; rights are those of who wants to know.
-func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, asked policy.Identity, rights deputy.Rights) {
-	x := m.policy.Explain(asked, r.Module, r.Action, r.Params, rights.Auditor)
-	if x.Error != nil && x.Error.Code != deputy.NotAllowed && !(x.Error.Code == deputy.BadParam && rights.Auditor) {
-		m.refuse(peer, r, x.Error)
-		return
-	}
-	if !x.Allowed && !rights.Auditor {
-		x = deputy.Explanation{Allowed: false, Reason: x.Error.Detail}
-	}
-	m.answer(peer, r, 0, wall.Outcome{Explain: &x})
 }
 
 // denied records a refusal for want of a rule, and logs it.

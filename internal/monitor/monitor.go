@@ -5,7 +5,8 @@
 //
 //	reception ──▶ door ──▶ server            journal: write, fdatasync
 //	                          │                  ▲        │ durable
-//	   wall: requests         ▼                  │        ▼
+//	   wall: requests,        ▼                  │        ▼
+//	   one of each caller at a time, judged; then
 //	  ─────────────────▶  the loop: State, changed only by events it records
 //	                          │                  ▲
 //	                          ▼ begin, stop      │ born, exited, emptied
@@ -97,6 +98,7 @@ type Monitor struct {
 	leases          map[lease]uint64    // the record of each lease of this one
 	forgot          int64               // when nonces were last forgotten, Unix seconds
 	unauthenticated int                 // requests refused for their signature: counted, not recorded
+	turns           *turns              // of requests
 	budgets         budgets
 	denials         denials
 	users           *userdb.Database
@@ -116,7 +118,8 @@ type Monitor struct {
 	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
 	pause                atomic.Int64                     // between two connections of one user, ns, for the reception
-	deciding             atomic.Pointer[policy.Policy]    // policy, for the reception
+	deciding             atomic.Pointer[policy.Policy]    // policy, for the reception and those who judge
+	signers              atomic.Pointer[signers]          // set and keys, for those who verify
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUser           string                           // whom the server runs as; "": as we do
 	serverUID, serverGID int                              // its number, and the group that reads output
@@ -149,7 +152,7 @@ func New(o Options) *Monitor {
 		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
-		budgets: budgets{}, denials: denials{}, vault: newVault(),
+		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{},
 	}
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
@@ -171,6 +174,9 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	for range workers {
 		go m.worker()
 	}
+	for range servers {
+		go m.serveTurns()
+	}
 	m.recover()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -191,6 +197,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.recordHidden()
 	err := m.loop(signals)
 	close(m.over)
+	m.turns.close()
 	cancel()
 	<-m.served
 	m.reception.close()

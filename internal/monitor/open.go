@@ -76,6 +76,7 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.users.Adopt(set.Words)
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID(), Users: m.users.View})
 	m.deciding.Store(m.policy)
+	m.signers.Store(&signers{m.set, m.keys})
 	m.connections.Store(int64(set.Config.Default.Connections))
 	m.pause.Store(int64(paceOf(set.Config.Default.Rate.Number, set.Config.Default.Rate.Span)))
 	m.rules.Store(&set.Config.Storage)
@@ -89,6 +90,7 @@ func (m *Monitor) readKeys() (keys, []string) {
 // adoptKeys puts keys that were read in force.
 func (m *Monitor) adoptKeys(k keys, warnings []string) {
 	m.keys = k
+	m.signers.Store(&signers{m.set, m.keys})
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}

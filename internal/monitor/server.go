@@ -182,7 +182,7 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeti
 	})
 	if err = m.reception.open(door); err == nil {
 		m.post(m.tellServing)
-		err = m.hear(peer)
+		err = m.hearAll(peer)
 	}
 	m.reception.shut()
 	peer.Close()
@@ -196,7 +196,8 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeti
 	return err
 }
 
-func (m *Monitor) hear(peer *wall.Peer) error {
+// hearAll takes a server's requests until it is gone or breaks the protocol.
+func (m *Monitor) hearAll(peer *wall.Peer) error {
 	for {
 		r, err := peer.Receive()
 		if err != nil {
@@ -205,7 +206,7 @@ func (m *Monitor) hear(peer *wall.Peer) error {
 		if r.Kind == wall.Hello || r.Kind == wall.Follow {
 			return fmt.Errorf("%w: a second greeting", wall.ErrBroken)
 		}
-		m.post(func() { m.request(peer, r) })
+		m.hear(peer, r)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/request"
 	"deputy/internal/signature"
@@ -16,22 +17,34 @@ import (
 
 // signed serves a request that names its caller by a signature. First the
 // signature is verified over the exact bytes; only then is anything in them
-// parsed, and what is asked for comes from them alone.
+// parsed, and what is asked for comes from them alone. It runs beside the loop,
+// which alone knows what was used before.
 func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
-	var id policy.Identity
+	proven := m.verify(r)
+	err := errors.New("deputy ends") // unless the loop takes it
+	m.inLoop(func() {
+		if m.signers.Load() != proven.by { // keys were added or removed meanwhile
+			proven = m.verify(r)
+		}
+		err = m.accept(r, proven)
+	})
 	var asked *wall.Request
-	var err error
-	if r.Transport == wall.Legacy {
-		id, asked, err = m.verifyLegacy(r)
-	} else if id, err = m.verify(r); err == nil {
-		asked, err = m.askedFor(r)
+	if err == nil {
+		asked, err = proven.by.askedFor(r)
 	}
 	if err != nil {
-		m.refuse(peer, r, refusalOf(err))
+		m.inLoop(func() { m.refuse(peer, r, refusalOf(err)) })
 		return
 	}
 	asked.ID, asked.Size, asked.Nonce = r.ID, r.Size, r.Nonce
-	id.EndUser = asked.EndUser
+	id := policy.Identity{Caller: proven.caller, EndUser: asked.EndUser}
+	j := m.judge(asked, id)
+	m.inLoop(func() { m.serveSigned(peer, r, asked, id, j) })
+}
+
+// serveSigned does what a verified request asks for, once the next monitor will
+// know of its nonce.
+func (m *Monitor) serveSigned(peer *wall.Peer, r, asked *wall.Request, id policy.Identity, j *judged) {
 	if asked.Nonce != nil {
 		if floor := max(m.floor, m.floors[leaseOf(asked)]); asked.Nonce.Time <= floor {
 			e := deputy.Refuse(deputy.NotDurable,
@@ -43,7 +56,7 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 	}
 	switch {
 	case asked.Kind == wall.Call:
-		m.call(peer, asked, id)
+		m.handle(peer, asked, id, j)
 		return
 	case !reads(asked):
 		// A stop that cannot be recorded is done all the same. Sent again to the
@@ -51,10 +64,10 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		if m.unwritable() == nil {
 			m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
 		}
-		m.handle(peer, asked, id)
+		m.handle(peer, asked, id, j)
 		return
 	}
-	m.whenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
+	m.whenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id, j) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
 }
 
 // reads says whether a request changes nothing whatever it is told.
@@ -113,39 +126,60 @@ func refusalOf(err error) *deputy.Error {
 	return deputy.Refuse(deputy.BadRequest, "%v", err)
 }
 
-// verify finds the key that signed a request of the Deputy1 form. Which of
-// name, secret and signature was wrong is not told.
-func (m *Monitor) verify(r *wall.Request) (policy.Identity, error) {
+// signers are what signatures are verified by.
+type signers struct {
+	set  *manifest.Policy
+	keys keys
+}
+
+// evidence is what a signature shows by itself.
+type evidence struct {
+	by     *signers
+	caller deputy.Caller
+	secret string // its name; empty: of the original's scheme
+	signed signature.Authorization
+	err    error // why it shows nothing
+	wrong  bool  // and that is the signature's fault, not its form's
+}
+
+// signer is whose turn a signed request waits for, by what it says itself: that
+// of a key, or of all who name none that there is.
+func (m *Monitor) signer(r *wall.Request) deputy.Caller {
+	a, err := signature.Parse(r.Authorization)
+	if err != nil || len(m.signers.Load().keys[a.ID]) == 0 {
+		return "key:"
+	}
+	return deputy.Caller("key:" + a.ID)
+}
+
+// verify finds the key that signed a request. Which of name, secret and signature
+// was wrong is not told.
+func (m *Monitor) verify(r *wall.Request) evidence {
+	by := m.signers.Load()
+	if r.Transport == wall.Legacy {
+		return by.verifyLegacy(r)
+	}
 	a, err := signature.Parse(r.Authorization)
 	if err != nil {
-		return policy.Identity{}, deputy.Refuse(deputy.NotAuthenticated, "%v", err)
+		return evidence{by: by, err: deputy.Refuse(deputy.NotAuthenticated, "%v", err)}
 	}
-	covered := signature.Request{
-		Method: r.Method, Audience: m.set.Config.Server.Name, Target: r.Target,
-		IdempotencyKey: r.Key, EndUser: r.EndUser, Body: r.Body,
-	}
+	name := by.set.Config.Server.Name
+	covered := signature.Request{Method: r.Method, Audience: name, Target: r.Target, IdempotencyKey: r.Key, EndUser: r.EndUser, Body: r.Body}
 	if r.Transport == wall.Line {
-		covered = signature.Request{Method: "TCP", Audience: m.set.Config.Server.Name, Target: "/", Body: r.Body}
+		covered = signature.Request{Method: "TCP", Audience: name, Target: "/", Body: r.Body}
 	}
-	found := m.matching(a, covered)
+	found := by.matching(a, covered)
 	if found == "" {
-		m.unauthenticated++
-		return policy.Identity{}, deputy.Refuse(deputy.NotAuthenticated,
-			"cannot authenticate: there is no key of this name, or the signature is not that of this request for the server %q", m.set.Config.Server.Name)
+		return evidence{by: by, wrong: true, err: deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: there is no key of this name, or the signature is not that of this request for the server %q", name)}
 	}
-	if err := m.timely(found, a); err != nil {
-		m.unauthenticated++
-		return policy.Identity{}, err
-	}
-	r.Nonce = &deputy.Nonce{Secret: found, Nonce: a.Nonce, Time: a.Time}
-	m.recent.use(r.Nonce)
-	return policy.Identity{Caller: deputy.Caller("key:" + a.ID)}, nil
+	return evidence{by: by, caller: deputy.Caller("key:" + a.ID), secret: found, signed: a}
 }
 
 // matching gives the name of the secret that made a signature, or "". An
 // unknown key costs the same as a wrong secret.
-func (m *Monitor) matching(a signature.Authorization, covered signature.Request) string {
-	secrets := m.keys[a.ID]
+func (s *signers) matching(a signature.Authorization, covered signature.Request) string {
+	secrets := s.keys[a.ID]
 	if len(secrets) == 0 {
 		a.Verify([]byte("no such key"), covered)
 		return ""
@@ -157,6 +191,23 @@ func (m *Monitor) matching(a signature.Authorization, covered signature.Request)
 		}
 	}
 	return found
+}
+
+// accept takes evidence, if it is of now and was not used before.
+func (m *Monitor) accept(r *wall.Request, e evidence) error {
+	if e.err == nil && e.secret != "" {
+		if err := m.timely(e.secret, e.signed); err != nil {
+			e.err, e.wrong = err, true
+		}
+	}
+	if e.wrong {
+		m.unauthenticated++
+	}
+	if e.err == nil && e.secret != "" {
+		r.Nonce = &deputy.Nonce{Secret: e.secret, Nonce: e.signed.Nonce, Time: e.signed.Time}
+		m.recent.use(r.Nonce)
+	}
+	return e.err
 }
 
 // timely refuses what is outside the window, was used before, or may have been
@@ -202,31 +253,22 @@ func (m *Monitor) known() int64 {
 // verifyLegacy finds the key of the original's scheme, which covers the module
 // alone. Before that is done the message is searched for module and signature, and
 // no more of it is read.
-func (m *Monitor) verifyLegacy(r *wall.Request) (policy.Identity, *wall.Request, error) {
-	module, sig := keyvalue.Scan(r.Body)
-	name := m.legacyKey(module, sig)
+func (s *signers) verifyLegacy(r *wall.Request) evidence {
+	name := s.legacyKey(keyvalue.Scan(r.Body))
 	if name == "" {
-		m.unauthenticated++
-		return policy.Identity{}, nil, deputy.Refuse(deputy.NotAuthenticated,
-			"cannot authenticate: no key with legacy = true has made this signature of the module's name; better, sign with Deputy1")
+		return evidence{by: s, wrong: true, err: deputy.Refuse(deputy.NotAuthenticated,
+			"cannot authenticate: no key with legacy = true has made this signature of the module's name; better, sign with Deputy1")}
 	}
-	message, err := keyvalue.Parse(r.Body)
-	switch {
-	case err != nil:
-		return policy.Identity{}, nil, deputy.Refuse(deputy.BadParam, "%v", err)
-	case message.Module != module: // two readers must not differ; see Scan
-		return policy.Identity{}, nil, deputy.Refuse(deputy.BadParam, "cannot read the message: its module can be read in two ways")
-	}
-	return policy.Identity{Caller: deputy.Caller("key:" + name)}, callOf(message), nil
+	return evidence{by: s, caller: deputy.Caller("key:" + name)}
 }
 
 // legacyKey gives the name of the key that signed a module's name, or "".
-func (m *Monitor) legacyKey(module, sig string) string {
+func (s *signers) legacyKey(module, sig string) string {
 	if module == "" {
 		return ""
 	}
-	for name, secrets := range m.keys {
-		if !m.set.Config.Keys[name].Legacy {
+	for name, secrets := range s.keys {
+		if !s.set.Config.Keys[name].Legacy {
 			continue
 		}
 		for _, s := range secrets {
@@ -238,6 +280,19 @@ func (m *Monitor) legacyKey(module, sig string) string {
 	return ""
 }
 
+// legacyCall reads a message that was verified.
+func legacyCall(r *wall.Request) (*wall.Request, error) {
+	module, _ := keyvalue.Scan(r.Body)
+	message, err := keyvalue.Parse(r.Body)
+	switch {
+	case err != nil:
+		return nil, deputy.Refuse(deputy.BadParam, "%v", err)
+	case message.Module != module: // two readers must not differ; see Scan
+		return nil, deputy.Refuse(deputy.BadParam, "cannot read the message: its module can be read in two ways")
+	}
+	return callOf(message), nil
+}
+
 func callOf(message *keyvalue.Message) *wall.Request {
 	return &wall.Request{
 		Kind: wall.Call, Module: message.Module, Action: message.Action,
@@ -246,7 +301,10 @@ func callOf(message *keyvalue.Message) *wall.Request {
 }
 
 // askedFor reads what a verified request asks for.
-func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
+func (s *signers) askedFor(r *wall.Request) (*wall.Request, error) {
+	if r.Transport == wall.Legacy {
+		return legacyCall(r)
+	}
 	if r.Transport == wall.Line {
 		message, err := keyvalue.Parse(r.Body)
 		if err != nil {
@@ -271,10 +329,10 @@ func (m *Monitor) askedFor(r *wall.Request) (*wall.Request, error) {
 	switch {
 	case at.Is("v1", "actions", "*", "*"):
 		asked.Kind, asked.Module, asked.Action = wall.Call, at.Path[2], at.Path[3]
-		err = m.readParams(asked, r.Body)
+		err = s.readParams(asked, r.Body)
 	case at.Is("v1", "explain", "*", "*"):
 		asked.Kind, asked.Module, asked.Action = wall.Explain, at.Path[2], at.Path[3]
-		err = errors.Join(readAs(asked, at.Query), m.readParams(asked, r.Body))
+		err = errors.Join(readAs(asked, at.Query), s.readParams(asked, r.Body))
 	case at.Is("v1", "tasks", "*", "stop"):
 		asked.Kind, asked.Task = wall.Stop, at.Path[2]
 		asked.GraceMS, asked.Force, err = request.Stop(r.Body)
@@ -300,9 +358,9 @@ func readAs(asked *wall.Request, query url.Values) error {
 	return nil
 }
 
-func (m *Monitor) readParams(asked *wall.Request, body []byte) error {
+func (s *signers) readParams(asked *wall.Request, body []byte) error {
 	limit := 64 << 10
-	if module := m.set.Modules[asked.Module]; module != nil && module.Actions[asked.Action] != nil {
+	if module := s.set.Modules[asked.Module]; module != nil && module.Actions[asked.Action] != nil {
 		limit = int(module.Actions[asked.Action].MaxBody)
 	}
 	if len(body) > limit {

@@ -158,16 +158,14 @@ func (v *verifier) end(orderly bool) {
 	close(v.over)
 }
 
-// ask has the loop serve requests, and gives their answers in order.
+// ask serves requests, one after another, and gives their answers in order.
 func (v *verifier) ask(requests ...wall.Request) []wall.Outcome {
 	v.t.Helper()
 	all := make([]wall.Outcome, 0, len(requests))
 	for chunk := range slices.Chunk(requests, wall.MaxPending/2) {
-		v.post(func() {
-			for _, r := range chunk {
-				v.request(v.peer, &r)
-			}
-		})
+		for _, r := range chunk {
+			v.request(v.peer, &r)
+		}
 		for range chunk {
 			select {
 			case o := <-v.answers:

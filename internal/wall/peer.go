@@ -175,6 +175,13 @@ func (p *Peer) Advanced() {
 	p.wake.Signal()
 }
 
+// Gone says whether nobody reads answers any more.
+func (p *Peer) Gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // Close ends Write, and whoever waits for room.
 func (p *Peer) Close() {
 	p.mu.Lock()

@@ -107,6 +107,9 @@ func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
 	return s
 }
 
+// Rate is how often one caller may ask for actions.
+func (p *Policy) Rate() manifest.Rate { return p.set.Config.Default.Rate }
+
 // Operator says whether a caller is one.
 func (p *Policy) Operator(c deputy.Caller) bool { return p.now().settings(c).Operator }
 
