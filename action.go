@@ -30,6 +30,7 @@ type Explanation struct {
 	TimeoutMS int64        `json:"timeout_ms,omitempty"`
 	WithinMS  int64        `json:"start_within_ms,omitempty"`
 	GraceMS   int64        `json:"grace_ms,omitempty"`
+	LingerMS  int64        `json:"linger_ms,omitempty"`
 	OutputCap int64        `json:"output_cap,omitempty"` // bytes
 }
 

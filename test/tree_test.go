@@ -104,9 +104,6 @@ func TestNothingOfAStoppedTreeLives(t *testing.T) {
 			d := begin(t, treeModule, nil, by.args...)
 			c := d.Self()
 			n, obey := by.size, 0
-			if by.name == "subreaper" {
-				obey = -1 // a subreaper kills the rest as soon as the first process has ended
-			}
 			for _, test := range []struct {
 				how, action, params string
 				killed              int

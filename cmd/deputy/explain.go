@@ -123,7 +123,7 @@ func (a *app) printLimits(e *deputy.Explanation) {
 	for _, l := range []struct {
 		name string
 		ms   int64
-	}{{"timeout", e.TimeoutMS}, {"start within", e.WithinMS}, {"grace", e.GraceMS}} {
+	}{{"timeout", e.TimeoutMS}, {"start within", e.WithinMS}, {"grace", e.GraceMS}, {"linger", e.LingerMS}} {
 		if l.ms > 0 {
 			words = append(words, l.name+" "+(time.Duration(l.ms)*time.Millisecond).String())
 		}

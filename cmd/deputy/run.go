@@ -144,6 +144,9 @@ func (s *screen) tellEnd(t *deputy.Task) {
 	if t.State != deputy.Succeeded && !own {
 		s.say("…%s %s", short(t.ID), ended(t))
 	}
+	if t.Leftover != nil && *t.Leftover > 0 {
+		s.say("…%s %s: a task ends with its first process, and nothing of it stays; see linger in the manifest", short(t.ID), leftoverWords(*t.Leftover))
+	}
 }
 
 // detached says what goes on without us and how to end it.

@@ -92,7 +92,7 @@ func taskLines(t *deputy.Task) [][2]string {
 		add("stop", receiptWords(t.Stop))
 	}
 	if t.Leftover != nil && *t.Leftover > 0 {
-		add("leftover", fmt.Sprintf("%d processes outlived the first one and were killed", *t.Leftover))
+		add("leftover", leftoverWords(*t.Leftover))
 	}
 	if t.Caller == "" { // who may not see who asked may not see the output either
 		add("note", "another asked for it first: values, output and who asked are not shown to you")

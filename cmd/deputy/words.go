@@ -80,6 +80,14 @@ func receiptWords(r *deputy.Receipt) string {
 	return strings.Join(append(did, took(time.Duration(r.TookMS)*time.Millisecond)), ", ")
 }
 
+// leftoverWords says what a task left behind when its first process had ended.
+func leftoverWords(n int) string {
+	if n == 1 {
+		return "1 process outlived the first one and was killed"
+	}
+	return fmt.Sprintf("%d processes outlived the first one and were killed", n)
+}
+
 func survivors(list []deputy.Survivor) string {
 	words := make([]string, len(list))
 	for i, s := range list {

@@ -325,7 +325,8 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	run := Run{
 		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
 		TimeoutMS: act.Timeout.Milliseconds(), WithinMS: act.StartWithin.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
-		Signal: act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
+		LingerMS: act.Linger.Milliseconds(),
+		Signal:   act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
 	}

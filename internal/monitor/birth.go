@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -21,6 +22,7 @@ type birth struct {
 	secret    bool
 	oneFile   bool
 	outputCap int64
+	linger    time.Duration
 	context   policy.Context
 	serverGID int
 }
@@ -76,7 +78,8 @@ func (b *birth) prepare() (spec process.Spec, err error) {
 		}
 		return spec, err
 	}
-	spec = process.Spec{Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir, Credential: b.credential()}
+	spec = process.Spec{Leaf: b.leaf, Argv: launch.Argv, Env: launch.Env, Dir: launch.Dir, Credential: b.credential(),
+		Linger: b.linger}
 	if err := b.stdin(launch, &spec); err != nil {
 		return spec, err
 	}

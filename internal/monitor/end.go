@@ -46,6 +46,16 @@ func (m *Monitor) news(t *Task, e process.Event) {
 	m.settle(t)
 }
 
+// letLinger gives what outlived a first process its time to end by itself: a filter
+// that its output runs through has the last lines still to write.
+func (m *Monitor) letLinger(t *Task) {
+	if t.Run.LingerMS == 0 {
+		m.happen(t, lingerOver)
+		return
+	}
+	t.linger = m.timers.after(time.Duration(t.Run.LingerMS)*time.Millisecond, func() { m.happen(t, lingerOver) })
+}
+
 // countKilled adds to the receipt after a stop, to the leftovers otherwise.
 func (t *Task) countKilled(n int) {
 	if t.StopAs != "" {
@@ -65,7 +75,7 @@ func (m *Monitor) settle(t *Task) {
 
 // finishTask finds out what is left of a task's output, then records its end.
 func (m *Monitor) finishTask(t *Task) {
-	for _, timer := range []*timer{t.expiry, t.deadline, t.grace, t.killed} {
+	for _, timer := range []*timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
 		m.timers.cancel(timer)
 	}
 	dir, limit := m.o.Paths.task(t.ID), t.Run.Cap
@@ -141,7 +151,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	for _, x := range t.told {
 		m.link.Done(x)
 	}
-	m.log.Printf("task=%s %s/%s %s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e))
+	m.log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
 	leaf, left := t.Leaf, leavingsOf(t, e)
 	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.task(t.ID)
@@ -170,6 +180,17 @@ func rewrote(e *deputy.Event) string {
 		}
 	}
 	return text
+}
+
+// outlived says that something was killed which may have been meant to stay.
+func outlived(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 process outlived its first one and was killed"
+	}
+	return fmt.Sprintf("; %d processes outlived its first one and were killed", n)
 }
 
 func because(reason string) string {

@@ -21,6 +21,7 @@ type live struct {
 	expiry   *timer // of the time to be started in
 	deadline *timer
 	grace    *timer
+	linger   *timer // of what outlived the first process
 	killed   *timer // looks for survivors of the kill
 	survives bool   // there were some
 	killing  int    // kills under way, whose count is still to come
@@ -69,6 +70,8 @@ func (m *Monitor) happen(t *Task, h happening) {
 		t.cancelBirth()
 	case shorten:
 		m.shortenGrace(t)
+	case linger:
+		m.letLinger(t)
 	case kill:
 		m.killTask(t)
 	case finish:
@@ -152,7 +155,8 @@ func (m *Monitor) startTask(t *Task) {
 	}
 	b := &birth{
 		m: m, action: now, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
-		leaf: attemptLeaf(t.ID, t.Attempt),
+		linger: time.Duration(t.Run.LingerMS) * time.Millisecond,
+		leaf:   attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
 			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
 		},

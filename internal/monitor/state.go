@@ -84,6 +84,7 @@ type Run struct {
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`      // 0: none
 	WithinMS  int64    `json:"start_within_ms,omitempty"` // from its acceptance to its start; 0: however late
 	GraceMS   int64    `json:"grace_ms"`
+	LingerMS  int64    `json:"linger_ms,omitempty"` // 0: what outlives the first process is killed at once
 	Signal    int      `json:"signal"`
 	Success   []int    `json:"success"`
 	Stoppable bool     `json:"stoppable"`

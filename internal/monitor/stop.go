@@ -173,8 +173,14 @@ func (m *Monitor) requestStop(t *Task, o stopOrder) {
 		}
 		return
 	}
-	if t.exited {
-		return // it has ended by itself; what it left over is being killed already
+	if t.exited { // it has ended by itself; what it left over is killed already, or now
+		if t.Phase == Lingering {
+			m.happen(t, stop)
+		}
+		return
+	}
+	if t.Phase == Running && m.host.Hurry(t.Leaf) { // the same, and the news is to come
+		return
 	}
 	t.graceMS = t.Run.GraceMS
 	t.shorten(o.grace)
@@ -237,6 +243,7 @@ func (m *Monitor) shortenGrace(t *Task) {
 // killTask kills all that lives of a task; that nothing does is told by the
 // host's event.
 func (m *Monitor) killTask(t *Task) {
+	m.timers.cancel(t.linger)
 	leaf := t.Leaf
 	t.killing++
 	m.act(func() {

@@ -15,8 +15,11 @@ var life = map[Phase]map[happening]string{
 		born: "running watch", stillborn: "over finish", stop: "stopping wait no longer for its birth",
 	},
 	Running: {
-		exited: "killing kill", hung: "killing kill", emptied: "running ", gone: "over finish",
+		exited: "lingering linger", hung: "killing kill", emptied: "running ", gone: "over finish",
 		stop: "stopping signal", deadline: "stopping signal",
+	},
+	Lingering: {
+		gone: "over finish", stop: "killing kill", deadline: "killing kill", lingerOver: "killing kill",
 	},
 	Stopping: {
 		born: "stopping signal", stillborn: "over finish", gone: "over finish",
@@ -25,10 +28,10 @@ var life = map[Phase]map[happening]string{
 	},
 	Killing: {
 		gone: "over finish", exited: "killing ", emptied: "killing ",
-		stop: "killing ", deadline: "killing ", graceOver: "killing ",
+		stop: "killing ", deadline: "killing ", graceOver: "killing ", lingerOver: "killing ",
 	},
 	Over: {
-		stop: "over ", deadline: "over ", graceOver: "over ",
+		stop: "over ", deadline: "over ", graceOver: "over ", lingerOver: "over ",
 	},
 }
 
@@ -47,7 +50,7 @@ func TestEveryCellOfALife(t *testing.T) {
 			}
 		}
 	}
-	if want := len(phases()) * len(happenings()); cells != want || cells != 66 {
+	if want := len(phases()) * len(happenings()); cells != want || cells != 84 {
 		t.Errorf("%d cells walked, the table has %d", cells, want)
 	}
 }
@@ -57,13 +60,26 @@ func TestEveryCellOfALife(t *testing.T) {
 func TestEveryLifeEnds(t *testing.T) {
 	for _, p := range phases() {
 		at := p
-		for _, h := range []happening{stop, born, graceOver, exited, gone} {
+		for _, h := range []happening{stop, born, graceOver, lingerOver, exited, gone} {
 			if next, do := transition(at, h); do != impossible {
 				at = next
 			}
 		}
 		if at != Over {
 			t.Errorf("from %s a task stays %s", p, at)
+		}
+	}
+}
+
+// What outlives a first process has its moment, and no more.
+func TestWhatLingersIsKilledInTheEnd(t *testing.T) {
+	for _, last := range []happening{lingerOver, stop, deadline} {
+		at, done := Running, nothing
+		for _, h := range []happening{exited, last} {
+			at, done = transition(at, h)
+		}
+		if at != Killing || done != kill {
+			t.Errorf("after %s it is %s (%s)", last, at, done)
 		}
 	}
 }

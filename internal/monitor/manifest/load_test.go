@@ -140,7 +140,7 @@ func TestActions(t *testing.T) {
 		ForEach: &ForEach{Item: "id", List: "ids"}, Lock: text("{unit}/{id}"), OnBusy: Rerun,
 		RunsAs: "daemon", User: daemon, Groups: []string{"daemon", "gid:4"}, GIDs: []uint32{daemon.GID, 4}, Directory: "/tmp",
 		Env:            map[string]*template.Text{"LANG": text("de_DE.UTF-8"), "TZ": text("{unit}"), "EMPTY": text("")},
-		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Timeout: 0, StartWithin: time.Hour, Stoppable: false, SuccessCodes: []int{0, 3},
+		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Linger: 2 * time.Second, Timeout: 0, StartWithin: time.Hour, Stoppable: false, SuccessCodes: []int{0, 3},
 		OutputCap: 64 << 10, Keep: 168 * time.Hour, MaxBody: 2 << 20, Rate: Rate{5, time.Minute},
 	}
 	same := cmp.Options{cmpopts.IgnoreFields(Action{}, "Params"),

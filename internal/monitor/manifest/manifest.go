@@ -81,6 +81,7 @@ type Action struct {
 	SDNotify       bool // it speaks sd_notify(3), and finds its socket by that name, too
 	StopSignal     int  // a signal number; SIGTERM by default
 	Grace          time.Duration
+	Linger         time.Duration // what outlives the first process has so long to end by itself
 	Timeout        time.Duration // 0: none
 	StartWithin    time.Duration // from its acceptance; 0: however late
 	Stoppable      bool

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"deputy/internal/monitor/manifest/schema"
 	"deputy/internal/monitor/manifest/template"
@@ -36,12 +37,19 @@ type element struct {
 	at *node
 }
 
+// undeclared stands for a linger that follows from the grace, which is at most
+// lingerDefault: enough for what reads the last output of a pipe.
+const (
+	undeclared    time.Duration = -1
+	lingerDefault               = 2 * time.Second
+)
+
 func newDraft(defaults Defaults) *draft {
 	const term = 15 // SIGTERM everywhere
 	return &draft{
 		Action: Action{
 			OnBusy: Join, Directory: rootFolder, Env: map[string]*template.Text{}, StopSignal: term, Stoppable: true,
-			Timeout: defaults.Timeout, StartWithin: defaults.StartWithin, Grace: defaults.Grace, OutputCap: defaults.OutputCap,
+			Timeout: defaults.Timeout, StartWithin: defaults.StartWithin, Grace: defaults.Grace, Linger: undeclared, OutputCap: defaults.OutputCap,
 			SuccessCodes: []int{0}, MaxBody: 64 << 10,
 		},
 		declared: map[string]*schema.Param{}, own: map[string]*node{}, uses: map[string][]use{}, places: map[string]*node{},
@@ -71,6 +79,7 @@ func (l *loader) settings(d *draft) fields {
 		"stderr":        func(n *node) { into(l, new(string), oneOf("stdout"))(n); d.StderrToStdout = true },
 		"stop_signal":   into(l, &d.StopSignal, signal),
 		"grace":         into(l, &d.Grace, duration),
+		"linger":        into(l, &d.Linger, duration),
 		"timeout":       into(l, &d.Timeout, timeout),
 		"start_within":  into(l, &d.StartWithin, timeout),
 		"stoppable":     l.flag(&d.Stoppable),
@@ -181,6 +190,9 @@ func (l *loader) action(shared *draft, n *node, allow []*Rule, used map[string]b
 func (l *loader) finish(d *draft, n *node) {
 	if c := n.get("on_busy"); c != nil && d.Lock == nil {
 		l.failKey(c, `write lock = "…", too`, "on_busy without a lock: nothing can be busy")
+	}
+	if d.Linger == undeclared {
+		d.Linger = min(lingerDefault, d.Grace)
 	}
 	if n.get("stops") != nil {
 		l.finishStops(d, n)

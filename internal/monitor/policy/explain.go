@@ -78,7 +78,7 @@ func (p *Policy) Explain(id Identity, module, action string, params deputy.Param
 	}
 	x := deputy.Explanation{
 		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, items, wrong),
-		TimeoutMS: a.Timeout.Milliseconds(), WithinMS: a.StartWithin.Milliseconds(), GraceMS: a.Grace.Milliseconds(), OutputCap: a.OutputCap,
+		TimeoutMS: a.Timeout.Milliseconds(), WithinMS: a.StartWithin.Milliseconds(), GraceMS: a.Grace.Milliseconds(), LingerMS: a.Linger.Milliseconds(), OutputCap: a.OutputCap,
 	}
 	switch {
 	case refusal == nil:

@@ -31,8 +31,10 @@ import (
 //
 // Later the Host orders by killOrder; all else it sees in /proc.
 
-// killOrder tells a subreaper to kill its tree.
-const killOrder = unix.SIGUSR2
+const (
+	killOrder  = unix.SIGUSR2 // to a subreaper: kill your tree
+	hurryOrder = unix.SIGUSR1 // and: what outlived the first process is to linger no longer
+)
 
 // order is a Spec without its files, which are descriptors 0, 1 and 2.
 type order struct {
@@ -43,6 +45,7 @@ type order struct {
 	Credential *Credential
 	Input      File
 	Files      []File
+	Linger     time.Duration
 }
 
 // answer is of errno 0, or says which step failed and how.
@@ -57,6 +60,7 @@ type finding struct {
 	PID    int    `json:"pid"`
 	BootNS int64  `json:"boot_ns"`
 	Ended  bool   `json:"ended"`
+	Exited bool   `json:"exited"` // the first process has, and others linger, or did
 	Status uint32 `json:"status"` // wait status of the first process, as in wait(2)
 	Left   int    `json:"left"`   // processes that outlived it, and were killed
 }
@@ -122,7 +126,7 @@ func (h *Host) birthReaped(ctx context.Context, a *attempt, s Spec) error {
 	stop := context.AfterFunc(ctx, func() { _ = ours.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	_ = ours.SetDeadline(time.Now().Add(BornWithin))
-	begun, answer, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.dir(), s.Credential, s.Input, s.Files})
+	begun, answer, err := instruct(ours, order{h.options.StateDir, s.Leaf, s.Argv, s.Env, s.dir(), s.Credential, s.Input, s.Files, s.Linger})
 	if begun && errors.Is(err, os.ErrDeadlineExceeded) {
 		return ErrNotExecuted
 	}
@@ -216,6 +220,26 @@ func (h *Host) reaperOf(leaf string) (pid, pidfd int, err error) {
 	}
 	pidfd, err = unix.FcntlInt(uintptr(a.pidfd), unix.F_DUPFD_CLOEXEC, 3)
 	return a.PID, pidfd, err
+}
+
+// Hurry ends at once what outlived its first process and lingers below a subreaper,
+// which counts it, and says whether there was any. With cgroups the first process's
+// end is told as it happens, and the caller needs not ask.
+func (h *Host) Hurry(leaf string) bool {
+	if h.tree != nil {
+		return false
+	}
+	found, err := readFinding(h.options.StateDir, leaf)
+	if err != nil || !found.Exited {
+		return false
+	}
+	_, pidfd, err := h.reaperOf(leaf)
+	if err != nil { // the last of it has ended just now
+		return true
+	}
+	defer unix.Close(pidfd)
+	_ = unix.PidfdSendSignal(pidfd, hurryOrder, nil, 0) // the same
+	return true
 }
 
 func (h *Host) signalReaped(leaf string, sig unix.Signal) error {

@@ -9,5 +9,8 @@ func (h *Host) Ours(string) bool { return false }
 // start waits for that.
 func (h *Host) Newborn(string) bool { return false }
 
+// Hurry is for Linux: here a first process's end is told as it happens.
+func (h *Host) Hurry(string) bool { return false }
+
 // ForkerMain is for Linux.
 func ForkerMain() int { return 1 }

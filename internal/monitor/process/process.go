@@ -59,7 +59,8 @@ type Spec struct {
 	Input          File        // instead of Stdin, if not zero
 	Files          []File      // become descriptors 3, 4, …
 	Stdout, Stderr *os.File
-	Gone           func() // called once, when nothing of the birth is waited for any more; may be nil
+	Linger         time.Duration // of what outlives the first process, where a subreaper sees to that; with cgroups that is the caller's to do
+	Gone           func()        // called once, when nothing of the birth is waited for any more; may be nil
 }
 
 func (s *Spec) gone() {

@@ -67,6 +67,8 @@ type reaper struct {
 	left   map[born]bool  // what was killed after the first had ended
 	child  chan os.Signal // SIGCHLD
 	killed chan os.Signal // killOrder
+	hurry  chan os.Signal // hurryOrder
+	linger time.Duration
 }
 
 // born tells processes apart for as long as the machine is up.
@@ -80,11 +82,12 @@ type born struct {
 // subreaper for the same attempt.
 func newReaper(o order) (*reaper, error) {
 	r := &reaper{path: findingPath(o.StateDir, o.Leaf), left: map[born]bool{},
-		child: make(chan os.Signal, 1), killed: make(chan os.Signal, 1)}
+		child: make(chan os.Signal, 1), killed: make(chan os.Signal, 1), hurry: make(chan os.Signal, 1), linger: o.Linger}
 	// Signals are caught, not ignored: an ignored one would stay so in the task.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM)
 	signal.Notify(r.child, unix.SIGCHLD)
 	signal.Notify(r.killed, killOrder)
+	signal.Notify(r.hurry, hurryOrder)
 	self, err := readStat(os.Getpid())
 	if err != nil {
 		return nil, err
@@ -150,7 +153,8 @@ func readEnd(fd int, b *[1]byte) syscall.Errno {
 // when they lose their parent, nothing of the task then lives.
 func (r *reaper) run() int {
 	ordered, pause := false, time.Millisecond
-	for {
+	var over <-chan time.Time // the time to linger
+	for lingered := false; ; {
 		if none := r.reap(); none {
 			r.found.Ended, r.found.Left = true, len(r.left)
 			if r.write(os.Rename) != nil {
@@ -163,6 +167,23 @@ func (r *reaper) run() int {
 			case <-r.child:
 			case <-r.killed:
 				ordered = true
+			}
+			continue
+		}
+		if !ordered && !lingered {
+			if over == nil {
+				over = time.After(r.linger)
+				r.found.Exited = true
+				_ = r.write(os.Rename) // without it a stop takes its grace
+			}
+			select {
+			case <-r.child:
+			case <-r.killed:
+				ordered = true
+			case <-r.hurry:
+				lingered = true
+			case <-over:
+				lingered = true
 			}
 			continue
 		}
