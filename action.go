@@ -32,6 +32,7 @@ type Explanation struct {
 	GraceMS   int64        `json:"grace_ms,omitempty"`
 	LingerMS  int64        `json:"linger_ms,omitempty"`
 	OutputCap int64        `json:"output_cap,omitempty"` // bytes
+	Warnings  []string     `json:"warnings,omitempty"`   // of what the action allows, and may be more than was meant
 }
 
 // DeniedRule is a rule that does not hold for a request, and why.

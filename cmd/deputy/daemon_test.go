@@ -218,7 +218,7 @@ func deputyRun(t *testing.T, socket string, s setting, args ...string) result {
 		s.ctx = t.Context()
 	}
 	a := &app{
-		in: strings.NewReader(s.in), out: &out, err: &errs, outTerm: s.terminal, errTerm: s.terminal, width: 100,
+		in: strings.NewReader(s.in), out: &out, err: &errs, inTerm: s.terminal, outTerm: s.terminal, errTerm: s.terminal, width: 100,
 		getenv: func(name string) string { return env[name] }, uid: s.uid, now: func() time.Time { return now },
 	}
 	status := a.report(run(s.ctx, a, args))

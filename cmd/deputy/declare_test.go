@@ -63,6 +63,53 @@ func TestNewDeclares(t *testing.T) {
 	}
 }
 
+// What bounds a param is said on the command line, or asked for at a terminal;
+// what may be any text is warned of where root runs it.
+func TestNewBounds(t *testing.T) {
+	print := func(s setting, args ...string) result {
+		s.self = true
+		return deputyRun(t, "/nowhere", s, append([]string{"new", "m/a", "--print"}, args...)...)
+	}
+	for _, c := range []struct{ args, want []string }{
+		{[]string{"--param", "unit=nginx.service|a b", "--", "/bin/echo", "{unit}"}, []string{`params.unit = { type = "string", enum = ["nginx.service", "a b"] }`}},
+		{[]string{"--param", "unit=^a{1,3}$", "--", "/bin/echo", "{unit}"}, []string{`params.unit = { type = "string", pattern = "^a{1,3}$" }`}},
+		{[]string{"--param", `unit=^\d+$`, "--", "/bin/echo", "{unit}"}, []string{`params.unit = { type = "string", pattern = "^\\d+$" }`}},
+		{[]string{"--param", "n:integer=1|2", "--", "/bin/echo", "{n}"}, []string{`params.n = { type = "integer", enum = [1, 2] }`}},
+		{[]string{"--param", "dirs=/srv|/home", "--", "/bin/echo", "{dirs...}"}, []string{`params.dirs = { type = "array", items = { type = "string", enum = ["/srv", "/home"] }, minItems = 1 }`}},
+		{[]string{"--param", "unit:string", "--", "/bin/echo", "{unit}"}, []string{`params.unit = { type = "string" }`}},
+	} {
+		r := print(setting{}, c.args...)
+		for _, want := range c.want {
+			if r.status != 0 || !strings.Contains(r.out, want) || strings.Contains(r.out, "Narrow it") != (c.args[1] == "unit:string") {
+				t.Errorf("%q: %s", c.args, r)
+			}
+		}
+	}
+	r := print(setting{terminal: true, in: "one|two\n\n"}, "--param", "said:string", "--", "/bin/echo", "{a}", "{b...}", "{said}")
+	if !strings.Contains(r.out, `params.a = { type = "string", enum = ["one", "two"] }`) || !strings.Contains(r.out, `params.b = { type = "array", items = { type = "string" }`) ||
+		strings.Count(r.err, "What may {") != 2 {
+		t.Errorf("at a terminal: %s", r)
+	}
+
+	dir := config(t)
+	r = own(t, "/nowhere", "new", "--config", dir, "m/nobody", "--param", "u=a|b", "--", "/bin/echo", "{u}")
+	if r.status != 0 || !strings.Contains(r.out, "Nobody may ask for it yet. Name who may at the end of "+dir+"/modules.d/m.toml, then: deputy reload\n") || strings.Contains(r.out, "Ask for it") || r.err != "" {
+		t.Errorf("for nobody: %s", r)
+	}
+	r = own(t, "/nowhere", "new", "--config", dir, "m/some", "--allow", "root", "--param", "u=a|b", "--", "/bin/echo", "{u}")
+	if r.status != 0 || !strings.Contains(r.out, `deputy run m some u=a`) || !strings.Contains(r.out, `['u' => 'a']`) {
+		t.Errorf("for somebody: %s", r)
+	}
+	r = own(t, "/nowhere", "new", "--config", dir, "m/any", "--", "/bin/echo", "{u}")
+	if warned := strings.Contains(r.err, "{u} may be any text, for a command of root's; say what it may be: enum, pattern or format"); r.status != 0 || warned != (os.Getuid() == 0) {
+		t.Errorf("any text: %s", r)
+	}
+	r = own(t, "/nowhere", "check", "--config", dir)
+	if warned := strings.Contains(r.err, "m/any: {u} may be any text"); r.status != 0 || warned != (os.Getuid() == 0) {
+		t.Errorf("check: %s", r)
+	}
+}
+
 // withoutUser takes away what differs between root and others who run the test.
 func withoutUser(text string) string {
 	var b strings.Builder

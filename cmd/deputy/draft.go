@@ -18,10 +18,24 @@ type draft struct {
 	description    string
 }
 
-type draftParam struct{ name, kind string }
+// draftParam is a param with what bounds it: "one|two" or "^pattern$"; empty: nothing.
+type draftParam struct{ name, kind, bound string }
+
+// unbounded says whether p may be any text.
+func (p draftParam) unbounded() bool {
+	return p.bound == "" && (p.kind == "string" || p.kind == "array")
+}
+
+// pattern says whether what bounds p is one, and not a list of values.
+func (p draftParam) pattern() bool {
+	return strings.HasPrefix(p.bound, "^") && strings.HasSuffix(p.bound, "$")
+}
+
+func (p draftParam) values() []string { return strings.Split(p.bound, "|") }
 
 var (
 	goodName    = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,30}$`)
+	paramOption = regexp.MustCompile(`^([a-z][a-z0-9_]{0,62})(?::([a-z]+))?(?:=(.+))?$`)
 	placeholder = regexp.MustCompile(`\{\{|\}\}|\{([a-z][a-z0-9_]{0,62})(\.\.\.)?\}`)
 )
 
@@ -36,20 +50,23 @@ func (d *draft) name(what string, command []string) error {
 		return usage("the command must begin with a whole path, like /usr/bin/%s", command[0])
 	}
 	d.command = command
-	kinds := map[string]string{}
+	said := map[string]draftParam{}
 	for _, t := range d.types {
-		name, kind, _ := strings.Cut(t, ":")
-		if !slices.Contains([]string{"string", "integer", "number", "boolean", "array"}, kind) {
-			return usage("--param %q is not NAME:TYPE, with string, integer, number, boolean or array", t)
+		m := paramOption.FindStringSubmatch(t)
+		if m == nil || m[2] == "" && m[3] == "" || m[2] != "" && !slices.Contains([]string{"string", "integer", "number", "boolean", "array"}, m[2]) {
+			return usage("--param %q is neither NAME=one|two, nor NAME=^PATTERN$, nor NAME:TYPE with string, integer, number, boolean or array", t)
 		}
-		kinds[name] = kind
+		if m[2] == "boolean" && m[3] != "" {
+			return usage("--param %q: a boolean is true or false", t)
+		}
+		said[m[1]] = draftParam{m[1], m[2], m[3]}
 	}
 	for _, arg := range command {
 		for _, m := range placeholder.FindAllStringSubmatch(arg, -1) {
-			d.uses(m[1], m[2] != "", kinds)
+			d.uses(m[1], m[2] != "", said)
 		}
 	}
-	for name := range kinds {
+	for name := range said {
 		if !slices.ContainsFunc(d.params, func(p draftParam) bool { return p.name == name }) {
 			return usage("--param %s: the command has no {%s}", name, name)
 		}
@@ -57,19 +74,20 @@ func (d *draft) name(what string, command []string) error {
 	return nil
 }
 
-func (d *draft) uses(name string, list bool, kinds map[string]string) {
+func (d *draft) uses(name string, list bool, said map[string]draftParam) {
 	known := slices.ContainsFunc(d.params, func(p draftParam) bool { return p.name == name })
 	if name == "" || known {
 		return
 	}
-	kind := kinds[name]
+	p := said[name]
+	p.name = name
 	switch {
 	case list:
-		kind = "array"
-	case kind == "":
-		kind = "string"
+		p.kind = "array"
+	case p.kind == "":
+		p.kind = "string"
 	}
-	d.params = append(d.params, draftParam{name, kind})
+	d.params = append(d.params, p)
 }
 
 // manifest writes the action, and in a fresh file the module around it. The
@@ -110,20 +128,39 @@ func (d *draft) manifest(fresh bool) (string, error) {
 
 // param declares a param, and shows how its values are narrowed.
 func (d *draft) param(line func(string, ...any), p draftParam) {
-	declared, narrow := `type = "`+p.kind+`"`, ""
-	switch p.kind {
-	case "string":
-		narrow = `enum = ["one", "two"], or pattern = "^[a-z0-9.@-]+$"`
-	case "integer", "number":
-		narrow = `minimum = 1, maximum = 100`
-	case "array":
-		declared += `, items = { type = "string" }, minItems = 1`
+	bound, narrow := p.declared(), ""
+	declared := `type = "` + p.kind + `"` + bound
+	switch {
+	case p.kind == "array":
+		declared = `type = "array", items = { type = "string"` + bound + ` }, minItems = 1`
 		narrow = `maxItems = 10, and in items enum or pattern`
+	case bound != "":
+	case p.kind == "string":
+		narrow = `enum = ["one", "two"], or pattern = "^[a-z0-9.@-]+$"`
+	case p.kind == "integer", p.kind == "number":
+		narrow = `minimum = 1, maximum = 100`
 	}
-	if narrow != "" {
+	if narrow != "" && bound == "" {
 		line("# Narrow it: %s", narrow)
 	}
 	line("params.%s = { %s }", p.name, declared)
+}
+
+// declared is how a manifest says what bounds p.
+func (p draftParam) declared() string {
+	switch {
+	case p.bound == "":
+		return ""
+	case p.pattern():
+		return ", pattern = " + quote(p.bound)
+	}
+	values := p.values()
+	if p.kind == "string" || p.kind == "array" {
+		for i := range values {
+			values[i] = quote(values[i])
+		}
+	}
+	return ", enum = [" + strings.Join(values, ", ") + "]"
 }
 
 // rules grants the action. Without --allow nobody may have it yet.
@@ -183,17 +220,21 @@ func quote(text string) string {
 	return b.String()
 }
 
-// calls shows how the action is asked for from a shell, PHP, Python and curl.
-func (d *draft) calls(socket string) string {
+// calls shows how the action is asked for from a shell, PHP, Python and curl, if
+// anybody may.
+func (d *draft) calls(socket, path string) string {
+	if len(d.allow) == 0 {
+		return fmt.Sprintf("\nNobody may ask for it yet. Name who may at the end of %s, then: deputy reload\n", path)
+	}
 	var shell, php, python, json []string
 	for _, p := range d.params {
-		v := sample(p.kind)
+		v := p.sample()
 		shell = append(shell, " "+p.name+"="+strings.Trim(v, `["]`))
 		php = append(php, "'"+p.name+"' => "+strings.ReplaceAll(v, `"`, "'"))
 		python = append(python, strconv.Quote(p.name)+": "+pythonValue(v))
 		json = append(json, strconv.Quote(p.name)+": "+v)
 	}
-	path := "/v1/actions/" + d.module + "/" + d.action
+	target := "/v1/actions/" + d.module + "/" + d.action
 	return fmt.Sprintf(`
 Ask for it:
 
@@ -208,20 +249,27 @@ Ask for it:
 `, d.module, d.action, strings.Join(shell, ""),
 		d.module, d.action, strings.Join(php, ", "),
 		d.module, d.action, strings.Join(python, ", "),
-		socket, strings.Join(json, ", "), path)
+		socket, strings.Join(json, ", "), target)
 }
 
-// sample gives a value of a type, in JSON.
-func sample(kind string) string {
-	switch kind {
+// sample gives a value, in JSON.
+func (p draftParam) sample() string {
+	text := "VALUE"
+	if p.bound != "" && !p.pattern() {
+		text = p.values()[0]
+	}
+	switch p.kind {
 	case "integer", "number":
-		return "1"
+		if text == "VALUE" {
+			text = "1"
+		}
+		return text
 	case "boolean":
 		return "true"
 	case "array":
-		return `["VALUE"]`
+		return "[" + strconv.Quote(text) + "]"
 	}
-	return `"VALUE"`
+	return strconv.Quote(text)
 }
 
 func pythonValue(json string) string {

@@ -88,6 +88,9 @@ func (a *app) printExplanation(e *deputy.Explanation) {
 	if len(e.Tasks) > 0 {
 		a.printLimits(e)
 	}
+	for _, w := range e.Warnings {
+		fmt.Fprintln(a.out, a.style(a.outTerm, yellow, "warning:"), printable(w))
+	}
 }
 
 func (a *app) printLaunch(t *deputy.Launch) {

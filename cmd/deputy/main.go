@@ -28,7 +28,8 @@ func main() {
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	outTerm  bool // out is a terminal
+	inTerm   bool // in is a terminal
+	outTerm  bool // out is
 	errTerm  bool
 	width    int // columns of the terminal
 	getenv   func(string) string
@@ -43,6 +44,7 @@ type app struct {
 func fromProcess() *app {
 	a := &app{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		inTerm:  term.IsTerminal(int(os.Stdin.Fd())),
 		outTerm: term.IsTerminal(int(os.Stdout.Fd())),
 		errTerm: term.IsTerminal(int(os.Stderr.Fd())),
 		width:   80,

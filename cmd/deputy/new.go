@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,12 +29,16 @@ func newNew(a *app) *cobra.Command {
 
 Everything after -- is the command that will run; it is never given to a shell.
 "{name}" in an argument stands for the value of a param: one whole value, which
-can never become two arguments; "{names...}" alone stands for several. An action
+can never become two arguments; "{names...}" alone stands for several. Say what
+each may be: --param 'unit=nginx.service|unbound.service' lists its values,
+--param 'unit=^[a-z]+$' gives a pattern; at a terminal you are asked. An action
 is added to a module's manifest that is there already. If the check finds
 anything, the files are left as they were.`,
-		Example: `  deputy new panel/restart --allow panel -- /usr/bin/systemctl restart '{unit}'
-  deputy new disk/usage --allow group:staff -- /usr/bin/du -sh -- '{dirs...}'
-  deputy new panel/restart --print -- /usr/bin/systemctl restart '{unit}'`,
+		Example: `  deputy new panel/restart --allow panel --param 'unit=nginx|php-fpm' \
+    -- /usr/bin/systemctl restart '{unit}'
+  deputy new disk/usage --allow group:staff --param 'dirs=/srv|/home' \
+    -- /usr/bin/du -sh -- '{dirs...}'
+  deputy new ping/host --print --param 'host=^[a-z.]+$' -- /usr/bin/ping '{host}'`,
 		Annotations: map[string]string{exitStatus: plainStatus},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.ArgsLenAtDash() != 1 || len(args) < 2 {
@@ -43,6 +50,9 @@ anything, the files are left as they were.`,
 			if d.user == "" && a.uid == 0 {
 				d.user = "root" // a root install wants it said
 			}
+			if err := a.askBounds(d); err != nil {
+				return err
+			}
 			if dry {
 				text, err := d.manifest(true)
 				fmt.Fprint(a.out, text)
@@ -53,12 +63,33 @@ anything, the files are left as they were.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&d.allow, "allow", nil, "who may have it: a `USER`, uid:N, group:NAME or key:NAME (may be repeated)")
-	f.StringSliceVar(&d.types, "param", nil, "`NAME:TYPE` of a param: string (default), integer, number, boolean or array")
+	f.StringArrayVar(&d.types, "param", nil, "`NAME=one|two`, NAME=^PATTERN$ or NAME:TYPE of a param")
 	f.StringVar(&d.user, "user", "", "the `USER` that the command runs as")
 	f.StringVar(&d.description, "description", "", "one `SENTENCE` for those who look for it")
 	f.StringVar(&config, "config", "", "the `DIR` that holds modules.d; otherwise the daemon's")
 	f.BoolVar(&dry, "print", false, "print the manifest and write nothing")
 	return cmd
+}
+
+// askBounds asks what each param may be that is not said to be any text, where
+// somebody can answer.
+func (a *app) askBounds(d *draft) error {
+	if !a.inTerm || !a.errTerm || a.json {
+		return nil
+	}
+	answers := bufio.NewReader(a.in)
+	for i, p := range d.params {
+		if !p.unbounded() || slices.ContainsFunc(d.types, func(t string) bool { return strings.HasPrefix(t, p.name+":") }) {
+			continue
+		}
+		fmt.Fprintf(a.err, "What may {%s} be? Its values as one|two|three, or a pattern like ^[a-z0-9.-]+$ (nothing: any text): ", p.name)
+		answer, err := answers.ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("cannot read your answer: %w", err)
+		}
+		d.params[i].bound = strings.TrimSpace(answer)
+	}
+	return nil
 }
 
 func newVerb(ctx context.Context, a *app, d *draft, config string) error {
@@ -98,7 +129,7 @@ func (a *app) enforce(ctx context.Context, c *client.Client, d *draft, path stri
 	if a.json {
 		return a.printJSON(map[string]string{"file": path, "module": d.module, "action": d.action, "digest": digest})
 	}
-	fmt.Fprint(a.out, d.calls(socketOf(a, c)))
+	fmt.Fprint(a.out, d.calls(socketOf(a, c), path))
 	return nil
 }
 

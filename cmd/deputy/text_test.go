@@ -133,7 +133,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"new panel/restart /bin/true", 2, "deputy: deputy new takes MODULE/ACTION, then -- and the command; see: deputy new --help"},
 		{"new panel -- /bin/true", 2, `deputy: "panel" is not MODULE/ACTION: each begins with a letter and holds letters, digits, _ and - (at most 31)`},
 		{"new panel/x -- true", 2, "deputy: the command must begin with a whole path, like /usr/bin/true"},
-		{"new panel/x --param a:b -- /bin/true", 2, `deputy: --param "a:b" is not NAME:TYPE, with string, integer, number, boolean or array`},
+		{"new panel/x --param a:b -- /bin/true", 2, `deputy: --param "a:b" is neither NAME=one|two, nor NAME=^PATTERN$, nor NAME:TYPE with string, integer, number, boolean or array`},
 		{"new panel/x --param a:string -- /bin/true", 2, "deputy: --param a: the command has no {a}"},
 		{"new panel/x --print --allow what:ever -- /bin/true", 2, `deputy: --allow "what:ever" is not a user, uid:N, group:NAME or key:NAME`},
 	}

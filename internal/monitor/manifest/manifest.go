@@ -72,6 +72,7 @@ type Action struct {
 	GIDs      []uint32 // of Groups, each; userdb.NoID where nobody had that name
 	Directory string   // "/" by default
 	Shell     bool     // values and stdin may decide what runs
+	Warnings  []string // of what may be more than was meant
 	Env       map[string]*template.Text
 
 	Stdin          *template.Text // nil: /dev/null

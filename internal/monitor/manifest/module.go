@@ -183,6 +183,7 @@ func (l *loader) action(shared *draft, n *node, allow []*Rule, used map[string]b
 	l.finish(d, n)
 	l.checkUses(d, n, used)
 	l.checkCode(d, n)
+	l.dangers(d)
 	return &d.Action
 }
 

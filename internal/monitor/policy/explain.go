@@ -77,7 +77,7 @@ func (p *Policy) Explain(id Identity, module, action string, params deputy.Param
 		plan, refusal = p.decide(id, a, rules, items, wrong)
 	}
 	x := deputy.Explanation{
-		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, items, wrong),
+		Allowed: refusal == nil, Error: refusal, Denied: p.denied(id, a, items, wrong), Warnings: a.Warnings,
 		TimeoutMS: a.Timeout.Milliseconds(), WithinMS: a.StartWithin.Milliseconds(), GraceMS: a.Grace.Milliseconds(), LingerMS: a.Linger.Milliseconds(), OutputCap: a.OutputCap,
 	}
 	switch {
