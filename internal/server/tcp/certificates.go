@@ -5,9 +5,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -96,7 +98,15 @@ func (c *Certificates) read() {
 }
 
 func (c *Certificates) load() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.certificate, c.key)
+	certificate, err := readRegular(c.certificate)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read [tls] certificate: %w", err)
+	}
+	key, err := readRegular(c.key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read [tls] key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read [tls] certificate and key: %w", err)
 	}
@@ -107,7 +117,7 @@ func (c *Certificates) load() (*tls.Config, error) {
 	if c.clientCA == "" {
 		return config, nil
 	}
-	text, err := os.ReadFile(c.clientCA)
+	text, err := readRegular(c.clientCA)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read [tls] client_ca: %w", err)
 	}
@@ -116,4 +126,23 @@ func (c *Certificates) load() (*tls.Config, error) {
 		return nil, errors.New("cannot read [tls] client_ca: there is no certificate in " + c.clientCA)
 	}
 	return config, nil
+}
+
+// readRegular reads a file that may be another user's, who could have put a FIFO
+// in its place: that is not waited for.
+func readRegular(path string) ([]byte, error) {
+	const most = 1 << 20
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, errors.New(path+" is no regular file"))
+	}
+	text, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return text, err
 }
