@@ -225,6 +225,9 @@ func (l *loader) checkCode(d *draft, n *node) {
 		}
 		l.fail(at, remedy, "%s", message)
 	}
+	if len(c.faults) == 0 && c.silent == nil {
+		l.warnOfCuts(d, c)
+	}
 	if c.silent != nil {
 		d.Unusable = c.silent.Error() + ", then: deputy reload"
 		l.warn(n, "%s/%s cannot be had: %v", d.Module, d.Name, c.silent)
