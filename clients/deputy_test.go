@@ -103,6 +103,9 @@ command = ["/bin/sh", "-c", "echo ready; exec sleep 1000"]
 env.LOCK = "{lock}"
 params.lock = { type = "string" }
 
+[action.cut]
+command = ["/bin/sh", "-c", "echo first; trap 'echo a new text, longer than that >/dev/stdout; exit 0' TERM; sleep 1000 & wait"]
+
 [action.halt]
 stops = "hold"
 lock = "{lock}"

@@ -853,12 +853,13 @@ static inline int deputy_stop(const struct deputy *d, const char *id, long grace
 }
 
 /* Calls f for each piece of a task's "stdout" or "stderr" from *offset on, as it comes, until
- * the task has ended or f is not 0. at is where a piece begins: what lies between two is gone. */
+ * the task has ended or f is not 0. at is where a piece begins: what lies between two is gone;
+ * where it goes back to 0 the task has cut its own output, and this is its new text. */
 static inline int deputy_follow(const struct deputy *d, const char *id, const char *stream, long long *offset,
                                 int (*f)(void *arg, const char *piece, size_t n, long long at), void *arg, struct deputy_result *r) {
     struct dp_answer a;
-    char target[256], next_text[24];
-    int failed, enough = 0, met = 1;
+    char target[256], next_text[24], rewritten[8];
+    int failed, enough = 0, met = 1, given = 0, cut = 0;
     memset(r, 0, sizeof *r);
     memset(&a, 0, sizeof a);
     if (!dp_is_id(id)) return dp_no_task(r);
@@ -872,6 +873,15 @@ static inline int deputy_follow(const struct deputy *d, const char *id, const ch
         dp_header(a.head, "Deputy-Next-Offset", next_text, sizeof next_text);
         dp_header(a.head, "Deputy-State", r->state, sizeof r->state);
         next = strtoll(next_text, NULL, 10);
+        dp_header(a.head, "Deputy-Rewritten", rewritten, sizeof rewritten);
+        if (*rewritten && !cut) {
+            cut = 1;
+            if (given) {
+                *offset = 0;
+                continue;
+            }
+        }
+        if (a.body_len) given = 1;
         if (a.body_len || next != *offset) enough = f(arg, a.body, a.body_len, next - (long long)a.body_len);
         else if (dp_ended(r->state)) break;
         *offset = next;

@@ -69,13 +69,24 @@ class Deputy {
 
   // Gives a task's output, Buffer by Buffer as it comes, until the task has
   // ended. Each begins at its start, in bytes: what lies between two is gone.
+  // Where that goes back to 0 the task has cut its own output: it is its new text.
   async * follow(id, stream = 'stdout', offset = 0) {
     if (!['stdout', 'stderr'].includes(stream)) throw refused('a task has stdout and stderr, and no other output');
+    let given = false;
+    let cut = false;
     for (;;) {
       const target = taskTarget(id, `/${stream}?offset=${offset}&wait=${HOLD}`);
       const { status, headers, body } = await this.ask('GET', target, undefined, { wait: HOLD });
       const next = Number(headers['deputy-next-offset'] ?? NaN);
       if (!Number.isSafeInteger(next)) throw unread(status, 'it has no Deputy-Next-Offset');
+      if (headers['deputy-rewritten'] && !cut) {
+        cut = true;
+        if (given) {
+          offset = 0;
+          continue;
+        }
+      }
+      given ||= body.length > 0;
       if (body.length || next !== offset) yield Object.assign(body, { start: next - body.length });
       else if (ENDED.includes(headers['deputy-state'])) return;
       offset = next;

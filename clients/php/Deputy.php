@@ -114,17 +114,27 @@ final class Deputy
 
     /**
      * Gives a task's output as it comes, until the task has ended: foreach (… as $offset => $bytes).
-     * What lies between two pieces is gone.
+     * What lies between two pieces is gone. Where the offset goes back to 0 the task has cut its own
+     * output, and what comes is its new text.
      */
     public function follow(string $id, string $stream = 'stdout', int $offset = 0): Generator
     {
         if (!in_array($stream, ['stdout', 'stderr'], true)) {
             throw new DeputyError('bad_request', 0, 'cannot follow this: a task has stdout and stderr');
         }
+        $given = $cut = false;
         while (true) {
             $target = self::task($id, "/$stream?offset=$offset&wait=" . self::HOLD);
             [, $headers, $body] = $this->ask('GET', $target, null, [], self::HOLD);
             $next = (int) $headers['deputy-next-offset'];
+            if (isset($headers['deputy-rewritten']) && !$cut) {
+                $cut = true;
+                if ($given) {
+                    $offset = 0;
+                    continue;
+                }
+            }
+            $given = $given || $body !== '';
             if ($body !== '' || $next !== $offset) {
                 yield $next - strlen($body) => $body;
             } elseif (in_array($headers['deputy-state'], self::ENDED, true)) {

@@ -99,9 +99,11 @@ class Deputy:
                 return task
 
     def follow(self, id, stream="stdout", offset=0):
-        """Give a task's output, Chunk by Chunk as it comes, until the task has ended."""
+        """Give a task's output, Chunk by Chunk as it comes, until the task has ended. Where
+        the offset goes back to 0 the task has cut its own output: it is its new text."""
         if stream not in ("stdout", "stderr"):
             raise DeputyError("bad_request", 0, "cannot follow this: a task has stdout and stderr")
+        given = cut = False
         while True:
             target = _task(id, "/%s?offset=%d&wait=%d" % (stream, offset, HOLD))
             status, headers, body = self.ask("GET", target, wait=HOLD)
@@ -109,6 +111,12 @@ class Deputy:
             if not after.isdigit():
                 raise _unread(status, "it has no Deputy-Next-Offset")
             after = int(after)
+            if headers.get("Deputy-Rewritten") and not cut:
+                cut = True
+                if given:
+                    offset = 0
+                    continue
+            given = given or bool(body)
             if body or after != offset:
                 chunk = Chunk(body)
                 chunk.offset = after - len(body)

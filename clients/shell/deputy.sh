@@ -349,9 +349,18 @@ wait_() { # ID: its end is in $tmp/flat
 
 follow() { # ID STREAM
 	offset=0
+	cut=
 	while :; do
 		ask GET "/v1/tasks/$1/$2?offset=$offset&wait=$hold" $hold '' ''
 		after=$(header deputy-next-offset)
+		if [ -z "$cut" ] && [ "$(header deputy-rewritten)" ]; then
+			cut=1
+			echo "deputy: $2: the task itself cut or rewrote it, as > /dev/$2 does; here is what came last, from its start" >&2
+			[ "$offset" -eq 0 ] || {
+				offset=0
+				continue
+			}
+		fi
 		size=$(($(wc -c <"$tmp/answer")))
 		if [ "$after" -gt $((offset + size)) ]; then
 			echo "deputy: the bytes from $offset to $((after - size)) of $2 are gone" >&2
