@@ -134,6 +134,40 @@ func TestAnAccompliceChangesNothing(t *testing.T) {
 	}
 }
 
+// What is kept is held against what was recorded.
+func TestAnOutputThatWasChangedIsFound(t *testing.T) {
+	d := outputFiles(t, nil)
+	d.Start()
+	c := d.As(2)
+	var files []string
+	for _, params := range []string{`{"bytes":16}`, `{"bytes":4000000}`, `{"bytes":40000000}`} {
+		task := c.Ended(c.Started("m/write", params).ID)
+		files = append(files, filepath.Join(d.State, "tasks", task.ID, "stdout"))
+	}
+	c.Ended(c.Started("m/silent", "").ID)
+	verify := func() (string, error) {
+		text, err := d.Command("audit", "verify", "--outputs", "--journal", filepath.Join(d.State, "journal")).CombinedOutput()
+		return string(text), err
+	}
+	if text, err := verify(); err != nil || !strings.Contains(text, "good: outputs: 3 checked, 0 changed\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, file := range files {
+		f, err := os.OpenFile(file, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte("x"), 4096+7); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	text, err := verify()
+	if err == nil || !strings.Contains(text, "it has 4104 bytes, and had 16\n") || strings.Count(text, "stdout: its SHA-256 is not the one that was recorded\n") != 2 {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
 func endedOf(t *testing.T, d *rig.Deputy, id string) deputy.Event {
 	t.Helper()
 	for _, e := range d.Events(deputy.Ended) {

@@ -39,25 +39,30 @@ elsewhere proves all that came before it, against root of this machine too.`,
 func newVerify(a *app) *cobra.Command {
 	var dir string
 	var heads []string
+	var outputs bool
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Follow the whole chain and name every fault",
 		Long: `Follow the whole chain and name every fault: an edit, a cut or a reorder, with its
 file and record. Without --head a consistent rewrite, or a cut of the end, by
-root cannot be seen. The daemon may run meanwhile, or not at all.`,
+root cannot be seen. The daemon may run meanwhile, or not at all. With --outputs
+what is kept of each task's output is held against the digest in the record of
+its end, too.`,
 		Example: `  deputy audit verify
   deputy audit verify --head /mnt/elsewhere/head
+  deputy audit verify --outputs
   deputy audit verify --journal ./state/journal --json`,
-		Annotations: map[string]string{exitStatus: `0    the journal is as it was written
+		Annotations: map[string]string{exitStatus: `0    the journal, and with --outputs the output, is as it was written
 1    it is not, or it cannot be read
 2    the command line is wrong`},
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return verifyVerb(a, a.journal(cmd, dir), heads)
+			return verifyVerb(a, a.journal(cmd, dir), heads, outputs)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "journal", "", "the `DIR` of the journal; otherwise the daemon's")
 	cmd.Flags().StringArrayVar(&heads, "head", nil, "an exported head: a `FILE` or its text (may be repeated)")
+	cmd.Flags().BoolVar(&outputs, "outputs", false, "what is kept of the tasks' output, too")
 	return cmd
 }
 
@@ -116,7 +121,7 @@ func (a *app) journalHint(err error) error {
 	return err
 }
 
-func verifyVerb(a *app, dir string, texts []string) error {
+func verifyVerb(a *app, dir string, texts []string, outputs bool) error {
 	heads, err := readHeads(texts)
 	if err != nil {
 		return err
@@ -125,12 +130,24 @@ func verifyVerb(a *app, dir string, texts []string) error {
 	if err != nil {
 		return a.journalHint(err)
 	}
+	var kept *outputReport
+	if outputs {
+		if kept, err = verifyOutputs(dir); err != nil {
+			return a.journalHint(err)
+		}
+	}
 	if a.json {
-		err = a.printJSON(r)
+		err = a.printJSON(struct {
+			*journal.Report
+			Outputs *outputReport `json:"outputs,omitempty"`
+		}{r, kept})
 	} else {
 		a.printReport(dir, r, heads)
+		if kept != nil {
+			a.printOutputs(kept)
+		}
 	}
-	if err == nil && !r.OK() {
+	if err == nil && (!r.OK() || kept != nil && len(kept.Changed) > 0) {
 		err = silent(statusFailed)
 	}
 	return err
