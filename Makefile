@@ -11,7 +11,7 @@
 
 PREFIX  ?= /usr
 DESTDIR ?=
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0-dev)
+VERSION ?= $(shell packaging/version)
 
 export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
