@@ -190,7 +190,8 @@ func TestReplaysOverTheWire(t *testing.T) {
 		}
 		for _, r := range requests {
 			r.Body, _ = r.GetBody()
-			if answer := panel.send(r); answer.Status != 401 {
+			// One from before the monitor's start is told to be signed anew.
+			if answer := panel.send(r); answer.Status != 401 && answer.Status != 503 {
 				t.Errorf("%s: replayed %s %s: %d %s", when, r.Method, r.URL, answer.Status, answer.Body)
 			}
 		}

@@ -87,7 +87,7 @@ func FuzzBody(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		x := &exchange{body: body}
+		x := &exchange{peer: &peer{}, body: body}
 		object, err := x.object()
 		if err != nil {
 			var refused *deputy.Error
