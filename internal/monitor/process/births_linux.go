@@ -32,12 +32,13 @@ func newBirths(argv []string, null *os.File) (*births, error) {
 		return nil, fmt.Errorf("cannot share memory with the forker: %w", err)
 	}
 	b := &births{argv: argv, null: null, memory: os.NewFile(uintptr(fd), "births")}
-	if err := b.memory.Truncate(int64(unsafe.Sizeof(slots{}))); err == nil {
+	err = b.memory.Truncate(int64(unsafe.Sizeof(slots{})))
+	if err == nil {
 		b.slots, err = mapSlots(fd)
 	}
-	if b.slots == nil {
+	if err != nil {
 		b.memory.Close()
-		return nil, errors.New("cannot share memory with the forker")
+		return nil, fmt.Errorf("cannot share memory with the forker: %w", err)
 	}
 	for n := range b.slots {
 		b.free = append(b.free, n)

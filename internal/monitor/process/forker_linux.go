@@ -160,8 +160,11 @@ func readOrder(fd int) ([]byte, error) {
 	}
 	buf := make([]byte, stat.Size)
 	n, err := unix.Pread(fd, buf, 0)
-	if err != nil || n != len(buf) {
-		return nil, fmt.Errorf("cannot read an order: %d bytes of %d: %v", n, len(buf), err)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read an order: %w", err)
+	}
+	if n != len(buf) {
+		return nil, fmt.Errorf("cannot read an order: %d bytes of %d", n, len(buf))
 	}
 	return buf, nil
 }

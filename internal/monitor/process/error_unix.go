@@ -1,0 +1,15 @@
+//go:build unix
+
+package process
+
+import "fmt"
+
+// startError says why a program could not be started; kind is for errors.Is.
+type startError struct {
+	program string
+	kind    error
+	cause   error
+}
+
+func (e *startError) Error() string   { return fmt.Sprintf("cannot start %s: %v", e.program, e.cause) }
+func (e *startError) Unwrap() []error { return []error{e.kind, e.cause} }
