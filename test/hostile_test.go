@@ -105,10 +105,10 @@ func attackAs(t *testing.T, name, mode, config string) (*rig.Deputy, string) {
 	return d, program
 }
 
-func await(t *testing.T, d *rig.Deputy, program string) hostileReport {
+func await(t *testing.T, d *rig.Deputy, program string, patience time.Duration) hostileReport {
 	t.Helper()
 	var report hostileReport
-	rig.Eventually(t, 120*time.Second, "the taken-over server has sent all it had", func() bool {
+	rig.Eventually(t, patience, "the taken-over server has sent all it had", func() bool {
 		text, err := os.ReadFile(program + ".report")
 		if err != nil {
 			if strings.Contains(d.Log(), "server is gone") {
@@ -119,6 +119,21 @@ func await(t *testing.T, d *rig.Deputy, program string) hostileReport {
 		return json.Unmarshal(text, &report) == nil
 	})
 	return report
+}
+
+// peak is the most memory that a process had at any time, in bytes.
+func peak(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	kib := 0
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
 }
 
 func tail(s string) string { return s[max(0, len(s)-2000):] }
@@ -147,12 +162,15 @@ func onlyWhatUID1May(t *testing.T, d *rig.Deputy) (accepted int) {
 
 func TestHostileServerSendsWellFormedMessages(t *testing.T) {
 	rig.NeedRoot(t)
-	d, program := attack(t, "hostile 100000")
+	many := rig.Many(t, 100_000)
+	d, program := attack(t, fmt.Sprint("hostile ", many))
 	rig.Eventually(t, 10*time.Second, "the monitor listens", func() bool { _, err := os.Stat(d.Socket); return err == nil })
 	holdAs(t, 1, d.Socket)
 	monitor := d.Part("--role monitor")
-	report := await(t, d, program)
-	if report.Sent != 100000 {
+	began, before := time.Now(), resident(t, monitor)
+	report := await(t, d, program, time.Duration(max(120, many/200))*time.Second)
+	took, after := time.Since(began), resident(t, monitor)
+	if report.Sent != many {
 		t.Errorf("%d messages were sent", report.Sent)
 	}
 	accepted := onlyWhatUID1May(t, d)
@@ -162,7 +180,7 @@ func TestHostileServerSendsWellFormedMessages(t *testing.T) {
 	if now := d.Part("--role monitor"); now != monitor || monitor == 0 {
 		t.Errorf("the monitor did not stay up: %d, then %d", monitor, now)
 	}
-	t.Logf("%d messages: %v", report.Sent, report.Answers)
+	t.Logf("%d messages in %v: %v; the monitor had %d KiB before, %d KiB after and %d KiB at most", report.Sent, took, report.Answers, before>>10, after>>10, peak(t, monitor)>>10)
 }
 
 // SO_PEERCRED on a descriptor that was handed up names the listener of that
@@ -178,7 +196,7 @@ func TestHandedUpDescriptorProvesNothing(t *testing.T) {
 	d, program := attack(t, "handup "+path)
 	rig.Eventually(t, 10*time.Second, "the monitor listens", func() bool { _, err := os.Stat(d.Socket); return err == nil })
 	holdAs(t, 1, d.Socket)
-	report := await(t, d, program)
+	report := await(t, d, program, 120*time.Second)
 	if report.PeerUID != 0 {
 		t.Fatalf("the trap is not set: SO_PEERCRED of the handed-up descriptor says uid %d", report.PeerUID)
 	}

@@ -316,8 +316,9 @@ func TestRightsToSeeAndStopTheTasksOfOthers(t *testing.T) {
 func TestWhoMayAsk(t *testing.T) {
 	d := installedDeputy(t)
 	staff := groupID(t, "staff")
-	d.As(4711, staff).Started("m/work", `{"key":"group"}`)
-	d.As(4711, staff+1).Call("m/work", "").Refused(t, 403, deputy.NotAllowed)
+	d.As(13, staff).Started("m/work", `{"key":"group"}`)
+	d.As(13, staff+1).Call("m/work", "").Refused(t, 403, deputy.NotAllowed)
+	d.As(4711, staff).Call("m/work", "").Refused(t, 403, deputy.NotAllowed) // a number without a name has no group
 	refusal := d.As(33).Call("m/work", "").Refused(t, 403, deputy.NotAllowed)
 	if !strings.Contains(refusal.Detail, "deputy explain --as") || !strings.Contains(refusal.Detail, "33") || refusal.Rule != "" || strings.Contains(refusal.Detail, "site.toml") {
 		t.Errorf("the refusal: %+v", refusal)

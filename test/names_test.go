@@ -149,6 +149,7 @@ func asked(t *testing.T, d *rig.Deputy, text string) {
 // The same of a group.
 func TestWhoGetsTheNumberOfAGroup(t *testing.T) {
 	d, e := namesDeputy(t)
+	e.useradd("member", 61009)
 	d.Start()
 	member := d.As(61009, teamGID)
 	member.Ended(member.Started("m/root", "").ID)
@@ -255,7 +256,7 @@ func foreignDeputy(t *testing.T, getent string) (*rig.Deputy, *etc) {
 	e := newEtc(t)
 	e.asksExtrausers()
 	e.useradd("local", 61005)
-	e.write("extrausers/passwd", fmt.Sprintf("eve:x:%d:%d:Eve:/home/eve:/bin/bash\n", eveUID, eveUID))
+	e.write("extrausers/passwd", fmt.Sprintf("eve:x:%d:%d:Eve:/home/eve:/bin/bash\nother:x:61009:%d::/:/bin/sh\n", eveUID, eveUID, ldapGID))
 	e.write("extrausers/group", fmt.Sprintf("eve:x:%d:\nldapteam:x:%d:eve,other\n", eveUID, ldapGID))
 	if getent != "" {
 		e.getent(getent)
@@ -275,8 +276,11 @@ func TestNamesThatOnlyTheNameServicesKnow(t *testing.T) {
 	if want := fmt.Sprintf("eve %d %d %d %d /home/eve /bin/bash\n", eveUID, eveUID, eveUID, ldapGID); eve.Stdout(task.ID) != want {
 		t.Errorf("%s %q: %q, want %q", endOf(task), reason(task), eve.Stdout(task.ID), want)
 	}
-	member := d.As(61009, ldapGID)
+	member := d.As(61009, ldapGID) // whom no rule names: that it has a name is asked for when it asks
 	member.Ended(member.Started("m/root", "").ID)
+	if a := d.As(61010, ldapGID).Call("m/root", "").Refused(t, 403, deputy.NotAllowed); !strings.Contains(a.Detail, "uid 61010 has no name: no group of its counts") {
+		t.Errorf("a number that nobody has: %s", a.Detail)
+	}
 	var x deputy.Explanation
 	if d.Self().Do("POST", "/v1/explain/m/root?as=eve", "").Read(t, 200, &x); !x.Allowed {
 		t.Errorf("%+v", x)

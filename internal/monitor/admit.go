@@ -21,7 +21,7 @@ func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return
 	}
-	if refusal := m.turns.put(caller, turn{peer, r}, m.deciding.Load().Rate()); refusal != nil {
+	if refusal := m.turns.put(caller, turn{peer: peer, r: r}, m.deciding.Load().Rate()); refusal != nil {
 		peer.Answer(r, 0, wall.Outcome{Error: refusal})
 	}
 }
@@ -33,7 +33,7 @@ func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
 		return m.signer(r), true
 	}
 	id, ok := m.reception.identity(r.Connection)
-	return id.Caller, ok
+	return m.account(id.Caller), ok
 }
 
 func errGone() *deputy.Error {
@@ -41,19 +41,27 @@ func errGone() *deputy.Error {
 }
 
 // request serves a message of the server, in its turn. It runs beside the loop.
-func (m *Monitor) request(peer *wall.Peer, r *wall.Request) {
+// false: it needs another turn, for what it gets depends on whether its caller has a
+// name, and that is not known yet.
+func (m *Monitor) request(one turn) (served bool) {
+	peer, r := one.peer, one.r
 	if r.Kind == wall.Signed {
 		m.signed(peer, r)
-		return
+		return true
 	}
 	id, ok := m.reception.identity(r.Connection)
 	if !ok {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
-		return
+		return true
 	}
+	pending := m.reduce(&id)
 	id.Name, id.EndUser = m.nameOf(id.Caller), r.EndUser
 	j := m.judge(r, id)
+	if pending && !one.held && j.depends(r) {
+		return false
+	}
 	m.inLoop(func() { m.handle(peer, r, id, j) })
+	return true
 }
 
 // beat says how the loop is that makes it.

@@ -43,7 +43,8 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 	if refusal.Code != deputy.NotAllowed {
 		return
 	}
-	record, hidden := m.denials.note(id.Caller, time.Now())
+	account := m.account(id.Caller)
+	record, hidden := m.denials.note(account, time.Now())
 	if !record {
 		return
 	}
@@ -53,7 +54,7 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 	}
 	m.log.Printf("%s %s denied: %s", callerLabel(id), what, refusal.Detail)
 	if m.unwritable() != nil {
-		m.denials.hide(id.Caller, hidden+1)
+		m.denials.hide(account, hidden+1)
 		return
 	}
 	m.record(&deputy.Event{
@@ -68,7 +69,7 @@ func (m *Monitor) recordHidden() {
 	if m.unwritable() == nil {
 		for caller, count := range m.denials.over(time.Now()) {
 			m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
-				Reason: "more denials like those recorded before"}, nil, nil)
+				Reason: "more denials like those recorded before, of this caller and of those whose limits are the same"}, nil, nil)
 		}
 	}
 	m.timers.after(denialsSpan/6, m.recordHidden)

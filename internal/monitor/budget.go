@@ -57,16 +57,16 @@ func (b budgets) forgetFull(now time.Time) {
 
 // tooOften refuses a request beyond its caller's rates.
 func (m *Monitor) tooOften(c deputy.Caller, a *manifest.Action) *deputy.Error {
-	now := time.Now()
+	now, account := time.Now(), m.account(c)
 	all := m.set.Config.Default.Rate
-	if wait := m.budgets.take(budget{caller: c}, all, now); wait > 0 {
-		return comeBack(wait, "cannot accept: %s asks more than %s ([defaults] per_caller.rate)", c, all)
+	if wait := m.budgets.take(budget{caller: account}, all, now); wait > 0 {
+		return comeBack(wait, "cannot accept: %s asks more than %s ([defaults] per_caller.rate)", named(c, account), all)
 	}
 	if a.Rate == (manifest.Rate{}) {
 		return nil
 	}
-	if wait := m.budgets.take(budget{c, a.Module + "/" + a.Name}, a.Rate, now); wait > 0 {
-		return comeBack(wait, "cannot accept: %s asks for %s/%s more than %s (its rate)", c, a.Module, a.Name, a.Rate)
+	if wait := m.budgets.take(budget{account, a.Module + "/" + a.Name}, a.Rate, now); wait > 0 {
+		return comeBack(wait, "cannot accept: %s asks for %s/%s more than %s (its rate)", named(c, account), a.Module, a.Name, a.Rate)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func comeBack(seconds int, format string, args ...any) *deputy.Error {
 	return e
 }
 
-// denials counts what each caller was refused, so that it cannot fill the journal.
+// denials counts what each account was refused, so that it cannot fill the journal.
 type denials map[deputy.Caller]*denied
 
 type denied struct {
@@ -128,10 +128,11 @@ func (d denials) over(now time.Time) map[deputy.Caller]int {
 
 // affordable refuses what would be too much for one caller.
 func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins int, withKey bool) *deputy.Error {
-	u := m.state.count[c]
+	account := m.account(c)
+	u, who := m.useOf(account), named(c, account)
 	if fresh > 0 && u.live+fresh > d.Live {
 		e := deputy.Refuse(deputy.RateLimited,
-			"cannot accept: %s has %d live tasks, of at most %d ([defaults] per_caller.live); wait until some have ended", c, u.live, d.Live)
+			"cannot accept: %s has %d live tasks, of at most %d ([defaults] per_caller.live); wait until some have ended", who, u.live, d.Live)
 		e.RetryAfter = 1
 		return e
 	}
@@ -139,12 +140,12 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins 
 		return refusal
 	}
 	if joins > 0 && u.joins+joins > maxJoins {
-		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has joined %d live tasks, each end user counted, of at most %d; wait until some have ended", c, u.joins, maxJoins)
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has joined %d live tasks, each end user counted, of at most %d; wait until some have ended", who, u.joins, maxJoins)
 		e.RetryAfter = 1
 		return e
 	}
 	if withKey && u.keys >= maxKeys {
-		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", c, u.keys)
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", who, u.keys)
 		e.RetryAfter = 3600
 		return e
 	}

@@ -24,8 +24,8 @@ type connections struct {
 	last      uint64
 	byNumber  map[uint64]*connection
 	byFD      map[int]*connection
-	perCaller map[deputy.Caller]int
-	gone      []*connection // their peers have closed, the first to do so first: numbers that still live
+	perCaller map[deputy.Caller]int // by account
+	gone      []*connection         // their peers have closed, the first to do so first: numbers that still live
 	pace      pace
 }
 
@@ -33,11 +33,12 @@ type connection struct {
 	number     uint64
 	fd         int // -1 once the peer has closed; a handle on Windows
 	who        policy.Identity
-	over, full bool      // as share has them
-	line       bool      // it came to a socket where 'Key: Value' is spoken
-	due        time.Time // when it has its turn; see pace
-	first      byte      // on Windows: the first byte that came
-	gone       time.Time // when the peer closed
+	account    deputy.Caller // whose limits count
+	over, full bool          // as share has them
+	line       bool          // it came to a socket where 'Key: Value' is spoken
+	due        time.Time     // when it has its turn; see pace
+	first      byte          // on Windows: the first byte that came
+	gone       time.Time     // when the peer closed
 }
 
 // newConnections has none yet.
@@ -53,21 +54,25 @@ func newConnections(s share, closeFD func(fd int)) connections {
 
 // admit takes a connection, if its user may have one more; otherwise nil. mu is held.
 func (r *connections) admit(fd int, who policy.Identity) (c *connection) {
-	over, full, refused := r.share.of(who, r.perCaller[who.Caller], len(r.byFD))
+	account := who.Caller
+	if r.share.account != nil {
+		account = r.share.account(account)
+	}
+	over, full, refused := r.share.of(who, r.perCaller[account], len(r.byFD))
 	if r.door == nil || refused {
 		return nil
 	}
 	var due time.Time
 	if !r.share.operator(who) {
 		var ok bool
-		if due, ok = r.pace.next(who.Caller, time.Now()); !ok {
+		if due, ok = r.pace.next(account, time.Now()); !ok {
 			return nil
 		}
 	}
 	r.last++
-	c = &connection{number: r.last, fd: fd, who: who, over: over, full: full, due: due}
+	c = &connection{number: r.last, fd: fd, who: who, account: account, over: over, full: full, due: due}
 	r.byFD[fd] = c
-	r.perCaller[who.Caller]++
+	r.perCaller[account]++
 	return c
 }
 
@@ -93,6 +98,9 @@ func (r *connections) pass(c *connection) {
 	r.mu.Unlock()
 	sid, _ := c.who.Caller.SID()
 	passed := wall.Connection{Number: c.number, UID: c.who.UID, SID: sid, First: c.first, Over: c.over, Full: c.full, Line: c.line}
+	if owner, ok := c.account.UID(); ok && c.account != c.who.Caller {
+		passed.Lent, passed.Owner = true, owner
+	}
 	if err := door.Send(passed, fd); err != nil { // the server is going; the peer is told by the close
 		r.hangup(fd, func(now *connection) bool { return now == c })
 	}
@@ -117,8 +125,8 @@ func (r *connections) release(c *connection) {
 	if r.byNumber[c.number] == c {
 		r.gone = append(r.gone, c)
 	}
-	if r.perCaller[c.who.Caller]--; r.perCaller[c.who.Caller] <= 0 {
-		delete(r.perCaller, c.who.Caller)
+	if r.perCaller[c.account]--; r.perCaller[c.account] <= 0 {
+		delete(r.perCaller, c.account)
 	}
 }
 

@@ -152,7 +152,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 		m.link.Done(x)
 	}
 	m.log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
-	leaf, left := t.Leaf, leavingsOf(t, e)
+	leaf, left := t.Leaf, m.leavingsOf(t, e)
 	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.task(t.ID)
 	m.run(func() {

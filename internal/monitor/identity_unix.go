@@ -38,7 +38,9 @@ func (m *Monitor) identityOf(name string) (policy.Identity, error) {
 	uid, isNumber := deputy.Caller(name).UID()
 	switch {
 	case u == nil && isNumber:
-		return policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}, nil
+		id := policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}
+		m.reduce(&id)
+		return id, nil
 	case u == nil:
 		return policy.Identity{}, fmt.Errorf("cannot ask as %q: %s; give a user's name, uid:N or key:NAME", name, reason)
 	case u.UID == userdb.Nobody:
@@ -48,5 +50,6 @@ func (m *Monitor) identityOf(name string) (policy.Identity, error) {
 	if !u.Named() { // it has no name and no groups
 		id.Name, id.GIDs = "", nil
 	}
+	m.reduce(&id)
 	return id, nil
 }

@@ -30,6 +30,10 @@ func scarce(err error) bool {
 
 // retryBirth tries once more, later; false: it was tried long enough.
 func (m *Monitor) retryBirth(t *Task) bool {
+	return m.retry(t, func() { m.startIntended(t) })
+}
+
+func (m *Monitor) retry(t *Task, do func()) bool {
 	now := bootNow()
 	if t.tried == 0 {
 		t.tried, t.pause = now, retryFirst
@@ -37,7 +41,7 @@ func (m *Monitor) retryBirth(t *Task) bool {
 	if now-t.tried >= int64(retryFor) {
 		return false
 	}
-	m.timers.after(t.pause, func() { m.startIntended(t) })
+	m.timers.after(t.pause, do)
 	t.pause = min(2*t.pause, retryLast)
 	return true
 }

@@ -3,6 +3,7 @@ package monitor
 import (
 	"time"
 
+	"deputy"
 	"deputy/internal/monitor/policy"
 )
 
@@ -12,6 +13,7 @@ type share struct {
 	each     func() int           // of one user
 	pause    func() time.Duration // between two of one user, see pace
 	operator func(policy.Identity) bool
+	account  func(deputy.Caller) deputy.Caller // whose connections a caller's are; nil: its own
 }
 
 // of judges one more connection of a caller who has open ones, of all that there
@@ -34,5 +36,6 @@ func (m *Monitor) share() share {
 		capacity: m.capacity, each: func() int { return int(m.connections.Load()) },
 		pause:    func() time.Duration { return time.Duration(m.pause.Load()) },
 		operator: func(who policy.Identity) bool { return m.deciding.Load().Operator(who.Caller) },
+		account:  m.account,
 	}
 }

@@ -164,7 +164,7 @@ func (v *verifier) ask(requests ...wall.Request) []wall.Outcome {
 	all := make([]wall.Outcome, 0, len(requests))
 	for chunk := range slices.Chunk(requests, wall.MaxPending/2) {
 		for _, r := range chunk {
-			v.request(v.peer, &r)
+			v.request(turn{peer: v.peer, r: &r})
 		}
 		for range chunk {
 			select {

@@ -86,12 +86,16 @@ func (m *Monitor) beginQueued(t *Task) {
 	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.use(t.lock).holder != t {
 		return
 	}
+	if m.unsettled(t) && m.retry(t, func() { m.beginQueued(t) }) {
+		return
+	}
 	if why := m.stillAllowed(t); why != "" {
 		t.failure = why
 		t.Phase = Over
 		m.finishTask(t)
 		return
 	}
+	t.tried = 0
 	m.timers.cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
@@ -116,20 +120,23 @@ func (m *Monitor) stillAllowed(t *Task) string {
 		return why
 	}
 	module := m.set.Modules[t.Module]
-	if t.Policy == m.set.Digest && (t.names == 0 || t.names == m.users.Version()) {
+	id := t.identity(m)
+	if t.Policy == m.set.Digest && (t.names == 0 || t.names == m.users.Version()) && len(id.GIDs) == len(t.Run.GIDs) {
 		return ""
 	}
 	if module == nil || module.Digest != t.Run.Manifest {
 		return "it was not started: its manifest was changed while it waited"
 	}
-	if _, _, refusal := m.policy.Recheck(t.identity(m), t.Module, t.Action, t.Params); refusal != nil {
+	if _, _, refusal := m.policy.Recheck(id, t.Module, t.Action, t.Params); refusal != nil {
 		return "it was not started: it is not allowed any more: " + refusal.Detail
 	}
 	return ""
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
-	return policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.nameOf(t.Caller), EndUser: t.EndUser}
+	id := policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.nameOf(t.Caller), EndUser: t.EndUser}
+	m.reduce(&id)
+	return id
 }
 
 // startTask has a worker start a task whose intent is durable. The worker gets
@@ -138,6 +145,9 @@ func (m *Monitor) startTask(t *Task) {
 	var action *manifest.Action
 	if module := m.set.Modules[t.Module]; module != nil {
 		action = module.Actions[t.Action]
+	}
+	if m.unsettled(t) && m.retryBirth(t) {
+		return
 	}
 	if why := m.stillAllowed(t); why != "" || action == nil {
 		t.failure = why

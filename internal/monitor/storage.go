@@ -45,16 +45,16 @@ func (s *storage) look() {
 // leavings is what a worker must know of a task that has ended.
 type leavings struct {
 	id                 string
-	caller             deputy.Caller
+	caller             deputy.Caller // to whom it is charged
 	keep               time.Duration // how long its output is kept; 0: as [storage] says
 	noStdout, noStderr bool
 	secret             bool // it had secrets, which are gone
 }
 
-func leavingsOf(t *Task, e *deputy.Event) leavings {
+func (m *Monitor) leavingsOf(t *Task, e *deputy.Event) leavings {
 	empty := func(o *deputy.Output) bool { return o.Bytes == 0 && !o.Rewritten }
 	return leavings{
-		id: t.ID, caller: t.Caller, keep: time.Duration(t.Run.KeepMS) * time.Millisecond,
+		id: t.ID, caller: m.account(t.Caller), keep: time.Duration(t.Run.KeepMS) * time.Millisecond,
 		noStdout: empty(e.Out), noStderr: empty(e.Err), secret: t.Run.Secret,
 	}
 }

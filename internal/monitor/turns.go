@@ -31,6 +31,7 @@ type line struct {
 type turn struct {
 	peer *wall.Peer
 	r    *wall.Request
+	held bool // it has waited for who asks to be known
 }
 
 func newTurns() *turns {
@@ -48,6 +49,19 @@ func (t *turns) put(c deputy.Caller, one turn, all manifest.Rate) *deputy.Error 
 	if wait := t.asked.take(budget{caller: c}, rate, time.Now()); wait > 0 {
 		return comeBack(wait, "cannot serve: %s asks more than %s, of all kinds (10 times [defaults] per_caller.rate, at least 1000/s)", c, rate)
 	}
+	t.line(c, one)
+	return nil
+}
+
+// again has a request wait for another turn.
+func (t *turns) again(c deputy.Caller, one turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.line(c, one)
+}
+
+// line puts a request into its caller's line; mu is held.
+func (t *turns) line(c deputy.Caller, one turn) {
 	l := t.lines[c]
 	if l == nil {
 		l = &line{caller: c}
@@ -58,7 +72,6 @@ func (t *turns) put(c deputy.Caller, one turn, all manifest.Rate) *deputy.Error 
 		t.next = append(t.next, l)
 		t.some.Signal()
 	}
-	return nil
 }
 
 // askRate is how often a caller may ask for anything: a call takes several
@@ -120,8 +133,8 @@ func (m *Monitor) serveTurns() {
 			return
 		}
 		one.peer.AwaitRoom()
-		if !one.peer.Gone() { // otherwise nobody can be answered
-			m.request(one.peer, one.r)
+		if !one.peer.Gone() && !m.request(one) { // gone: nobody can be answered
+			m.hold(l, one)
 		}
 		m.turns.done(l)
 	}

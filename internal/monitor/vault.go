@@ -32,7 +32,7 @@ const (
 
 // deposit is what one request has the vault write. The loop owns it.
 type deposit struct {
-	caller deputy.Caller
+	caller deputy.Caller             // whose limits count
 	files  map[string]map[string]any // the sensitive values, by the id of the task to be
 	bytes  int64                     // what the request holds in memory
 	begun  bool
@@ -184,7 +184,7 @@ func (a *admission) deposit() {
 		return
 	}
 	params, _ := json.Marshal(a.r.Params) // what it holds in memory, about
-	d := &deposit{caller: a.id.Caller, files: a.missing, bytes: int64(len(params))}
+	d := &deposit{caller: a.m.account(a.id.Caller), files: a.missing, bytes: int64(len(params))}
 	d.done = func(refusal *deputy.Error) {
 		if refusal != nil {
 			a.m.refuse(a.peer, a.r, refusal)

@@ -12,7 +12,7 @@
 //	  ◀─────────────────────────── greeting{version, directories, …}
 //	  follow(from) ─────────────────────────▶
 //	  ◀──────────────────────── record(seq, line), record, … for ever
-//	  ◀═══ door: connection(number, uid) and its descriptor, whenever one comes
+//	  ◀═══ door: connection(number, uid, owner) and its descriptor, whenever one comes
 //	  call(id, connection, module, action, …) ▶
 //	  ◀───────────────────────────── answer(id, seq, outcome)
 //

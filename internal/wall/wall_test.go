@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/test/rig"
 )
 
 func requests() []Request {
@@ -311,7 +312,7 @@ func TestDoorPassesConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Connection{Number: uint64(i), UID: 33, Over: i%2 == 1, Full: i%5 == 1, Line: i%3 == 1}
+		want := Connection{Number: uint64(i), UID: 33, Lent: i%4 == 1, Owner: uint32(i), Over: i%2 == 1, Full: i%5 == 1, Line: i%3 == 1}
 		if err := inside.Send(want, int(r.Fd())); err != nil {
 			t.Fatal(err)
 		}
@@ -344,7 +345,7 @@ func TestAMillionArbitraryMessages(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	read := 0
-	for i := range 1_000_000 {
+	for i := range rig.Many(t, 1_000_000) {
 		var frame []byte
 		if i%2 == 0 {
 			frame = make([]byte, random.IntN(64))

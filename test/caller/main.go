@@ -8,6 +8,7 @@
 //	caller connect SOCKET LOOPS         connects and closes
 //	caller visit SOCKET LOOPS           so many times, 10 ms apart, connects, asks what it may use and closes; then it ends
 //	caller ask SOCKET LOOPS < REQUESTS  keeps so many connections and asks over each, one request after another
+//	caller pass SOCKET 1                connects, passes the connection on over descriptor 3, and ends
 //
 // A request is a line of JSON: {"method", "path", "body"}. An empty line ends
 // them. What is answered for ever is read for a second.
@@ -27,11 +28,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
 	if len(os.Args) != 4 {
-		check(errors.New("usage: caller connect|visit|ask SOCKET LOOPS"))
+		check(errors.New("usage: caller connect|visit|ask|pass SOCKET LOOPS"))
 	}
 	loops, err := strconv.Atoi(os.Args[3])
 	check(err)
@@ -46,6 +49,9 @@ func main() {
 	case "visit":
 		c.visit(loops)
 		check(json.NewEncoder(os.Stdout).Encode(c.answers))
+		return
+	case "pass":
+		check(pass(os.Args[2]))
 		return
 	case "connect":
 		for range loops {
@@ -67,6 +73,18 @@ func check(err error) {
 		fmt.Fprintln(os.Stderr, "caller:", err)
 		os.Exit(1)
 	}
+}
+
+func pass(socket string) error {
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		return err
+	}
+	file, err := conn.(*net.UnixConn).File()
+	if err != nil {
+		return err
+	}
+	return unix.Sendmsg(3, []byte{0}, unix.UnixRights(int(file.Fd())), nil, 0)
 }
 
 func read(in *bufio.Reader) (all [][]byte, err error) {

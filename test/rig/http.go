@@ -5,6 +5,7 @@ package rig
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,6 +41,23 @@ func (d *Deputy) As(uid int, groups ...uint32) *Caller {
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 512, DisableCompression: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return DialAs(d.Socket, uid, groups...) },
+	}
+	d.t.Cleanup(transport.CloseIdleConnections)
+	return &Caller{t: d.t, http: &http.Client{Transport: transport, Timeout: 2 * time.Minute}}
+}
+
+// Over asks over one connection that is there already.
+func (d *Deputy) Over(conn net.Conn) *Caller {
+	transport := &http.Transport{
+		MaxConnsPerHost: 1, DisableCompression: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) {
+			if conn == nil {
+				return nil, errors.New("the connection was closed")
+			}
+			once := conn
+			conn = nil
+			return once, nil
+		},
 	}
 	d.t.Cleanup(transport.CloseIdleConnections)
 	return &Caller{t: d.t, http: &http.Client{Transport: transport, Timeout: 2 * time.Minute}}

@@ -56,6 +56,9 @@ func (l *loader) ofUsers() kindOf {
 		if u == nil {
 			return userdb.NoID, false, reason, remedy
 		}
+		if reason, remedy := l.names.Borrowed(u); reason != "" {
+			return userdb.NoID, false, reason, remedy
+		}
 		return u.UID, true, "", ""
 	}}
 }

@@ -155,6 +155,9 @@ func (p *Policy) CheckEndUser(id Identity) *deputy.Error {
 }
 
 func notAllowed(id Identity, a *manifest.Action, condition string) *deputy.Error {
+	if id.Bare != "" {
+		condition += " (" + id.Bare + ")"
+	}
 	return deputy.Refuse(deputy.NotAllowed, "%s may not call %s/%s%s; the administrator sees why with: deputy explain --as %s %s %s",
 		id, a.Module, a.Name, condition, id.argument(), a.Module, a.Name)
 }

@@ -60,6 +60,8 @@ type Identity struct {
 
 	GroupSIDs []string
 
+	Bare string // why only the number of a "uid:N" caller counts, no name and no group; "": these do
+
 	EndUser string // for whom it asks; empty: nobody
 }
 
@@ -137,6 +139,9 @@ func place(r *manifest.Rule) string {
 func (p *Policy) whyNot(r *manifest.Rule, id Identity) string {
 	switch {
 	case !p.names(r, id):
+		if id.Bare != "" {
+			return fmt.Sprintf("it is for %s, not for %s: %s", subjects(r), id, id.Bare)
+		}
 		return fmt.Sprintf("it is for %s, not for %s", subjects(r), id)
 	case r.EndUsers == nil || id.EndUser != "" && slices.Contains(r.EndUsers, id.EndUser):
 		return ""
@@ -156,10 +161,13 @@ func (p *Policy) names(r *manifest.Rule, id Identity) bool {
 			slices.ContainsFunc(id.GroupSIDs, func(group string) bool { return slices.Contains(r.GroupSIDs, group) })
 	}
 	uid, ok := id.Caller.UID()
-	return ok && (slices.Contains(r.UIDs, uid) ||
-		slices.ContainsFunc(r.UserNames, func(name string) bool { n, known := p.view.UID(name); return known && n == uid }) ||
+	return ok && (slices.Contains(r.UIDs, uid) || id.Bare == "" && p.namesByName(r, id, uid))
+}
+
+func (p *Policy) namesByName(r *manifest.Rule, id Identity, uid uint32) bool {
+	return slices.ContainsFunc(r.UserNames, func(name string) bool { n, known := p.view.UID(name); return known && n == uid }) ||
 		slices.ContainsFunc(r.GIDs, func(gid uint32) bool { return slices.Contains(id.GIDs, gid) }) ||
-		slices.ContainsFunc(r.GroupNames, func(name string) bool { n, known := p.view.GID(name); return known && slices.Contains(id.GIDs, n) }))
+		slices.ContainsFunc(r.GroupNames, func(name string) bool { n, known := p.view.GID(name); return known && slices.Contains(id.GIDs, n) })
 }
 
 func subjects(r *manifest.Rule) string {

@@ -90,6 +90,8 @@ func (d *Database) ask(questions []Question, patience time.Duration) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.trouble, d.view = "", nil
+	close(d.told)
+	d.told = make(chan struct{})
 	if err != nil {
 		d.trouble = err.Error()
 	}

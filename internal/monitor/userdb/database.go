@@ -18,6 +18,7 @@ const (
 // local files alone.
 type Options struct {
 	Passwd, Group string               // default: /etc/passwd and /etc/group
+	Subuid        string               // default: /etc/subuid, if Passwd has its default too
 	Ask           Asker                // of names that these lack; nil: nobody is asked
 	Changed       func()               // other words of the policy stand for somebody than before; it must not block
 	Tell          func(text string)    // which, and why; neither must this
@@ -29,16 +30,20 @@ type Database struct {
 	o      Options
 	asking chan struct{} // holds one for each round under way
 
+	wake chan struct{} // holds one when there is a number to be asked for
+
 	mu            sync.Mutex // guards what follows
 	passwd, group file       // on Linux
+	subuid        file       // need not be there
 	files         *files
 	words         Words
 	known         map[Question]answer
 	tried         map[Question]attempt
-	curious       map[uint32]bool // numbers of callers that nobody has a name for yet
-	trouble       string          // why the last round was not answered whole; "": it was
-	view          *View           // nil: it is to be made
-	seen          *View           // the one before
+	curious       map[Question]bool // of callers: what nobody knows yet, or has not said for a while
+	told          chan struct{}     // closed when the name services have said something
+	trouble       string            // why the last round was not answered whole; "": it was
+	view          *View             // nil: it is to be made
+	seen          *View             // the one before
 	version       uint64
 	until         time.Duration // when view is to be made anew, whatever the files say
 	lost          map[word]lack // words that stood for nobody when that was last told
@@ -47,7 +52,7 @@ type Database struct {
 // Open has read nothing yet, and no policy.
 func Open(o Options) *Database {
 	if o.Passwd == "" {
-		o.Passwd, o.Group = "/etc/passwd", "/etc/group"
+		o.Passwd, o.Group, o.Subuid = "/etc/passwd", "/etc/group", "/etc/subuid"
 	}
 	if o.Changed == nil {
 		o.Changed = func() {}
@@ -59,8 +64,9 @@ func Open(o Options) *Database {
 		o.Now = bootTime
 	}
 	return &Database{
-		o: o, asking: make(chan struct{}, rounds), passwd: file{path: o.Passwd}, group: file{path: o.Group},
-		words: NewWords(), known: map[Question]answer{}, tried: map[Question]attempt{}, curious: map[uint32]bool{}, lost: map[word]lack{},
+		o: o, asking: make(chan struct{}, rounds), wake: make(chan struct{}, 1),
+		passwd: file{path: o.Passwd}, group: file{path: o.Group}, subuid: file{path: o.Subuid},
+		words: NewWords(), known: map[Question]answer{}, tried: map[Question]attempt{}, curious: map[Question]bool{}, told: make(chan struct{}), lost: map[word]lack{},
 	}
 }
 
@@ -98,7 +104,7 @@ func (d *Database) current() {
 func (d *Database) make() bool {
 	d.look()
 	d.forget(d.o.Now())
-	v := &View{users: map[string]*User{}, groups: map[string]uint32{}, gone: map[word]lack{}}
+	v := &View{users: map[string]*User{}, groups: map[string]uint32{}, gone: map[word]lack{}, ranges: d.resolve()}
 	for text, bound := range d.words.Users {
 		u, missing := d.user(text)
 		switch {
@@ -129,9 +135,10 @@ func (d *Database) make() bool {
 	return other
 }
 
-// same says whether the same users and groups have the words.
+// same says whether the same users and groups have the words, and their numbers.
 func (v *View) same(w *View) bool {
-	return maps.EqualFunc(v.users, w.users, func(a, b *User) bool { return a.UID == b.UID }) && maps.Equal(v.groups, w.groups)
+	return maps.EqualFunc(v.users, w.users, func(a, b *User) bool { return a.UID == b.UID }) && maps.Equal(v.groups, w.groups) &&
+		slices.Equal(v.ranges, w.ranges)
 }
 
 // Version is another number after each change of who has a word.

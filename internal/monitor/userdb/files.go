@@ -6,18 +6,19 @@ import (
 	"strings"
 )
 
-// files is what /etc/passwd and /etc/group say; see passwd(5), group(5).
+// files is what /etc/passwd, /etc/group and /etc/subuid say; see passwd(5), group(5).
 type files struct {
 	users  map[string]*User
 	byUID  map[uint32]*User
 	groups map[string]uint32
+	ranges []span // of /etc/subuid
 	broken string // why they cannot be read; "": they can
 }
 
 // parseFiles reads lines as the C library does: the first of a name or number
 // counts, and a line that is no entry is passed over.
-func parseFiles(passwd, group []byte) *files {
-	f := &files{users: map[string]*User{}, byUID: map[uint32]*User{}, groups: map[string]uint32{}}
+func parseFiles(passwd, group, subuid []byte) *files {
+	f := &files{users: map[string]*User{}, byUID: map[uint32]*User{}, groups: map[string]uint32{}, ranges: parseRanges(subuid)}
 	memberOf := map[string][]uint32{}
 	for line := range bytes.Lines(group) {
 		members := fields(line, 4)

@@ -18,11 +18,15 @@ func (d *Database) Keep(over <-chan struct{}) {
 		case <-over:
 			return
 		case <-tick.C:
+		case <-d.wake:
+			if d.o.Now() < meet {
+				continue // the tick comes to it
+			}
 		}
 		d.View()
 		if now := d.o.Now(); now >= meet {
 			meet = now + strangerEvery
-			_ = d.ask(d.strangers(), roundTime) // for messages: who has no name now has none
+			_ = d.ask(d.strangers(), roundTime) // what is not said is not known: see Standing
 		}
 		if d.o.Now() < next {
 			continue
@@ -108,10 +112,39 @@ func (d *Database) caller(uid uint32) (u *User, known bool) {
 	}
 	q := Question{passwd, decimal(uid)}
 	a, known := d.known[q]
-	if !known && d.o.Ask != nil && len(d.curious) < maxCurious {
-		d.curious[uid] = true
-	}
+	d.wonder(q, true)
 	return a.user, known || d.o.Ask == nil
+}
+
+// wonder has the name services asked soon, if they have not been for a while.
+func (d *Database) wonder(q Question, whether bool) {
+	a, known := d.known[q]
+	if !whether || d.o.Ask == nil || !q.askable() || known && d.o.Now()-a.at < refreshEvery || d.curious[q] || len(d.curious) >= maxCurious {
+		return
+	}
+	d.curious[q] = true
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is about to be
+	}
+}
+
+// Await waits until it is known whether a number has a name, or for so long.
+func (d *Database) Await(uid uint32, patience time.Duration) {
+	late := time.After(patience)
+	for {
+		d.mu.Lock()
+		told := d.told
+		d.mu.Unlock()
+		if !d.Standing(uid).Pending {
+			return
+		}
+		select {
+		case <-told:
+		case <-late:
+			return
+		}
+	}
 }
 
 const (
@@ -124,12 +157,12 @@ func (d *Database) strangers() []Question {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var list []Question
-	for uid := range d.curious {
+	for q := range d.curious {
 		if len(list) == maxOnce {
 			break
 		}
-		delete(d.curious, uid)
-		list = append(list, Question{passwd, decimal(uid)})
+		delete(d.curious, q)
+		list = append(list, q)
 	}
 	return list
 }

@@ -40,14 +40,18 @@ func (d *Database) look() bool {
 	first := d.files == nil
 	users, err := d.passwd.refresh()
 	groups, bad := d.group.refresh()
+	lent, wrong := d.subuid.refresh()
+	if errors.Is(wrong, os.ErrNotExist) { // nobody may take other numbers
+		wrong = nil
+	}
 	broken := ""
-	if err = errors.Join(err, bad); err != nil {
+	if err = errors.Join(err, bad, wrong); err != nil {
 		broken = err.Error()
 	}
-	if !first && !users && !groups && broken == d.files.broken {
+	if !first && !users && !groups && !lent && broken == d.files.broken {
 		return false
 	}
-	d.files = parseFiles(d.passwd.text, d.group.text)
+	d.files = parseFiles(d.passwd.text, d.group.text, d.subuid.text)
 	d.files.broken = broken
 	return true
 }
@@ -55,6 +59,9 @@ func (d *Database) look() bool {
 // refresh has the file's text as it is now, and says whether that has changed.
 // What cannot be read has none.
 func (f *file) refresh() (changed bool, err error) {
+	if f.path == "" {
+		return false, nil
+	}
 	var st unix.Stat_t
 	if err := unix.Stat(f.path, &st); err != nil {
 		return f.lose(fmt.Errorf("cannot look at %s: %w", f.path, err))

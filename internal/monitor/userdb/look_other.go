@@ -18,7 +18,7 @@ type file struct{ path string }
 func (d *Database) look() bool {
 	first := d.files == nil
 	if first {
-		d.files = parseFiles(nil, nil)
+		d.files = parseFiles(nil, nil, nil)
 	}
 	return first
 }

@@ -49,6 +49,7 @@ type View struct {
 	users  map[string]*User  // words that hold
 	groups map[string]uint32 // words that hold
 	gone   map[word]lack     // words that do not, and why
+	ranges ranges            // numbers that others may take
 }
 
 // word is a name of a policy.
@@ -64,13 +65,13 @@ type lack struct {
 	unasked        bool // because the name services are still to be asked
 }
 
-// UID is the number of a user by its name or "uid:N"; false: nobody has it now,
-// or another than when the policy was loaded.
+// UID is the number of a caller by its name or "uid:N"; false: nobody has it now,
+// or another than when the policy was loaded, or one that others may take.
 func (v *View) UID(text string) (uint32, bool) {
 	if uid, ok := NumberOf(text); ok {
 		return uid, true
 	}
-	if u := v.users[text]; u != nil {
+	if u := v.users[text]; u != nil && v.ranges.find(u.UID) == nil {
 		return u.UID, true
 	}
 	return 0, false

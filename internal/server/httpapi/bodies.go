@@ -104,7 +104,7 @@ func (h *hold) free() {
 // known by the host alone.
 func (x *exchange) roomForBody() hold {
 	if x.peer.remote == nil {
-		return hold{of: x.api.local, who: string(x.peer.caller)}
+		return hold{of: x.api.local, who: string(x.peer.Account())}
 	}
 	host, _, _ := net.SplitHostPort(x.r.RemoteAddr) // of net/http: it has both
 	return hold{of: x.api.network, who: host}
