@@ -5,11 +5,14 @@ package test
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"deputy"
 	"deputy/test/rig"
@@ -34,13 +37,11 @@ users = ["carol", "bob", "uid:61050", "NUMBERS"]
 groups = ["team"]
 [action.true]
 command = ["/bin/true"]
+[action.say]
+command = ["/bin/echo", "said"]
 [action.sleep]
 grace = "0s"
 command = ["/bin/sleep", "1000"]
-[action.tell]
-params.secret = { type = "string", sensitive = true }
-command = ["/bin/cat"]
-stdin = "{secret}"
 `
 
 const (
@@ -145,6 +146,24 @@ func TestNumbersOfOneOwnerShareItsLimits(t *testing.T) {
 	}
 	if a := alice.Call("m/true", ""); a.Status != 202 {
 		t.Errorf("after these ended: %d %s", a.Status, a.Body)
+	}
+
+	// Of what one person is refused so much is recorded; and whose space it is.
+	strangers := []*rig.Caller{d.As(subFirst+100, teamGID), d.As(subFirst+101, teamGID), d.As(subFirst+102, teamGID)}
+	for i := range 120 {
+		strangers[i%3].Call("m/true", "").Refused(t, 403, deputy.NotAllowed)
+	}
+	rig.Eventually(t, 20*time.Second, "100 refusals are recorded, and no more", func() bool { return len(d.Events(deputy.Denied)) == 100 })
+	first := d.As(subFirst)
+	says := first.Ended(first.Started("m/say", "").ID)
+	rig.Eventually(t, 20*time.Second, "its output is charged to the owner", func() bool {
+		owner := make([]byte, 64)
+		n, err := unix.Getxattr(filepath.Join(d.State, "tasks", says.ID), "trusted.deputy.caller", owner)
+		return err == nil && string(owner[:n]) == fmt.Sprint("uid:", aliceUID)
+	})
+
+	for _, c := range append(strangers, first) {
+		c.Close()
 	}
 
 	// Calls in a second: 100, of 40 callers.

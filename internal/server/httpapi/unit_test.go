@@ -15,6 +15,16 @@ import (
 	"deputy/internal/wall"
 )
 
+// The room is that of whose number it is that sends.
+func TestWhoseRoomABodyTakes(t *testing.T) {
+	for want, c := range map[string]wall.Connection{"uid:5": {UID: 5}, "uid:7": {UID: 5, Lent: true, Owner: 7}, "uid:0": {UID: 5, Lent: true}} {
+		x := &exchange{api: &API{}, peer: &peer{Connection: c, caller: c.Caller()}}
+		if got := x.roomForBody().who; got != want {
+			t.Errorf("%+v takes the room of %s, want %s", c, got, want)
+		}
+	}
+}
+
 func TestWholeRunes(t *testing.T) {
 	for text, want := range map[string]int{
 		"": 0, "abc": 3, "aé": 3, "a\xc3": 1, "a\xe2\x82": 1, "a\xe2": 1, "\xf0\x9f\x98": 0, "\xf0\x9f\x98\x80": 4,
