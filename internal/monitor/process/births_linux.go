@@ -19,6 +19,7 @@ type births struct {
 	null   *os.File // where output goes that nobody declares
 	memory *os.File // of all slots
 	slots  *slots
+	ours   inherited
 
 	mu      sync.Mutex // guards the rest
 	free    []int      // slots
@@ -31,7 +32,7 @@ func newBirths(argv []string, null *os.File) (*births, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot share memory with the forker: %w", err)
 	}
-	b := &births{argv: argv, null: null, memory: os.NewFile(uintptr(fd), "births")}
+	b := &births{argv: argv, null: null, memory: os.NewFile(uintptr(fd), "births"), ours: ourInheritance()}
 	err = b.memory.Truncate(int64(unsafe.Sizeof(slots{})))
 	if err == nil {
 		b.slots, err = mapSlots(fd)
@@ -40,7 +41,7 @@ func newBirths(argv []string, null *os.File) (*births, error) {
 		b.memory.Close()
 		return nil, fmt.Errorf("cannot share memory with the forker: %w", err)
 	}
-	for n := range b.slots {
+	for n := 1; n < len(b.slots); n++ { // the first is the forker's own
 		b.free = append(b.free, n)
 	}
 	return b, nil
@@ -54,7 +55,7 @@ func (b *births) ready() error {
 		return nil
 	}
 	var err error
-	b.process, b.socket, err = forkerProcess(b.argv, b.memory)
+	b.process, b.socket, err = forkerProcess(b.argv, b.memory, b.slots)
 	return err
 }
 
@@ -99,23 +100,33 @@ func (b *births) give(n int) {
 	b.free = append(b.free, n)
 }
 
-// order sends one order. A forker that died is replaced, once.
+// order has a newborn made. A forker that died is replaced, once.
 func (b *births) order(s *Spec, slot, leaf, report int) error {
-	text := s.encode(slot)
-	fds := []int{leaf, b.fd(s.Stdout), b.fd(s.Stderr), report}
+	fds := []int{leaf, report, b.fd(s.Stdout), b.fd(s.Stderr)}
+	theirs := descriptors{stdin: -1, stdout: forkerFiles + fileStdout, stderr: forkerFiles + fileStderr, report: forkerFiles + fileReport}
 	if s.Stdin != nil {
 		fds = append(fds, int(s.Stdin.Fd()))
+		theirs.stdin = forkerFiles + fileStdin
 	}
-	if len(text) > orderMost {
+	text := s.launch(slot, theirs, b.ours)
+	defer clear(text)
+	if len(text) > launchMost {
+		return &birthError{stepExec, unix.E2BIG}
+	}
+	if len(text) > launchSent {
 		long, err := memoryFile(text)
 		if err != nil {
 			return err
 		}
 		defer long.Close()
-		text[0] |= orderElsewhere
-		text = text[:orderHead]
 		fds = append(fds, int(long.Fd()))
+		begin := head{slot: uint32(slot), apart: 1}
+		return b.send(bytesOf([]head{begin}), fds)
 	}
+	return b.send(text, fds)
+}
+
+func (b *births) send(text []byte, fds []int) error {
 	err := errors.New("it ends as soon as it begins")
 	for range 2 {
 		if err := b.ready(); err != nil {
@@ -163,7 +174,10 @@ func memoryFile(text []byte) (*os.File, error) {
 		return nil, fmt.Errorf("cannot make a long order: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "order")
-	if _, err := f.Write(text); err != nil {
+	if _, err = f.Write(text); err == nil {
+		_, err = f.Seek(0, 0)
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("cannot make a long order: %w", err)
 	}

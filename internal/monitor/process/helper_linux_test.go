@@ -185,6 +185,7 @@ func openRigWith(t testing.TB, proof, dir string, o Options) *rig {
 		t.Fatal(err)
 	}
 	if r.Proof() != proof {
+		_ = r.Close(false) // what it holds is limited in number: fs.inotify.max_user_instances
 		t.Fatalf("Proof is %s, not %s: %s", r.Proof(), proof, r.Weakness())
 	}
 	return r

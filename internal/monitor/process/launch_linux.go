@@ -2,88 +2,93 @@ package process
 
 import (
 	"fmt"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// launch is a first process as its maker makes it: the calls of a newborn, and
-// all that they point to. A launch must be on the heap (newLaunch): a stack may
-// move, and the calls hold bare addresses.
+// A launch is what a newborn is to do, in one piece of memory that means the same in
+// another process: a head, all that its system calls point to, and the calls. Whoever is to
+// use it says where it lies (relocate); until then what points points by offset from the head.
+//
+//	head │ strings, groups, argv and environment, … │ calls
+
+// head begins a launch.
+type head struct {
+	size  uint32 // of the launch, in bytes
+	slot  uint32 // where its birth is told
+	calls uint32 // offset of the calls, which end it
+	words uint32 // offset of argv and environment, each ended by a nil
+	count uint32 // how many words that is
+	apart uint32 // not 0: the head alone was sent, and the launch lies in the file that came with it
+}
+
+// descriptors are the numbers under which the maker of a newborn has them.
+type descriptors struct {
+	stdin  int // -1: the maker's own
+	stdout int
+	stderr int
+	report int // closed by execve(2), and by the newborn's end
+}
+
+// launch writes one.
 type launch struct {
-	argv, envv []*byte // each ended by a nil
-	dir        *byte
-	credential *Credential // nil: as the maker; its groups stand in groups
-	groups     []uint32
-	input      file   // becomes descriptor 0; under nil: none
-	files      []file // become 3, 4, …
-	stdin      int    // descriptors of the maker's; stdin -1: its own
-	stdout     int
-	stderr     int
-	report     int // closed by execve(2), and by the newborn's end
-
+	buf   []byte
 	calls []call
-	keep  []unsafe.Pointer // what calls point to
-	how   [2]unix.OpenHow
-	empty [1]byte
-	name  [16]byte   // newbornName
-	own   Credential // what credential points to
-	stats [maxFiles + 1]unix.Statx_t
-	clone cloneArgs
-}
-
-// file is a File as a newborn opens it.
-type file struct {
-	under, path *byte
-	stat        *unix.Statx_t
-}
-
-// makerName is what a maker is called, and its newborns until they execute (/proc/PID/comm).
-const makerName = "deputy-forker"
-
-// readyToMake makes of this process, and its only thread that matters, what newborns are to
-// inherit: it is not dumpable, so that nobody may look into them or trace them; the soft
-// limit of open files, which the Go runtime has raised for itself, is that of a login.
-func readyToMake() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot hide its memory: %w", err)
-	}
-	name := append([]byte(makerName), 0)
-	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot take its name: %w", err)
-	}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("cannot find the limit of open files: %w", err)
-	}
-	limit.Cur = min(softFiles, limit.Max)
-	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &limit, nil); err != nil {
-		return fmt.Errorf("cannot set the limit of open files: %w", err)
-	}
-	return nil
 }
 
 // atCWD is AT_FDCWD as a system call takes it.
 const atCWD = ^uintptr(99)
 
-// newLaunch makes one that lives on the heap.
-//
-//go:noinline
-func newLaunch() *launch {
-	l := &launch{stdin: -1}
-	// Beneath the directory, by no link, on the same file system, and without
-	// waiting for whoever holds the other end of a FIFO.
-	l.how[0] = unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
-	l.how[1] = unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV}
-	return l
+const word = unsafe.Sizeof(uintptr(0))
+
+// launch lists what a newborn does. As root come a keyring of its own, so that it is
+// charged to root, and the descriptors; then the user; and what the user may or
+// may not reach comes after.
+func (s *Spec) launch(slot int, fds descriptors, ours inherited) []byte {
+	l := &launch{buf: make([]byte, unsafe.Sizeof(head{}), 1024)}
+	l.add(stepSession, unix.SYS_SETSID)
+	if ours.root {
+		// One session keyring for all tasks would be shared by all users. A kernel without
+		// keys, or a container's filter, has none to share.
+		l.add(stepSession, unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING).lax = 1
+	}
+	l.descriptors(fds, s.Input != (File{}) || len(s.Files) > 0)
+	if c := s.Credential; c != nil {
+		l.add(stepUser, sysSetgroups, uintptr(len(c.Groups)), l.numbers(c.Groups)).relative = 1 << 1
+		l.add(stepUser, sysSetresgid, uintptr(c.GID), uintptr(c.GID), uintptr(c.GID))
+		l.add(stepUser, sysSetresuid, uintptr(c.UID), uintptr(c.UID), uintptr(c.UID))
+	}
+	if s.dir() != "/" { // the maker is in / itself
+		l.add(stepDirectory, unix.SYS_CHDIR, l.text(s.dir())).relative = 1 << 0
+	}
+	if s.Input != (File{}) {
+		l.open(0, s.Input, 0)
+	}
+	for i, f := range s.Files {
+		l.open(i+1, f, 3+i)
+	}
+	if core := ours.core; core.Cur != 0 { // its maker's is 0
+		l.add(stepExec, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE, l.numbers([]uint64{core.Cur, core.Max}), 0).relative = 1 << 2
+	}
+	words := l.vectors(s.Argv, s.Env)
+	argv, envv := uintptr(words), uintptr(words)+uintptr(len(s.Argv)+1)*word
+	l.add(stepExec, unix.SYS_EXECVE, l.text(s.Argv[0]), argv, envv).relative = 1<<0 | 1<<1 | 1<<2
+	return l.finish(head{slot: uint32(slot), words: words, count: uint32(len(s.Argv) + len(s.Env) + 2)})
 }
 
-// pointer gives the address of what must stay where it is while calls are made.
-func (l *launch) pointer(p unsafe.Pointer) uintptr {
-	l.keep = append(l.keep, p)
-	return uintptr(p)
+func (l *launch) finish(h head) []byte {
+	l.align()
+	h.calls = uint32(len(l.buf))
+	l.buf = append(l.buf, bytesOf(l.calls)...)
+	h.size = uint32(len(l.buf))
+	copy(l.buf, bytesOf([]head{h}))
+	return l.buf
+}
+
+// bytesOf shows the memory of a list of what holds no pointers.
+func bytesOf[T any](list []T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(list))), len(list)*int(unsafe.Sizeof(*new(T))))
 }
 
 func (l *launch) add(at step, number uintptr, args ...uintptr) *call {
@@ -93,66 +98,127 @@ func (l *launch) add(at step, number uintptr, args ...uintptr) *call {
 	return &l.calls[len(l.calls)-1]
 }
 
-// compile lists the calls. As root come a keyring of its own, so that it is
-// charged to root, and the descriptors; then the user; and what the user may or
-// may not reach comes after.
-func (l *launch) compile() {
-	l.calls, l.keep = l.calls[:0], l.keep[:0]
-	l.add(stepSession, unix.SYS_SETSID)
-	if syscall.Geteuid() == 0 {
-		// One session keyring for all tasks would be shared by all users. A kernel without
-		// keys, or a container's filter, has none to share.
-		l.add(stepSession, unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING).lax = true
+func (l *launch) align() {
+	for len(l.buf)%8 != 0 {
+		l.buf = append(l.buf, 0)
 	}
-	l.descriptors()
-	if c := l.credential; c != nil {
-		l.add(stepUser, sysSetgroups, uintptr(len(l.groups)), l.pointer(unsafe.Pointer(unsafe.SliceData(l.groups))))
-		l.add(stepUser, sysSetresgid, uintptr(c.GID), uintptr(c.GID), uintptr(c.GID))
-		l.add(stepUser, sysSetresuid, uintptr(c.UID), uintptr(c.UID), uintptr(c.UID))
+}
+
+// text puts down a string, which holds no NUL, and says where.
+func (l *launch) text(s string) uintptr {
+	at := len(l.buf)
+	l.buf = append(append(l.buf, s...), 0)
+	return uintptr(at)
+}
+
+func (l *launch) numbers(list any) uintptr {
+	l.align()
+	at := len(l.buf)
+	switch list := list.(type) {
+	case []uint32:
+		l.buf = append(l.buf, bytesOf(list)...)
+	case []uint64:
+		l.buf = append(l.buf, bytesOf(list)...)
 	}
-	if dir := unsafe.Slice(l.dir, 2); dir[0] != '/' || dir[1] != 0 { // the maker is in / itself
-		l.add(stepDirectory, unix.SYS_CHDIR, l.pointer(unsafe.Pointer(l.dir)))
+	return uintptr(at)
+}
+
+// vectors puts down lists of strings, each ended by a nil, one behind the other.
+func (l *launch) vectors(lists ...[]string) uint32 {
+	var words []uintptr
+	for _, list := range lists {
+		for _, s := range list {
+			words = append(words, l.text(s))
+		}
+		words = append(words, 0)
 	}
-	if l.input.under != nil {
-		l.open(0, l.input, 0)
-	}
-	for i, f := range l.files {
-		l.open(i+1, f, 3+i)
-	}
-	l.add(stepExec, unix.SYS_EXECVE, l.pointer(unsafe.Pointer(l.argv[0])), l.pointer(unsafe.Pointer(&l.argv[0])), l.pointer(unsafe.Pointer(&l.envv[0])))
+	l.align()
+	at := len(l.buf)
+	l.buf = append(l.buf, bytesOf(words)...)
+	return uint32(at)
 }
 
 // descriptors makes 0, 1 and 2. All others are closed by execve(2), and until then
 // nobody can get at them: a newborn is not dumpable. What is declared as files must
 // find 3, 4 … free; then report, which is higher, is the only other.
-func (l *launch) descriptors() {
-	for fd, from := range []int{l.stdin, l.stdout, l.stderr} {
+func (l *launch) descriptors(fds descriptors, files bool) {
+	for fd, from := range []int{fds.stdin, fds.stdout, fds.stderr} {
 		if from >= 0 && from != fd {
 			l.add(stepDescriptors, unix.SYS_DUP3, uintptr(from), uintptr(fd), 0)
 		}
 	}
-	if l.input.under == nil && len(l.files) == 0 {
+	if !files {
 		return
 	}
 	const last, report = ^uint32(0), 3 + maxFiles + 1
-	if l.report != report {
-		l.add(stepDescriptors, unix.SYS_DUP3, uintptr(l.report), report, unix.O_CLOEXEC)
+	if fds.report != report {
+		l.add(stepDescriptors, unix.SYS_DUP3, uintptr(fds.report), report, unix.O_CLOEXEC)
 	}
 	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, 3, report-1, 0)
 	l.add(stepDescriptors, unix.SYS_CLOSE_RANGE, report+1, uintptr(last), 0)
 }
 
-// open makes a declared file the descriptor to. The first two that are free are
-// to itself, or for the input 3, and the one behind it.
-func (l *launch) open(n int, f file, to int) {
+// open makes a declared file the descriptor to: beneath its directory, by no link, on the
+// same file system, and without waiting for whoever holds the other end of a FIFO. The
+// first two numbers that are free are to itself, or for the input 3, and the one behind it.
+func (l *launch) open(n int, f File, to int) {
 	at, free := stepFile+step(n), uintptr(max(to, 3))
-	l.add(at, unix.SYS_OPENAT2, atCWD, l.pointer(unsafe.Pointer(f.under)), l.pointer(unsafe.Pointer(&l.how[0])), unsafe.Sizeof(l.how[0]))
-	l.add(at, unix.SYS_OPENAT2, free, l.pointer(unsafe.Pointer(f.path)), l.pointer(unsafe.Pointer(&l.how[1])), unsafe.Sizeof(l.how[1]))
-	l.add(at, unix.SYS_STATX, free+1, l.pointer(unsafe.Pointer(&l.empty[0])), unix.AT_EMPTY_PATH, unix.STATX_TYPE, l.pointer(unsafe.Pointer(f.stat))).regular = f.stat
+	under := l.how(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+	path := l.how(unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY,
+		unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS|unix.RESOLVE_NO_XDEV)
+	stat := l.numbers(make([]uint64, unsafe.Sizeof(unix.Statx_t{})/8))
+	l.add(at, unix.SYS_OPENAT2, atCWD, l.text(f.Under), under, unsafe.Sizeof(unix.OpenHow{})).relative = 1<<1 | 1<<2
+	l.add(at, unix.SYS_OPENAT2, free, l.text(f.Path), path, unsafe.Sizeof(unix.OpenHow{})).relative = 1<<1 | 1<<2
+	look := l.add(at, unix.SYS_STATX, free+1, l.text(""), unix.AT_EMPTY_PATH, unix.STATX_TYPE, stat)
+	look.relative, look.regular = 1<<1|1<<4, uint32(stat)
 	l.add(at, unix.SYS_FCNTL, free+1, unix.F_SETFL, 0)
 	l.add(at, unix.SYS_DUP3, free+1, uintptr(to), 0)
 	l.add(at, unix.SYS_CLOSE, free+1)
 	if to != int(free) {
 		l.add(at, unix.SYS_CLOSE, free)
 	}
+}
+
+// how puts down a struct open_how of openat2(2).
+func (l *launch) how(flags, resolve uint64) uintptr {
+	return l.numbers([]uint64{flags, 0, resolve})
+}
+
+// makerName is what a maker is called, and its newborns until they execute (/proc/PID/comm).
+const makerName = "deputy-forker"
+
+// inherited is what newborns have of their maker, beside what CleanSelf made so.
+type inherited struct {
+	root bool
+	core unix.Rlimit // to be given back: see readyToMake
+}
+
+func ourInheritance() inherited {
+	ours := inherited{root: unix.Geteuid() == 0}
+	_ = unix.Getrlimit(unix.RLIMIT_CORE, &ours.core)
+	return ours
+}
+
+// readyToMake makes of this process, and its only thread that matters, what newborns are to
+// inherit: it is not dumpable and leaves no core, so that nobody may look into them or trace
+// them; the soft limit of open files, which the Go runtime has raised for itself, is that of a login.
+func readyToMake() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot hide its memory: %w", err)
+	}
+	name := append([]byte(makerName), 0)
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot take its name: %w", err)
+	}
+	for resource, soft := range map[int]uint64{unix.RLIMIT_NOFILE: softFiles, unix.RLIMIT_CORE: 0} {
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(resource, &limit); err != nil {
+			return fmt.Errorf("cannot find its limits: %w", err)
+		}
+		limit.Cur = min(soft, limit.Max)
+		if err := unix.Prlimit(0, resource, &limit, nil); err != nil {
+			return fmt.Errorf("cannot set its limits: %w", err)
+		}
+	}
+	return nil
 }

@@ -10,9 +10,13 @@ import (
 
 // A newborn is a copy of its maker between clone and execve. It has a copy of the
 // maker's memory and one thread, so the Go runtime in it is dead: it makes the
-// raw system calls that its maker has listed, in their order, and nothing else.
+// raw system calls of its launch, in their order, and nothing else.
 // Nobody waits for it: neither memory nor processor is shared with it (CLONE_VM,
 // CLONE_VFORK), for once it has changed its user that user may stop it.
+//
+// What runs without a runtime is marked: its stack is not grown or looked at (nosplit),
+// no detector is told (norace, nocheckptr), and it stores no pointer, about which a
+// garbage collector would have to be told.
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
@@ -57,11 +61,12 @@ const maxFiles = 16
 
 // call is one system call of a newborn.
 type call struct {
-	number  uintptr
-	args    [5]uintptr
-	step    step
-	regular *unix.Statx_t // filled by this call: it must be of a regular file, if not nil
-	lax     bool          // where the kernel lacks it, or a container's filter forbids it, it is left out
+	number   uintptr
+	args     [5]uintptr
+	step     step
+	regular  uint32 // not 0: the offset of the unix.Statx_t that it fills, which must be of a regular file
+	relative uint16 // bit n: args[n] is an offset from the launch
+	lax      uint16 // not 0: where the kernel lacks it, or a container's filter forbids it, it is left out
 }
 
 // notRegular is told where a file is something else; no errno of the kernel's.
@@ -85,53 +90,60 @@ func (s *slot) result() (pid int, at step, errno syscall.Errno) {
 	return int(atomic.LoadUint32(&s.pid)), step(failed >> 16), syscall.Errno(failed & 0xffff)
 }
 
+//go:nosplit
+//go:norace
+//go:nocheckptr
 func (s *slot) fail(at step, errno syscall.Errno) {
 	atomic.StoreUint32(&s.failed, uint32(at)<<16|uint32(errno)&0xffff)
 }
 
-// cloneArgs is struct clone_args of clone3(2).
-type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
-}
-
-// bornAsSibling makes a newborn that is a child of our parent, in the cgroup of
-// an open directory.
-func (l *launch) bornAsSibling(cgroup int, s *slot) syscall.Errno {
-	l.clone = cloneArgs{ // its exit signal is our own: the kernel takes no other with CLONE_PARENT
-		flags:     unix.CLONE_PARENT | unix.CLONE_INTO_CGROUP | unix.CLONE_PARENT_SETTID | unix.CLONE_CLEAR_SIGHAND,
-		parentTID: uint64(uintptr(unsafe.Pointer(&s.pid))), cgroup: uint64(cgroup),
-	}
-	return clone(unix.SYS_CLONE3, l.pointer(unsafe.Pointer(&l.clone)), unsafe.Sizeof(l.clone), 0, l.calls, s)
-}
-
-// bornAsChild makes a newborn that is a child of ours, where clone3(2) may be
-// filtered out.
-func (l *launch) bornAsChild(s *slot) syscall.Errno {
-	return clone(unix.SYS_CLONE, unix.CLONE_PARENT_SETTID|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&s.pid)), l.calls, s)
-}
-
-// clone forks. In the child it does not return. All signals are blocked until
-// the child has no handler any more that would call the dead runtime.
+// relocate makes addresses of a launch's offsets, where it now lies and is to stay.
 //
+//go:nosplit
 //go:norace
-//go:noinline
-func clone(number, a1, a2, a3 uintptr, calls []call, s *slot) syscall.Errno {
-	beforeFork()
-	pid, _, errno := syscall.RawSyscall6(number, a1, a2, a3, 0, 0, 0)
-	if errno != 0 || pid != 0 {
-		afterFork()
-		return errno
+//go:nocheckptr
+func (h *head) relocate() {
+	base := uintptr(unsafe.Pointer(h))
+	words := unsafe.Slice((*uintptr)(unsafe.Add(unsafe.Pointer(h), h.words)), h.count)
+	for i := range words {
+		if words[i] != 0 {
+			words[i] += base
+		}
 	}
-	afterForkInChild()
+	calls := h.list()
+	for i := range calls {
+		for n := range calls[i].args {
+			if calls[i].relative&(1<<n) != 0 {
+				calls[i].args[n] += base
+			}
+		}
+	}
+}
+
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (h *head) list() []call {
+	return unsafe.Slice((*call)(unsafe.Add(unsafe.Pointer(h), h.calls)), uintptr(h.size-h.calls)/unsafe.Sizeof(call{}))
+}
+
+// run makes the calls of a launch, in a newborn. It does not return.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func (h *head) run(s *slot) {
 	var at step
+	var errno syscall.Errno
+	calls := h.list()
 	for i := range calls {
 		c := &calls[i]
 		_, _, errno = syscall.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], 0)
 		at = c.step
-		if errno == 0 && c.regular != nil && c.regular.Mode&unix.S_IFMT != unix.S_IFREG {
+		if errno == 0 && c.regular != 0 && (*unix.Statx_t)(unsafe.Add(unsafe.Pointer(h), c.regular)).Mode&unix.S_IFMT != unix.S_IFREG {
 			errno = notRegular
 		}
-		if errno != 0 && !(c.lax && (errno == unix.ENOSYS || errno == unix.EPERM)) {
+		if errno != 0 && !(c.lax != 0 && (errno == unix.ENOSYS || errno == unix.EPERM)) {
 			break
 		}
 	}
@@ -140,8 +152,32 @@ func clone(number, a1, a2, a3 uintptr, calls []call, s *slot) syscall.Errno {
 			at = stepInterpreter
 		}
 	}
-	s.failed = uint32(at)<<16 | uint32(errno)
+	s.fail(at, errno)
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 126, 0, 0)
 	}
+}
+
+// cloneArgs is struct clone_args of clone3(2).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+// bornAsChild makes a newborn that is a child of ours, where clone3(2) may be
+// filtered out. All signals are blocked until the child has no handler any more that would
+// call the dead runtime.
+//
+//go:norace
+//go:noinline
+func (h *head) bornAsChild(s *slot) syscall.Errno {
+	h.relocate()
+	beforeFork()
+	pid, _, errno := syscall.RawSyscall6(unix.SYS_CLONE, unix.CLONE_PARENT_SETTID|uintptr(unix.SIGCHLD), 0, uintptr(unsafe.Pointer(&s.pid)), 0, 0, 0)
+	if errno != 0 || pid != 0 {
+		afterFork()
+		return errno
+	}
+	afterForkInChild()
+	h.run(s)
+	return 0
 }

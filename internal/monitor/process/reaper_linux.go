@@ -114,15 +114,9 @@ func (r *reaper) begin(o order) error {
 	}
 	defer unix.Close(ends[0])
 	s := Spec{Argv: o.Argv, Env: o.Env, Dir: o.Dir, Credential: o.Credential, Input: o.Input, Files: o.Files}
-	l := newLaunch()
-	l.stdin, l.stdout, l.stderr, l.report = 0, 1, 2, ends[1]
-	text := s.encode(0)
-	if _, err = l.decode(text); err == nil {
-		err = readyToMake()
-	}
-	if err == nil {
-		l.compile()
-		if errno := l.bornAsChild(told); errno != 0 {
+	text := s.launch(0, descriptors{0, 1, 2, ends[1]}, ourInheritance())
+	if err = readyToMake(); err == nil {
+		if errno := (*head)(unsafe.Pointer(&text[0])).bornAsChild(told); errno != 0 {
 			err = &birthError{stepClone, errno}
 		}
 	}
