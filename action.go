@@ -13,6 +13,19 @@ type ActionInfo struct {
 	TimeoutMS   int64          `json:"timeout_ms"`
 	MaxBody     int64          `json:"max_body"` // bytes
 	Stoppable   bool           `json:"stoppable"`
+	Allow       []Allowed      `json:"allow,omitempty"` // for auditors who ask for all: who may, by which rule
+}
+
+// Allowed is whom one rule gives an action, and under which conditions.
+type Allowed struct {
+	Rule     string           `json:"rule"`
+	Users    []string         `json:"users,omitempty"`
+	Groups   []string         `json:"groups,omitempty"`
+	Keys     []string         `json:"keys,omitempty"`
+	EndUsers []string         `json:"end_users,omitempty"` // for these alone
+	Where    map[string][]any `json:"where,omitempty"`     // with these values alone
+	Stop     bool             `json:"stop,omitempty"`      // may also stop what others started
+	Read     bool             `json:"read,omitempty"`      // may also see it
 }
 
 // Explanation says whether a request would be allowed and what would run

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"deputy"
 )
@@ -20,19 +22,30 @@ type Event struct {
 	Raw json.RawMessage
 }
 
+// EventQuery picks events. The zero value is those from now on.
+type EventQuery struct {
+	After    *uint64   // behind this sequence number
+	Since    time.Time // or since this time
+	NoFollow bool      // up to now alone
+}
+
 // Events calls f for each event, until f or ctx ends it: those after the
 // sequence number *after, or with nil those from now on. A lost connection is
 // made again, and no event is given twice or, once one was given, left out.
 func (c *Client) Events(ctx context.Context, after *uint64, f func(Event) error) error {
+	return c.EventsOf(ctx, EventQuery{After: after}, f)
+}
+
+// EventsOf is Events for those that q picks.
+func (c *Client) EventsOf(ctx context.Context, q EventQuery, f func(Event) error) error {
 	var retry backoff
 	for {
-		before := after
-		err := c.stream(ctx, &after, f)
-		if ctx.Err() != nil {
+		err := c.stream(ctx, &q, &retry, f)
+		switch {
+		case ctx.Err() != nil:
 			return ctx.Err()
-		}
-		if after != before {
-			retry.reset()
+		case errors.Is(err, errWhole) && q.NoFollow:
+			return nil
 		}
 		var lost *LostError
 		if !errors.As(err, &lost) || !retry.pause(ctx, c.Patience, 0) {
@@ -41,19 +54,28 @@ func (c *Client) Events(ctx context.Context, after *uint64, f func(Event) error)
 	}
 }
 
-// stream reads one connection's events; after is kept at the last one given.
+// stream reads one connection's events; q.After is kept at the last one given.
 // It never returns nil: the end of the stream is a *LostError.
-func (c *Client) stream(ctx context.Context, after **uint64, f func(Event) error) error {
+// Once it is answered, what is lost next is lost anew.
+func (c *Client) stream(ctx context.Context, q *EventQuery, retry *backoff, f func(Event) error) error {
 	r := get("v1", "events")
+	r.query = url.Values{}
+	if !q.Since.IsZero() {
+		r.query.Set("since", deputy.Time{Time: q.Since}.String())
+	}
+	if q.NoFollow {
+		r.query.Set("follow", "0")
+	}
 	r.header = http.Header{"Accept": {"text/event-stream"}}
-	if *after != nil {
-		r.header.Set("Last-Event-ID", strconv.FormatUint(**after, 10))
+	if q.After != nil {
+		r.header.Set("Last-Event-ID", strconv.FormatUint(*q.After, 10))
 	}
 	resp, err := c.do(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	retry.reset()
 	return messages(resp.Body, func(id, data string) error {
 		if data == "" {
 			return nil
@@ -63,7 +85,7 @@ func (c *Client) stream(ctx context.Context, after **uint64, f func(Event) error
 			return fmt.Errorf("event %s: %w", id, err)
 		}
 		if seq, err := strconv.ParseUint(id, 10, 64); err == nil {
-			*after = &seq
+			q.After = &seq
 		}
 		return f(e)
 	})
@@ -104,5 +126,8 @@ func messages(src io.Reader, f func(id, data string) error) error {
 	if err := lines.Err(); err != nil {
 		return &LostError{err}
 	}
-	return &LostError{io.ErrUnexpectedEOF}
+	return &LostError{errWhole}
 }
+
+// errWhole is the end of a stream that was ended, and did not break off.
+var errWhole = errors.New("the server ended it")

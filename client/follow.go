@@ -63,7 +63,7 @@ func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, de
 		from := r.offset
 		state, err := r.poll(ctx, wait)
 		moved := r.offset != from
-		if moved {
+		if moved || err == nil { // it was answered: what is lost next is lost anew
 			r.retry.reset()
 		}
 		var lost *LostError

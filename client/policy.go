@@ -16,6 +16,15 @@ func (c *Client) Actions(ctx context.Context) ([]deputy.ActionInfo, error) {
 	return answer.Actions, err
 }
 
+// AllActions gives every action, with who may use it: for auditors.
+func (c *Client) AllActions(ctx context.Context) ([]deputy.ActionInfo, error) {
+	var answer struct{ Actions []deputy.ActionInfo }
+	r := get("v1", "actions")
+	r.query = url.Values{"all": {"1"}}
+	_, err := c.ask(ctx, r, &answer)
+	return answer.Actions, err
+}
+
 // Action gives one action.
 func (c *Client) Action(ctx context.Context, module, action string) (*deputy.ActionInfo, error) {
 	a := &deputy.ActionInfo{}
@@ -84,7 +93,8 @@ func (c *Client) Upgrade(ctx context.Context) (from, to string, err error) {
 // Health is what the daemon says of itself to anybody. All but the first two
 // may be missing.
 type Health struct {
-	Status    string          `json:"status"`
+	Status    string          `json:"status"`   // "ok"; "draining" or "refusing": nothing new is accepted
+	Refusing  string          `json:"refusing"` // why
 	Version   string          `json:"version"`
 	Started   string          `json:"started"`  // when the monitor began
 	Proof     string          `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"

@@ -201,6 +201,46 @@ func TestPatienceEnds(t *testing.T) {
 	}
 }
 
+// Patience is for one loss. A connection that was answered in between, if with
+// nothing new, and is lost again is made again, however long ago the first loss was.
+func TestPatienceBeginsAnew(t *testing.T) {
+	const patience = 50 * time.Millisecond
+	var asked atomic.Int32
+	c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		n := asked.Add(1)
+		if n%2 == 1 && n < 6 { // it breaks off behind its head
+			w.Header().Set("Deputy-Next-Offset", "1")
+			w.Header().Set("Content-Length", "1")
+			w.WriteHeader(http.StatusOK)
+			http.NewResponseController(w).Flush()
+			abort()
+		}
+		time.Sleep(2 * patience) // the answer was held; by now the first loss is too long ago
+		w.Header().Set("Deputy-Next-Offset", "0")
+		w.Header().Set("Deputy-State", map[bool]string{true: "running", false: "succeeded"}[n < 6])
+	})
+	c.Patience = patience
+	if _, err := c.Follow(t.Context(), "t1", client.Stdout, 0, io.Discard); err != nil {
+		t.Error(err)
+	}
+
+	asked.Store(0)
+	enough := errors.New("enough")
+	c = serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 4 {
+			io.WriteString(w, "id: 5\ndata: {\"seq\":5,\"type\":\"ended\"}\n\n")
+			return
+		}
+		io.WriteString(w, ": hello\n\n")
+		http.NewResponseController(w).Flush()
+		time.Sleep(2 * patience)
+	})
+	c.Patience = patience
+	if err := c.Events(t.Context(), nil, func(client.Event) error { return enough }); !errors.Is(err, enough) {
+		t.Error(err)
+	}
+}
+
 // What the writer fails with is not taken for a lost connection.
 func TestWriterFails(t *testing.T) {
 	g := newGrowing()

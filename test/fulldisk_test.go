@@ -117,6 +117,9 @@ func refusing(t *testing.T, c *rig.Caller, action string) (accepted []string) {
 		}
 		return true
 	})
+	rig.Eventually(t, 60*time.Second, "its status says so", func() bool {
+		return strings.Contains(string(c.Do("GET", "/healthz", "").Body), `"status":"refusing","refusing":"cannot accept: `)
+	})
 	return accepted
 }
 

@@ -3,6 +3,9 @@
 package test
 
 import (
+	"strconv"
+
+	"deputy/internal/wall"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -157,7 +160,7 @@ func TestABadUpgradeIsRefused(t *testing.T) {
 		{"another program", "deputyd", "#!/bin/sh\necho deputyd of something else\n", `it says "deputyd of something else`},
 		{"hangs", "deputyd", "#!/bin/sh\nexec sleep 1000\n", "deputyd cannot start: it did not show within 10s"},
 		{"no server", "deputy-server", "#!/bin/sh\nexit 4\n", "deputy-server cannot start: exit status 4"},
-		{"another wall", "deputy-server", "#!/bin/sh\necho deputy-server 9.9.9, wall 99\n", "do not speak the same version of their protocol (2 and 99)"},
+		{"another wall", "deputy-server", "#!/bin/sh\necho deputy-server 9.9.9, wall 99\n", "do not speak the same version of their protocol (" + strconv.Itoa(wall.Version) + " and 99)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d.Install(rig.Programs(t))

@@ -13,23 +13,94 @@ import (
 )
 
 func newActions(a *app) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "actions [MODULE [ACTION]]",
 		Short: "List the actions that you may ask for, and their params",
 		Long: `List the actions that you may ask for, and their params.
 
 A param in brackets may be left out; "…" marks one that takes several values.
-With one action its params are told one by one. --json prints their JSON Schemas.`,
+With one action its params are told one by one. --json prints their JSON Schemas.
+With --all an auditor sees every action, and who may do it by which rule.`,
 		Example: `  deputy actions
   deputy actions portscan scan
-  deputy actions portscan scan --json`,
+  deputy actions portscan scan --json
+  deputy actions --all service`,
 		Annotations:       map[string]string{exitStatus: plainStatus},
 		Args:              atMost(2, "at most a module and an action"),
 		ValidArgsFunction: a.completeCall,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if all {
+				return everybodyVerb(cmd.Context(), a, args)
+			}
 			return actionsVerb(cmd.Context(), a, args)
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "auditors: every action, and who may do it by which rule")
+	return cmd
+}
+
+// everybodyVerb shows who may do what, one line for each rule.
+func everybodyVerb(ctx context.Context, a *app, args []string) error {
+	all, err := a.connect().AllActions(ctx)
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(i deputy.ActionInfo) bool {
+		return len(args) > 0 && i.Module != args[0] || len(args) > 1 && i.Action != args[1]
+	})
+	if a.json {
+		return a.printJSON(map[string]any{"actions": append([]deputy.ActionInfo{}, all...)})
+	}
+	var rows [][]cell
+	for _, i := range all {
+		name := cell{i.Module + "/" + i.Action, bold}
+		if len(i.Allow) == 0 {
+			rows = append(rows, []cell{name, {"nobody", ""}, {}, {}})
+		}
+		for _, r := range i.Allow {
+			rows = append(rows, []cell{name, {subjects(r), ""}, {conditions(r), ""}, {r.Rule, faint}})
+		}
+	}
+	a.table([]string{"ACTION", "WHO", "HOW", "RULE"}, rows)
+	return nil
+}
+
+// subjects says whom a rule names.
+func subjects(r deputy.Allowed) string {
+	words := slices.Clone(r.Users)
+	for _, g := range r.Groups {
+		words = append(words, "group:"+strings.TrimPrefix(g, "gid:"))
+	}
+	for _, k := range r.Keys {
+		words = append(words, "key:"+k)
+	}
+	if len(words) == 0 {
+		return "nobody"
+	}
+	return strings.Join(words, " ")
+}
+
+// conditions says for whom, with which values, and what more a rule gives.
+func conditions(r deputy.Allowed) string {
+	var words []string
+	if r.EndUsers != nil {
+		words = append(words, "for "+strings.Join(r.EndUsers, ", "))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Where)) {
+		var values []string
+		for _, v := range r.Where[name] {
+			values = append(values, valueWords(v))
+		}
+		words = append(words, name+"="+strings.Join(values, "|"))
+	}
+	if r.Stop {
+		words = append(words, "stop")
+	}
+	if r.Read {
+		words = append(words, "read")
+	}
+	return strings.Join(words, ", ")
 }
 
 func actionsVerb(ctx context.Context, a *app, args []string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,30 @@ func (k *ask) send(ctx context.Context, a *app, c *client.Client, args []string,
 		o.IdempotencyKey = rand.Text()
 	}
 	return c.Call(ctx, module, action, params, o)
+}
+
+// takesAction has a verb take MODULE/ACTION as one word, too, as ps, events and new
+// write it.
+func takesAction(cmd *cobra.Command) *cobra.Command {
+	check, run, complete := cmd.Args, cmd.RunE, cmd.ValidArgsFunction
+	cmd.Args = func(cmd *cobra.Command, args []string) error { return check(cmd, apart(args)) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return run(cmd, apart(args)) }
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		return complete(cmd, apart(args), word)
+	}
+	return cmd
+}
+
+// apart makes two words of MODULE/ACTION: no name of either has a slash.
+func apart(args []string) []string {
+	if len(args) == 0 {
+		return args
+	}
+	module, action, joined := strings.Cut(args[0], "/")
+	if !joined || strings.Contains(args[0], "=") {
+		return args
+	}
+	return append([]string{module, action}, args[1:]...)
 }
 
 // stopped says whether these tasks are what an action stopped, not what it

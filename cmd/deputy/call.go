@@ -32,6 +32,9 @@ With --wait otherwise as deputy wait; 125 if one still lives after that time.`},
 		Args:              atLeast(2, "a module and an action"),
 		ValidArgsFunction: a.completeCall,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notNegative(cmd, "wait", int64(wait)); err != nil {
+				return err
+			}
 			return callVerb(cmd.Context(), a, k, args, wait)
 		},
 	}

@@ -42,19 +42,21 @@ func (a *app) completeModules(cmd *cobra.Command, _ []string, _ string) (choices
 
 // completeCall gives the words of MODULE ACTION name=value ….
 func (a *app) completeCall(cmd *cobra.Command, args []string, word string) (choices, cobra.ShellCompDirective) {
-	if len(args) == 0 {
+	if len(args) == 0 && !strings.Contains(word, "/") {
 		return a.completeModules(cmd, args, word)
 	}
 	ctx, cancel, c := a.forShell(cmd)
 	defer cancel()
-	if len(args) == 1 {
+	if len(args) < 2 {
 		all, err := c.Actions(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
 		var list choices
 		for _, i := range all {
-			if i.Module == args[0] {
+			if len(args) == 0 {
+				list = append(list, described(i.Module+"/"+i.Action, i.Description))
+			} else if i.Module == args[0] {
 				list = append(list, described(i.Action, i.Description))
 			}
 		}

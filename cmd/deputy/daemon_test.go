@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -194,6 +195,7 @@ func (r result) String() string {
 type setting struct {
 	in       string
 	terminal bool
+	width    int // 0: 100
 	env      map[string]string
 	uid      int  // 0: 4242
 	self     bool // uid is that of the test
@@ -218,7 +220,7 @@ func deputyRun(t *testing.T, socket string, s setting, args ...string) result {
 		s.ctx = t.Context()
 	}
 	a := &app{
-		in: strings.NewReader(s.in), out: &out, err: &errs, inTerm: s.terminal, outTerm: s.terminal, errTerm: s.terminal, width: 100,
+		in: strings.NewReader(s.in), out: &out, err: &errs, inTerm: s.terminal, outTerm: s.terminal, errTerm: s.terminal, width: cmp.Or(s.width, 100),
 		getenv: func(name string) string { return env[name] }, uid: s.uid, now: func() time.Time { return now },
 	}
 	status := a.report(run(s.ctx, a, args))

@@ -14,53 +14,82 @@ import (
 )
 
 func newEvents(a *app) *cobra.Command {
-	var from uint64
-	var count int
-	var types []string
+	w := &wantedEvents{}
 	cmd := &cobra.Command{
 		Use:   "events",
 		Short: "Follow what is asked, decided, started and ended",
 		Long: `Follow what is asked, decided, started and ended, as the journal records it.
 
-One line for each event that you may see, from now on or from --from; an auditor
-sees all. The connection is made again when the server restarts, and no event is
-lost or shown twice. --json prints the journal's records.`,
+One line for each event that you may see, from now on, or from --from or --since
+on; with --no-follow up to now. An auditor sees all. The connection is made again
+when the server restarts, and no event is lost or shown twice. --json prints the
+journal's records.`,
 		Example: `  deputy events
-  deputy events --from 1 --type denied
+  deputy events --since 1h --no-follow --type denied
   deputy events -n 1 --type ended --json`,
-		Annotations: map[string]string{exitStatus: `0    -n events were shown
+		Annotations: map[string]string{exitStatus: `0    -n events were shown, or with --no-follow all
 1    refused or failed; stderr says why
 2    the command line is wrong
 130  ended by Ctrl-C`},
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return eventsVerb(cmd.Context(), a, from, count, types)
+			if err := positive(cmd, "count", w.count); err != nil {
+				return err
+			}
+			return eventsVerb(cmd.Context(), a, w)
 		},
 	}
-	cmd.Flags().Uint64Var(&from, "from", 0, "begin at this sequence `NUMBER` of the journal")
-	cmd.Flags().IntVarP(&count, "count", "n", 0, "end after `N` events")
-	cmd.Flags().StringSliceVar(&types, "type", nil, "of this `TYPE` alone, like denied or ended (may be repeated)")
+	f := cmd.Flags()
+	f.Uint64Var(&w.from, "from", 0, "begin at this sequence `NUMBER` of the journal")
+	f.StringVar(&w.since, "since", "", "begin at this `TIME`: like 2h, or 2006-01-02T15:04:05Z")
+	f.BoolVar(&w.noFollow, "no-follow", false, "end with what there is now")
+	f.IntVarP(&w.count, "count", "n", 0, "end after `N` events")
+	f.StringSliceVar(&w.types, "type", nil, "of this `TYPE` alone, like denied or ended (may be repeated)")
 	return cmd
+}
+
+// wantedEvents is which events are shown.
+type wantedEvents struct {
+	from     uint64
+	since    string
+	noFollow bool
+	count    int // 0: all
+	types    []string
+}
+
+// query makes the daemon's question of it.
+func (w *wantedEvents) query(a *app) (q client.EventQuery, err error) {
+	if w.from > 0 && w.since != "" {
+		return q, usage("--from and --since each say where to begin: give one of them")
+	}
+	if q.NoFollow = w.noFollow; w.noFollow && w.since == "" {
+		w.from = max(w.from, 1) // from the beginning
+	}
+	if w.from > 0 {
+		after := w.from - 1
+		q.After = &after
+	}
+	q.Since, err = a.instant(w.since)
+	return q, err
 }
 
 // errEnough ends a stream of events that has given all that was wanted.
 var errEnough = errors.New("enough")
 
-func eventsVerb(ctx context.Context, a *app, from uint64, count int, types []string) error {
-	var after *uint64
-	if from > 0 {
-		from--
-		after = &from
+func eventsVerb(ctx context.Context, a *app, w *wantedEvents) error {
+	q, err := w.query(a)
+	if err != nil {
+		return err
 	}
 	c, seen := a.connect(), 0
-	err := c.Events(ctx, after, func(e client.Event) error {
-		if len(types) > 0 && !slices.Contains(types, string(e.Type)) {
+	err = c.EventsOf(ctx, q, func(e client.Event) error {
+		if len(w.types) > 0 && !slices.Contains(w.types, string(e.Type)) {
 			return nil
 		}
 		if err := a.printEvent(e); err != nil {
 			return err
 		}
-		if seen++; seen == count {
+		if seen++; seen == w.count {
 			return errEnough
 		}
 		return nil

@@ -38,6 +38,9 @@ the output of each of your tasks since then, marked with its id.`,
 		Args:              atMost(1, "one id"),
 		ValidArgsFunction: a.completeIDs(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notNegative(cmd, "lines", l.lines); err != nil {
+				return err
+			}
 			return logsVerb(cmd.Context(), a, l, args)
 		},
 	}

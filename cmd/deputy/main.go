@@ -3,12 +3,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -31,7 +34,8 @@ type app struct {
 	inTerm   bool // in is a terminal
 	outTerm  bool // out is
 	errTerm  bool
-	width    int // columns of the terminal
+	width    int        // columns of the terminal, where size does not tell
+	size     func() int // columns of the terminal now; nil: nobody tells
 	getenv   func(string) string
 	uid      int
 	sid      string // on Windows, instead of uid
@@ -55,16 +59,53 @@ func fromProcess() *app {
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			a.width = w
+			a.size = func() int {
+				w, _, _ := term.GetSize(int(f.Fd())) // 0 once it is gone
+				return w
+			}
 			break
 		}
 	}
 	return a
 }
 
+// columns is how wide the terminal is now: its window may be made narrower at any time.
+func (a *app) columns() int {
+	if a.size != nil {
+		if w := a.size(); w > 0 {
+			return w
+		}
+	}
+	return a.width
+}
+
 // run does what the arguments say. The error carries the exit status; see report.
 func run(ctx context.Context, a *app, args []string) error {
+	out := &stdout{Writer: a.out}
+	a.out = out
 	root := newRoot(a)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		plainUsages(root)
+	}
 	root.SetArgs(args)
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		return fmt.Errorf("cannot write what there is to say: %w", out.err)
+	}
+	return err
+}
+
+// stdout keeps what went wrong with it: what could not be written was
+// not said.
+type stdout struct {
+	io.Writer
+	err error
+}
+
+func (o *stdout) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil && o.err == nil {
+		o.err = err
+	}
+	return n, err
 }

@@ -115,10 +115,17 @@ type value struct {
 func (a *app) collect(pairs []string) (map[string][]value, []string, error) {
 	texts := map[string][]value{}
 	var order []string
+	stdin := ""
 	for _, pair := range pairs {
 		name, text, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
 			return nil, nil, usage("%q is not name=value", pair)
+		}
+		if text == "@-" && stdin != "" {
+			return nil, nil, usage("%s=@- cannot read stdin, which is read for %s already", name, stdin)
+		}
+		if text == "@-" {
+			stdin = name
 		}
 		v, err := a.readValue(text)
 		if err != nil {
@@ -148,18 +155,14 @@ func (a *app) readValue(text string) (value, error) {
 	return value{string(content), true}, err
 }
 
-// readParam gives the texts of one param its declared type.
+// readParam gives the texts of one param its declared type. Each text is one item of a
+// list, whatever it looks like: a whole list is given with --params.
 func readParam(name string, texts []value, s schema) (any, error) {
 	if s.Type != "array" {
 		if len(texts) > 1 {
 			return nil, usage("%s takes one value and was given %d", name, len(texts))
 		}
 		return readScalar(texts[0], s), nil
-	}
-	if len(texts) == 1 {
-		if list, ok := readJSON(texts[0].text).([]any); ok {
-			return list, nil
-		}
 	}
 	items := schema{}
 	if s.Items != nil {

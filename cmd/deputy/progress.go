@@ -73,5 +73,5 @@ func (s *screen) progressBar(p *deputy.Progress) string {
 		full := int(max(0, min(*p.Percent, 100)) / 100 * barWidth)
 		text = "[" + strings.Repeat("#", full) + strings.Repeat("-", barWidth-full) + "] " + text
 	}
-	return cut(text, max(s.a.width-1, 8))
+	return cut(text, max(s.a.columns()-1, 8))
 }

@@ -29,8 +29,9 @@ func newPs(a *app) *cobra.Command {
 		Short: "List tasks: those that live, or all",
 		Long: `List tasks, newest first: those that live, or with -a all.
 
-A terminal gets a table; a pipe gets one line for each task, its fields set apart
-by tabs: id, module/action, state, progress, created, caller, params.`,
+A terminal gets a table, of at most 100 tasks unless -n says otherwise; a pipe gets
+one line for each task, its fields set apart by tabs: id, module/action, state,
+progress, created, caller, params.`,
 		Example: `  deputy ps
   deputy ps -a --module portscan --limit 5
   deputy ps -a --state failed --since 24h --json
@@ -38,6 +39,9 @@ by tabs: id, module/action, state, progress, created, caller, params.`,
 		Annotations: map[string]string{exitStatus: plainStatus},
 		Args:        exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := positive(cmd, "limit", l.limit); err != nil {
+				return err
+			}
 			return psVerb(cmd.Context(), a, l)
 		},
 	}
@@ -49,7 +53,7 @@ by tabs: id, module/action, state, progress, created, caller, params.`,
 	f.StringSliceVar(&l.states, "state", nil, "in this `STATE` (may be repeated)")
 	f.StringVar(&l.caller, "caller", "", "asked for by this `CALLER`: a user, uid:N or key:NAME")
 	f.StringVar(&l.since, "since", "", "created since this `TIME`: like 2h, or 2006-01-02T15:04:05Z")
-	f.IntVarP(&l.limit, "limit", "n", 100, "at most this `NUMBER` of tasks")
+	f.IntVarP(&l.limit, "limit", "n", 0, "at most this `NUMBER` of tasks")
 	_ = cmd.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return stateNames(), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -70,10 +74,17 @@ func psVerb(ctx context.Context, a *app, l *list) error {
 	if err != nil {
 		return err
 	}
+	limit, more := l.limit, false
+	table := a.outTerm && !a.json && !l.quiet
+	if limit == 0 && table {
+		limit = tableRows
+	}
 	tasks := []deputy.Task{}
 	err = a.connect().Each(ctx, q, func(t *deputy.Task) bool {
-		tasks = append(tasks, *t)
-		return len(tasks) < l.limit
+		if more = limit > 0 && len(tasks) == limit; !more {
+			tasks = append(tasks, *t)
+		}
+		return !more
 	})
 	if err != nil {
 		return err
@@ -88,15 +99,21 @@ func psVerb(ctx context.Context, a *app, l *list) error {
 		return nil
 	}
 	a.psTable(tasks)
+	if more && l.limit == 0 && table {
+		fmt.Fprintf(a.err, "deputy: these are the newest %d, and there are more: ask for them with -n\n", limit)
+	}
 	return nil
 }
 
+// tableRows is how many tasks a terminal is shown if it is not asked for more.
+const tableRows = 100
+
 // query makes the daemon's question of the flags.
 func (a *app) query(l *list) (client.Query, error) {
-	if l.limit < 1 {
-		return client.Query{}, usage("--limit must be at least 1")
+	q := client.Query{Module: l.module, Action: l.action, Limit: pageSize}
+	if l.limit > 0 {
+		q.Limit = min(l.limit+1, pageSize)
 	}
-	q := client.Query{Module: l.module, Action: l.action, Limit: min(l.limit, pageSize)}
 	known := strings.Join(stateNames(), ", ")
 	for _, s := range l.states {
 		if !strings.Contains(", "+known+",", ", "+s+",") {
@@ -132,7 +149,12 @@ func (a *app) instant(text string) (time.Time, error) {
 
 func (a *app) psTable(tasks []deputy.Task) {
 	var rows [][]cell
+	telling := tellingParams(tasks)
 	for _, t := range tasks {
+		params := paramWords(t.Params)
+		if a.outTerm { // it may be cut: what tells the tasks apart comes first
+			params = paramsOf(t.Params, telling[t.Module+"/"+t.Action])
+		}
 		rows = append(rows, []cell{
 			{a.idFor(t.ID), ""},
 			{t.Module + "/" + t.Action, ""},
@@ -140,8 +162,42 @@ func (a *app) psTable(tasks []deputy.Task) {
 			{progressWords(t.Progress), ""},
 			{a.when(t.Created), ""},
 			{callerWords(t.Caller), ""},
-			{paramWords(t.Params), faint},
+			{params, faint},
 		})
 	}
 	a.table([]string{"ID", "ACTION", "STATE", "PROGRESS", "CREATED", "CALLER", "PARAMS"}, rows)
+}
+
+// tellingParams finds, for each action, the params that are not the same in all of
+// its tasks.
+func tellingParams(tasks []deputy.Task) map[string]map[string]bool {
+	first, telling := map[string]map[string]any{}, map[string]map[string]bool{}
+	for _, t := range tasks {
+		name := t.Module + "/" + t.Action
+		if first[name] == nil {
+			first[name], telling[name] = t.Params, map[string]bool{}
+			continue
+		}
+		for _, params := range []map[string]any{t.Params, first[name]} {
+			for p := range params {
+				if valueWords(t.Params[p]) != valueWords(first[name][p]) {
+					telling[name][p] = true
+				}
+			}
+		}
+	}
+	return telling
+}
+
+// paramsOf writes params as paramWords does, but those that tell first.
+func paramsOf(params map[string]any, telling map[string]bool) string {
+	first, rest := map[string]any{}, map[string]any{}
+	for name, v := range params {
+		if telling[name] {
+			first[name] = v
+		} else {
+			rest[name] = v
+		}
+	}
+	return strings.TrimSpace(paramWords(first) + " " + paramWords(rest))
 }

@@ -44,6 +44,10 @@ that the task has started.`,
 		Args:          unknownVerb,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.Version = versionWords()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.InitDefaultVersionFlag()
+	root.Flags().Lookup("version").Usage = "print the version of this program"
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
 	root.SetHelpCommand(&cobra.Command{Use: "help", Hidden: true, RunE: helpVerb})
@@ -54,7 +58,7 @@ that the task has started.`,
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(a, cmd) })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see: %s --help", err, cmd.CommandPath())
+		return usage("%s; see: %s --help", flagWords(err), cmd.CommandPath())
 	})
 	for _, g := range []cobra.Group{
 		{ID: groupAsk, Title: "Ask"}, {ID: groupWatch, Title: "Watch"},
@@ -77,9 +81,9 @@ func addVerbs(root *cobra.Command, a *app) {
 			root.AddCommand(v)
 		}
 	}
-	add(groupAsk, newRun(a), newCall(a))
+	add(groupAsk, takesAction(newRun(a)), takesAction(newCall(a)))
 	add(groupWatch, newPs(a), newShow(a), newLogs(a), newWait(a), newStop(a))
-	add(groupLearn, newActions(a), newExplain(a))
+	add(groupLearn, takesAction(newActions(a)), takesAction(newExplain(a)))
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
 	add(groupProve, newEvents(a), newAudit(a), newKey(a))
 	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newDrain(a), newSelftest(a), newUpgrade(a))

@@ -52,7 +52,7 @@ Of several tasks, the first that did not succeed decides.`},
 		},
 	}
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return attached(usage("%w; see: deputy run --help", err))
+		return attached(usage("%s; see: deputy run --help", flagWords(err)))
 	})
 	k.flags(cmd)
 	return cmd

@@ -19,7 +19,7 @@ func TestProgressLineStandsBelow(t *testing.T) {
 	s.setBar("[bar2]")
 	s.write(&tty, []byte(" line\n"))
 	s.setBar("")
-	want := "[bar]" + "\r\x1b[K" + "one\n" + "[bar]" + "\r\x1b[K" + "half" + " line\n" + "[bar2]" + "\r\x1b[K"
+	want := "[bar]" + "\r\x1b[J" + "one\n" + "[bar]" + "\r\x1b[J" + "half" + " line\n" + "[bar2]" + "\r\x1b[J"
 	if tty.String() != want {
 		t.Errorf("got  %q\nwant %q", tty.String(), want)
 	}

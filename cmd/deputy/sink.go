@@ -69,7 +69,11 @@ func (s *screen) setBar(text string) {
 
 func (s *screen) erase() {
 	if s.shown {
-		io.WriteString(s.a.err, "\r\x1b[K")
+		// In a window that was made narrower it stands on several lines.
+		if more := (screenWidth(s.bar) - 1) / max(s.a.columns(), 1); more > 0 {
+			fmt.Fprintf(s.a.err, "\x1b[%dA", more)
+		}
+		io.WriteString(s.a.err, "\r\x1b[J")
 		s.shown = false
 	}
 }

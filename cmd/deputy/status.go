@@ -27,6 +27,9 @@ scripts that have just started it.`,
 2    the command line is wrong`},
 		Args: exactly(0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := notNegative(cmd, "timeout", int64(timeout)); err != nil {
+				return err
+			}
 			return statusVerb(cmd.Context(), a, timeout)
 		},
 	}
@@ -77,8 +80,11 @@ func (a *app) printHealth(socket string, h *client.Health) error {
 		}
 	}
 	status := h.Status
-	if h.Draining {
-		status += ", draining: nothing new is taken; end it with: deputy drain --off"
+	switch {
+	case h.Draining:
+		status = "draining: nothing new is taken; end it with: deputy drain --off"
+	case h.Refusing != "":
+		status += ": it answers, and takes nothing new: " + h.Refusing
 	}
 	line("status", status)
 	line("version", h.Version)

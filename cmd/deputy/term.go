@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 
 	"deputy"
 )
@@ -61,47 +62,104 @@ func (a *app) table(heading []string, rows [][]cell) {
 		}
 		return
 	}
-	width := make([]int, len(heading))
 	all := [][]cell{make([]cell, len(heading))}
 	for i, h := range heading {
 		all[0][i] = cell{h, bold}
 	}
-	all = append(all, rows...)
-	for _, row := range all {
-		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(printable(c.text)))
-		}
-	}
+	all = withoutEmpty(append(all, rows...))
+	width := fit(all, a.columns())
 	for _, row := range all {
 		fmt.Fprintln(a.out, a.tableLine(row, width))
 	}
 }
 
-// tableLine pads each field to its column, and cuts the last to the terminal.
-func (a *app) tableLine(row []cell, width []int) string {
-	var b strings.Builder
-	used := 0
-	for i, c := range row {
-		text := printable(c.text)
-		last := i == len(row)-1
-		if last {
-			text = cut(text, max(a.width-used, 8))
-		}
-		b.WriteString(a.style(a.outTerm, c.colour, text))
-		if !last {
-			b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(text)+2))
-			used += width[i] + 2
+// withoutEmpty leaves out each column that has a heading alone.
+func withoutEmpty(all [][]cell) [][]cell {
+	keep := make([]bool, len(all[0]))
+	for _, row := range all[1:] {
+		for i, c := range row {
+			keep[i] = keep[i] || c.text != ""
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	if len(all) == 1 {
+		return all
+	}
+	kept := make([][]cell, len(all))
+	for r, row := range all {
+		for i, c := range row {
+			if keep[i] {
+				kept[r] = append(kept[r], c)
+			}
+		}
+	}
+	return kept
 }
 
-// cut shortens text to n characters.
+// gutter is the room between two columns; narrowest is how narrow a column is made
+// at the most, but for one that needs no more.
+const gutter, narrowest = 2, 8
+
+// fit gives the widths of columns that fit a terminal: the widest is narrowed first,
+// and the first, which names the row, never.
+func fit(all [][]cell, columns int) []int {
+	width := make([]int, len(all[0]))
+	total := -gutter
+	for i := range width {
+		for _, row := range all {
+			width[i] = max(width[i], screenWidth(printable(row[i].text)))
+		}
+		total += width[i] + gutter
+	}
+	for ; total > columns; total-- {
+		widest := 0
+		for i := 1; i < len(width); i++ {
+			if width[i] > narrowest && (widest == 0 || width[i] >= width[widest]) {
+				widest = i
+			}
+		}
+		if widest == 0 {
+			break
+		}
+		width[widest]--
+	}
+	return width
+}
+
+// tableLine pads each field to its column, or cuts it.
+func (a *app) tableLine(row []cell, width []int) string {
+	var b strings.Builder
+	blanks := 0
+	for i, c := range row {
+		text := cut(printable(c.text), width[i])
+		if text != "" {
+			b.WriteString(strings.Repeat(" ", blanks) + a.style(a.outTerm, c.colour, text))
+			blanks = 0
+		}
+		blanks += width[i] - screenWidth(text) + gutter
+	}
+	return b.String()
+}
+
+// screenWidth is how many columns of a terminal a text takes.
+func screenWidth(text string) int { return uniseg.StringWidth(text) }
+
+// cut shortens text to n columns.
 func cut(text string, n int) string {
-	if utf8.RuneCountInString(text) <= n {
+	if screenWidth(text) <= n {
 		return text
 	}
-	return string([]rune(text)[:n-1]) + "…"
+	var b strings.Builder
+	state, used := -1, 0
+	for rest := text; rest != ""; {
+		var one string
+		var width int
+		one, rest, width, state = uniseg.FirstGraphemeClusterInString(rest, state)
+		if used += width; used > n-1 {
+			break
+		}
+		b.WriteString(one)
+	}
+	return b.String() + "…"
 }
 
 // printable keeps what others wrote from moving the cursor or breaking a line.

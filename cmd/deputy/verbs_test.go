@@ -13,7 +13,7 @@ import (
 )
 
 const startInfo = `{"module":"scan","action":"start","description":"Scan targets","params":{"type":"object","required":["ids"],
- "properties":{"ids":{"type":"array","items":{"type":"integer"}},"fast":{"type":"boolean","default":false},
+ "properties":{"ids":{"type":"array","items":{"type":"integer"}},"names":{"type":"array","items":{"type":"string"}},"fast":{"type":"boolean","default":false},
  "level":{"type":"integer"},"mode":{"type":"string","enum":["tcp","udp"],"description":"what is sent"},
  "note":{"type":"string","not":{"pattern":"[\\x00-\\x1f]"}},"text":{"type":"string","not":{"pattern":"\\x00"}}}}}`
 
@@ -207,7 +207,8 @@ func TestValuesHaveTheirDeclaredType(t *testing.T) {
 	}{
 		{[]string{"ids=1", "ids=2"}, "", `{"ids":[1,2]}`},
 		{[]string{"ids=9007199254740993"}, "", `{"ids":[9007199254740993]}`},
-		{[]string{"ids=[1, 2]"}, "", `{"ids":[1,2]}`},
+		{[]string{"ids=[1, 2]"}, "", `{"ids":["[1, 2]"]}`}, // one text, which is no integer
+		{[]string{"names=[\"a\",\"b\"]", "names=[]"}, "", `{"names":["[\"a\",\"b\"]","[]"]}`},
 		{[]string{"ids=one"}, "", `{"ids":["one"]}`},
 		{[]string{"level=1e2", "fast=true", "mode=5"}, "", `{"fast":true,"level":1e2,"mode":"5"}`},
 		{[]string{"level=high", "fast=yes", "other=1"}, "", `{"fast":"yes","level":"high","other":"1"}`},

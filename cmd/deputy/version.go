@@ -24,8 +24,12 @@ func newVersion(a *app) *cobra.Command {
 					"version": deputy.Version, "os": runtime.GOOS, "arch": runtime.GOARCH, "go": runtime.Version(),
 				})
 			}
-			_, err := fmt.Fprintf(a.out, "deputy %s (%s/%s, %s)\n", deputy.Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprintln(a.out, versionWords())
 			return err
 		},
 	}
+}
+
+func versionWords() string {
+	return fmt.Sprintf("deputy %s (%s/%s, %s)", deputy.Version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

@@ -33,6 +33,9 @@ With several, the first that did not succeed decides the exit status.`,
 		},
 		ValidArgsFunction: a.completeIDs(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := notNegative(cmd, "timeout", int64(timeout)); err != nil {
+				return attached(err)
+			}
 			return attached(waitVerb(cmd.Context(), a, timeout, args))
 		},
 	}

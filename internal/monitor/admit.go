@@ -70,6 +70,13 @@ func (m *Monitor) beat() *wall.Beat {
 	if m.o.LogLost != nil {
 		b.LogLost = m.o.LogLost()
 	}
+	refusal := m.recordable()
+	if refusal == nil {
+		refusal = m.crowded(1)
+	}
+	if refusal != nil {
+		b.Refusing = refusal.Detail
+	}
 	return b
 }
 

@@ -35,6 +35,10 @@ func (m *Monitor) judge(r *wall.Request, id policy.Identity) *judged {
 	case wall.Rights:
 		j.outcome.Rights = &j.rights
 	case wall.Actions:
+		if r.All {
+			j.everybody(id)
+			return j
+		}
 		j.outcome.Rights, j.outcome.Actions = &j.rights, j.policy.Actions(id)
 	case wall.Explain:
 		switch {
@@ -51,6 +55,15 @@ func (m *Monitor) judge(r *wall.Request, id policy.Identity) *judged {
 // changed since.
 func (m *Monitor) holds(j *judged) bool {
 	return j.policy == m.policy && j.names == m.users.Version()
+}
+
+// everybody finds who may do what, for auditors.
+func (j *judged) everybody(id policy.Identity) {
+	if !j.rights.Auditor {
+		j.refusal = deputy.Refuse(deputy.NotAllowed, "%s may not see what others may do: only an auditor may", id)
+		return
+	}
+	j.outcome.Rights, j.outcome.Actions = &j.rights, j.policy.Everybody()
 }
 
 // explain finds what asked may. What would run, and which rules do not hold, is

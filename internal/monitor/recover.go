@@ -87,13 +87,19 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	case t.Leaf == "" && t.IntentBoot != m.boot:
 		m.unknown(t, "machine restarted when it may just have been started")
 		return
-	case t.Leaf == "" && !exists[leaf] && t.Phase == Over:
+	}
+	there := exists[leaf]
+	if t.Leaf == "" && there && m.sameKeeper() && m.host.NeverBorn(leaf) {
+		there = false
+	}
+	switch {
+	case t.Leaf == "" && !there && t.Phase == Over:
 		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
 		return
-	case t.Leaf == "" && !exists[leaf] && m.mayHaveRun(t):
+	case t.Leaf == "" && !there && m.mayHaveRun(t):
 		m.unknown(t, "deputy and its keeper were killed together when it was just being started: whether it ran is not known")
 		return
-	case t.Leaf == "" && !exists[leaf]:
+	case t.Leaf == "" && !there:
 		// A leaf is made before the birth and removed after the end is durable:
 		// where there is none, nothing was ever born.
 		if t.StopAs != "" {
@@ -143,10 +149,12 @@ func (m *Monitor) endNewborn(t *Task) {
 // a task without a leaf was never born only if its output, which is made just
 // before the leaf, is missing, too.
 func (m *Monitor) mayHaveRun(t *Task) bool {
-	sameKeeper := len(m.link.Held()) > 0
 	_, err := os.Lstat(filepath.Join(m.o.Paths.task(t.ID), output.Stdout))
-	return !sameKeeper && !errors.Is(err, fs.ErrNotExist)
+	return !m.sameKeeper() && !errors.Is(err, fs.ErrNotExist)
 }
+
+// sameKeeper says whether the keeper is that of the monitor before us.
+func (m *Monitor) sameKeeper() bool { return len(m.link.Held()) > 0 }
 
 // recoverBirth records the birth of a task that an earlier monitor did not live
 // to record. Where its first process is not found the record has no PID: that it

@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"time"
 
 	"deputy"
@@ -323,6 +324,7 @@ func (s *signers) askedFor(r *wall.Request) (*wall.Request, error) {
 	if r.Method != "POST" { // a read: the server serves it, and needs to know for whom
 		if at.Is("v1", "actions") || at.Is("v1", "actions", "*", "*") {
 			asked.Kind = wall.Actions
+			asked.All = slices.Contains(at.Query["all"], "1")
 		}
 		return asked, nil
 	}

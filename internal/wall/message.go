@@ -43,6 +43,8 @@ func (r *Request) Encode() ([]byte, error) {
 		e.text(r.Action)
 		e.text(r.As)
 		e.text(r.EndUser)
+	case Actions:
+		e.flag(r.All)
 	case Rights:
 		e.text(r.EndUser)
 	case Drain:
@@ -116,6 +118,8 @@ func decodeRequest(frame []byte) (*Request, error) {
 	case Explain:
 		r.Module, r.Action = d.text(MaxName), d.text(MaxName)
 		r.As, r.EndUser = d.text(MaxName), d.text(MaxName)
+	case Actions:
+		r.All = d.flag()
 	case Rights:
 		r.EndUser = d.text(MaxName)
 	case Drain:

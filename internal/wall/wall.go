@@ -47,7 +47,7 @@ import "deputy"
 
 // Version is that of this protocol. Monitor and server come from one build;
 // the version guards against a binary that was left behind.
-const Version = 2
+const Version = 3
 
 // Limits of what the monitor reads, so that a hostile server costs it no more.
 const (
@@ -112,6 +112,7 @@ type Request struct {
 	Key            string // Idempotency-Key; empty: none
 	EndUser        string // empty: none
 	As             string // Explain: on whose behalf; empty: the connection's own
+	All            bool   // Actions: those of everybody, for an auditor
 	Params         deputy.Params
 
 	Task    string
@@ -174,7 +175,8 @@ type Outcome struct {
 
 // Beat is what the monitor's loop says of itself.
 type Beat struct {
-	LogLost uint64 `json:"log_lost"` // lines that could not be written to its log
+	LogLost  uint64 `json:"log_lost"`           // lines that could not be written to its log
+	Refusing string `json:"refusing,omitempty"` // why nothing new is accepted, but for a drain
 }
 
 // Upgraded is what an accepted Upgrade leads from and to.

@@ -34,6 +34,6 @@ func end(leaf string) {
 		if os.Remove(leaf) == nil {
 			return
 		}
-		pause()
+		Pause()
 	}
 }

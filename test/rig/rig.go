@@ -383,9 +383,9 @@ func Eventually(t testing.TB, d time.Duration, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not within %v: %s", d, what)
 		}
-		pause()
+		Pause()
 	}
 }
 
-// pause is the time between two looks at something that nobody tells of.
-func pause() { time.Sleep(2 * time.Millisecond) }
+// Pause is the time between two looks at something that nobody tells of.
+func Pause() { time.Sleep(2 * time.Millisecond) }

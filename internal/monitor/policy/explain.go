@@ -22,6 +22,21 @@ func (p *Policy) Actions(id Identity) []deputy.ActionInfo {
 	return infos
 }
 
+// Everybody lists every action, and who may use it by which rule.
+func (p *Policy) Everybody() []deputy.ActionInfo {
+	infos := []deputy.ActionInfo{}
+	p.each(func(a *manifest.Action) {
+		info := describe(a)
+		for _, r := range p.rules(a) {
+			info.Allow = append(info.Allow, deputy.Allowed{
+				Rule: place(r), Users: r.Users, Groups: r.Groups, Keys: r.Keys, EndUsers: r.EndUsers, Where: r.Where, Stop: r.Stop, Read: r.Read,
+			})
+		}
+		infos = append(infos, info)
+	})
+	return infos
+}
+
 // usable gives the names of what Actions lists.
 func (p *Policy) usable(id Identity) (all []string) {
 	p.each(func(a *manifest.Action) {

@@ -61,6 +61,23 @@ func (h *Host) FindFirst(leaf string) (Attempt, bool) {
 	return h.oldest(leaf)
 }
 
+// NeverBorn says whether nothing was ever born in the leaf of an attempt whose birth
+// its monitor did not live to record, and sees to it that nothing will be: the
+// forker of that monitor may still have the order, and in a cgroup that is
+// removed nothing can be born. Only under the keeper of that monitor, and asked before it
+// is told that the monitor is ready, a first process that has ended is still to be seen.
+func (h *Host) NeverBorn(leaf string) bool {
+	if h.tree == nil {
+		return false // its subreaper may still begin it
+	}
+	dir := h.tree.leaf(leaf)
+	if _, err := unix.Getxattr(dir, firstMark, nil); err == nil || unix.Rmdir(dir) != nil {
+		return false
+	}
+	first, _ := h.oldest(leaf)
+	return first.PID == 0
+}
+
 // oldest finds the first process in the moment between its birth and the mark.
 // All children of a monitor that died came up to the keeper, which does not
 // reap them yet: so the oldest process of the leaf, zombies too, is the first

@@ -9,6 +9,9 @@ func (h *Host) Ours(string) bool { return false }
 // start waits for that.
 func (h *Host) Newborn(string) bool { return false }
 
+// NeverBorn is for Linux: here it cannot be told.
+func (h *Host) NeverBorn(string) bool { return false }
+
 // Hurry is for Linux: here a first process's end is told as it happens.
 func (h *Host) Hurry(string) bool { return false }
 

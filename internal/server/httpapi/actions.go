@@ -10,14 +10,32 @@ import (
 
 // listActions shows what this caller may use.
 func (x *exchange) listActions() error {
-	if _, err := x.query(); err != nil {
+	values, err := x.query("all")
+	if err != nil {
 		return err
 	}
-	actions, err := x.actions()
+	all := values.Get("all")
+	if values.Has("all") && all != "0" && all != "1" {
+		return badRequest("cannot list the actions: all is 0 or 1, not %.50q", all)
+	}
+	list := x.actions
+	if all == "1" {
+		list = x.everybody
+	}
+	actions, err := list()
 	if err != nil {
 		return err
 	}
 	return x.answer(http.StatusOK, map[string]any{"actions": actions})
+}
+
+// everybody gives all actions, and who may use them, to an auditor.
+func (x *exchange) everybody() ([]deputy.ActionInfo, error) {
+	if x.peer.remote != nil {
+		return x.peer.actions, nil
+	}
+	outcome, err := x.ask(wall.Request{Kind: wall.Actions, All: true})
+	return outcome.Actions, err
 }
 
 func (x *exchange) showAction() error {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -8,16 +9,28 @@ import (
 )
 
 // events sends the journal's records that this caller may see: those to come,
-// or those behind Last-Event-ID.
+// or those behind Last-Event-ID or since a time; without follow up to now alone.
 func (x *exchange) events() error {
-	if _, err := x.query(); err != nil {
+	values, err := x.query("since", "follow")
+	if err != nil {
 		return err
+	}
+	since, err := since(values)
+	if err != nil {
+		return err
+	}
+	follow := values.Get("follow")
+	if values.Has("follow") && follow != "0" && follow != "1" {
+		return badRequest("cannot send events: follow is 0 or 1, not %.50q", follow)
 	}
 	last, given, err := x.lastEventID()
 	if err != nil {
 		return err
 	}
-	from := x.api.History.Next()
+	from, end := x.api.History.Next(), x.api.History.Next()
+	if values.Has("since") {
+		from = 0
+	}
 	if given {
 		if end := x.api.History.Applied(); uint64(last) > end { // whatever was sent had been applied
 			return badRequest("cannot send what follows record %d: the journal ends at record %d, for it was restored from a back-up; begin anew, with Last-Event-ID: 0", last, end)
@@ -33,18 +46,35 @@ func (x *exchange) events() error {
 	}
 	s := x.openEvents()
 	defer s.close()
+	if follow == "0" && from >= end {
+		return nil
+	}
 	err = x.api.History.Events(x.r.Context(), from, nil, func(e deputy.Event, _ []byte) error {
+		over := follow == "0" && e.Seq+1 >= end
 		show, err := v.view(&e)
-		if err != nil || !show {
-			return err
+		if err == nil && show && !e.Time.Before(since) {
+			err = sendEvent(s, &e)
 		}
-		data, err := encode(shownEvent{Event: e})
-		if err != nil {
-			return err
+		if err == nil && over {
+			return errAllSent
 		}
-		return s.send(strconv.FormatUint(e.Seq, 10), string(e.Type), data[:len(data)-1])
+		return err
 	})
+	if errors.Is(err, errAllSent) {
+		return nil
+	}
 	return x.breakOff(err)
+}
+
+// errAllSent ends a stream that was wanted up to a record.
+var errAllSent = errors.New("all was sent")
+
+func sendEvent(s *eventStream, e *deputy.Event) error {
+	data, err := encode(shownEvent{Event: *e})
+	if err != nil {
+		return err
+	}
+	return s.send(strconv.FormatUint(e.Seq, 10), string(e.Type), data[:len(data)-1])
 }
 
 // shownEvent is an event without the hash of the one before, which says

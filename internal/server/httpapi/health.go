@@ -28,15 +28,23 @@ func (x *exchange) health() error {
 			"deputy's monitor has not answered within %v: it hangs, or was restarted just now; nothing is started or stopped meanwhile, tasks go on; its log may say why", pulseTime)
 	}
 	g := x.api.Greeting
+	status, draining := "ok", x.api.drains.Load()
+	switch {
+	case draining:
+		status = "draining"
+	case beat.Refusing != "":
+		status = "refusing"
+	}
 	return x.answer(http.StatusOK, health{
-		Status: "ok", Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
-		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: x.api.drains.Load(),
+		Status: status, Refusing: beat.Refusing, Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: draining,
 		Started: g.Started, LogLost: beat.LogLost + x.api.LogLost(),
 	})
 }
 
 type health struct {
-	Status    string `json:"status"`
+	Status    string `json:"status"`             // "ok"; "draining" or "refusing": nothing new is accepted
+	Refusing  string `json:"refusing,omitempty"` // why
 	Version   string `json:"version"`
 	Started   string `json:"started"`  // when the monitor began
 	Proof     string `json:"proof"`    // what "nothing lives" rests on: "cgroup" or "subreaper"

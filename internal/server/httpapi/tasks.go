@@ -166,12 +166,21 @@ func (x *exchange) readList() (q history.Query, err error) {
 	if q.Limit, err = limit(values); err != nil {
 		return q, err
 	}
-	if since := values.Get("since"); since != "" {
-		if q.Since, err = time.Parse(time.RFC3339, since); err != nil {
-			return q, badRequest("cannot use since=%.50q: it must be a time like 2026-01-31T12:00:00Z", since)
-		}
+	q.Since, err = since(values)
+	return q, err
+}
+
+// since reads the time since which something is wanted; zero: none was given.
+func since(values url.Values) (time.Time, error) {
+	text := values.Get("since")
+	if !values.Has("since") {
+		return time.Time{}, nil
 	}
-	return q, nil
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, badRequest("cannot use since=%.50q: it must be a time like 2026-01-31T12:00:00Z", text)
+	}
+	return t, nil
 }
 
 func limit(values url.Values) (int, error) {
