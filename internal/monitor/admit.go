@@ -125,18 +125,33 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity, j *
 	a.proceed()
 }
 
-// decide decides a request with sensitive values once more, when these are on the
-// disk.
-func (a *admission) decide() {
+// decideAnew has a request with sensitive values, when these are on the disk, judged
+// once more in its caller's turn, and calls decided.
+func (a *admission) decideAnew(decided func(*judged)) {
+	id := a.id
+	a.m.turns.again(a.m.account(id.Caller), turn{do: func() {
+		a.m.reduce(&id)
+		j := a.m.judge(a.r, id)
+		a.m.inLoop(func() {
+			a.id = id
+			decided(j)
+		})
+	}})
+}
+
+// decide decides a request with sensitive values that are on the disk.
+func (a *admission) decide(j *judged) {
 	m := a.m
-	a.names = m.users.Version()
-	plan, refusal := m.policy.Admit(a.id, a.r.Module, a.r.Action, a.r.Params)
-	if refusal != nil {
-		m.denied(a.id, a.r, refusal)
-		m.refuse(a.peer, a.r, refusal)
+	if !m.holds(j) {
+		j = m.judge(a.r, a.id)
+	}
+	a.names = j.names
+	if j.refusal != nil {
+		m.denied(a.id, a.r, j.refusal)
+		m.refuse(a.peer, a.r, j.refusal)
 		return
 	}
-	a.plan = plan
+	a.plan = j.plan
 	a.proceed()
 }
 

@@ -37,6 +37,8 @@ type live struct {
 	early       []process.Event // news that came before the birth was reported
 	failure     string          // why its process could not be started
 	names       uint64          // version of the user database when it was accepted; 0: by an earlier monitor
+	rejudged    *rejudged       // nil: that was not asked
+	judging     bool            // it is being asked
 	tried       int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
 	pause       time.Duration   // until the next try
 	waiters     []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
@@ -67,7 +69,9 @@ func (m *Monitor) happen(t *Task, h happening) {
 		m.setDeadline(t)
 		m.signalTask(t)
 	case hurry:
-		t.cancelBirth()
+		if t.cancelBirth != nil { // otherwise no birth has begun, and none does
+			t.cancelBirth()
+		}
 	case shorten:
 		m.shortenGrace(t)
 	case linger:
@@ -89,7 +93,11 @@ func (m *Monitor) beginQueued(t *Task) {
 	if m.unsettled(t) && m.retry(t, func() { m.beginQueued(t) }) {
 		return
 	}
-	if why := m.stillAllowed(t); why != "" {
+	why, asked := m.stillAllowed(t, func() { m.beginQueued(t) })
+	switch {
+	case asked:
+		return
+	case why != "":
 		t.failure = why
 		t.Phase = Over
 		m.finishTask(t)
@@ -112,25 +120,49 @@ func (m *Monitor) startIntended(t *Task) {
 	}
 }
 
+// rejudged is what the policy says of a task that has waited.
+type rejudged struct {
+	by    *policy.Policy
+	names uint64 // version of the user database
+	why   string // why it may not be started; "": it may
+}
+
 // stillAllowed says why a task may not be started any more: it is too late, or
 // the policy in force, or who has the names in it, is not what it was accepted
-// under and forbids it; "" if it may.
-func (m *Monitor) stillAllowed(t *Task) string {
+// under and forbids it; "" if it may. What has to be found out for that is found
+// beside the loop; asked: it is, and again is called then.
+func (m *Monitor) stillAllowed(t *Task, again func()) (why string, asked bool) {
 	if why := m.late(t); why != "" {
-		return why
+		return why, false
 	}
-	module := m.set.Modules[t.Module]
+	module, names := m.set.Modules[t.Module], m.users.Version()
 	id := t.identity(m)
-	if t.Policy == m.set.Digest && (t.names == 0 || t.names == m.users.Version()) && len(id.GIDs) == len(t.Run.GIDs) {
-		return ""
+	if t.Policy == m.set.Digest && (t.names == 0 || t.names == names) && len(id.GIDs) == len(t.Run.GIDs) {
+		return "", false
 	}
 	if module == nil || module.Digest != t.Run.Manifest {
-		return "it was not started: its manifest was changed while it waited"
+		return "it was not started: its manifest was changed while it waited", false
 	}
-	if _, _, refusal := m.policy.Recheck(id, t.Module, t.Action, t.Params); refusal != nil {
-		return "it was not started: it is not allowed any more: " + refusal.Detail
+	if r := t.rejudged; r != nil && r.by == m.policy && r.names == names && !t.judging {
+		return r.why, false
 	}
-	return ""
+	if t.judging { // it goes on by itself
+		return "", true
+	}
+	r, params := &rejudged{by: m.policy, names: names}, t.Params
+	t.judging = true
+	go func() {
+		m.preparing <- struct{}{}
+		if _, _, refusal := r.by.Recheck(id, t.Module, t.Action, params); refusal != nil { // which never change
+			r.why = "it was not started: it is not allowed any more: " + refusal.Detail
+		}
+		<-m.preparing
+		m.post(func() {
+			t.rejudged, t.judging = r, false
+			again()
+		})
+	}()
+	return "", true
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
@@ -149,7 +181,11 @@ func (m *Monitor) startTask(t *Task) {
 	if m.unsettled(t) && m.retryBirth(t) {
 		return
 	}
-	if why := m.stillAllowed(t); why != "" || action == nil {
+	why, asked := m.stillAllowed(t, func() { m.startIntended(t) })
+	if asked {
+		return
+	}
+	if why != "" || action == nil {
 		t.failure = why
 		m.happen(t, stillborn)
 		return

@@ -31,7 +31,8 @@ type line struct {
 type turn struct {
 	peer *wall.Peer
 	r    *wall.Request
-	held bool // it has waited for who asks to be known
+	held bool   // it has waited for who asks to be known
+	do   func() // instead of r: what else is to be done in this caller's turn, whoever is gone
 }
 
 func newTurns() *turns {
@@ -131,6 +132,11 @@ func (m *Monitor) serveTurns() {
 		l, one := m.turns.take()
 		if l == nil {
 			return
+		}
+		if one.do != nil {
+			one.do()
+			m.turns.done(l)
+			continue
 		}
 		one.peer.AwaitRoom()
 		if !one.peer.Gone() && !m.request(one) { // gone: nobody can be answered

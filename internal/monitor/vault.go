@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"maps"
 	"os"
 	"slices"
@@ -9,6 +8,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/wall"
 )
 
 // The vault writes sensitive values beside the loop, for that takes as long as the
@@ -26,8 +26,16 @@ const (
 	depositWriters = 4                // deposits that are written at a time, …
 	depositEach    = 2                // … of one caller
 	depositsWait   = 64               // of one caller, those being written included
-	depositsBytes  = 32 << 20         // of what all requests that wait hold, and of one caller a quarter
 	depositTries   = 3                // a request that always finds that it needs more gives up
+)
+
+// Who waits for the disk is not answered meanwhile, and counts in what the wall has
+// of requests and their bytes. All of them together have half of that, so that the
+// others are read all the same, and one caller a quarter.
+const (
+	depositsAll   = wall.MaxPending / 2
+	depositsBytes = wall.MaxHeld / 2
+	depositsOne   = wall.MaxHeld / 4
 )
 
 // deposit is what one request has the vault write. The loop owns it.
@@ -38,7 +46,7 @@ type deposit struct {
 	begun  bool
 	over   bool // it was told how it went: for one that is still being written, that it took too long
 	expiry *timer
-	done   func(*deputy.Error) // called by the loop, once
+	done   func(*deputy.Error) // called by the loop, once; without an error it has to release the deposit
 }
 
 // vault is the loop's own.
@@ -72,7 +80,10 @@ func (v *vault) charge(d *deposit, more load) {
 // room refuses what would be too much, of one caller or of all.
 func (v *vault) room(d *deposit) *deputy.Error {
 	own := v.all[d.caller]
-	if own.count < depositsWait && (own.bytes == 0 || own.bytes+d.bytes <= depositsBytes/4) && (v.sum.bytes == 0 || v.sum.bytes+d.bytes <= depositsBytes) {
+	if d.bytes > depositsOne {
+		return deputy.Refuse(deputy.TooLarge, "cannot accept: a request with sensitive values has at most %d MiB, and this one %d bytes", depositsOne>>20, d.bytes)
+	}
+	if own.count < depositsWait && own.bytes+d.bytes <= depositsOne && v.sum.count < depositsAll && v.sum.bytes+d.bytes <= depositsBytes {
 		return nil
 	}
 	return comeBack(1, "cannot accept: %d requests with sensitive values wait to be written, %d of %s, and no more may", v.sum.count, own.count, d.caller)
@@ -128,11 +139,12 @@ func (m *Monitor) writeDeposits() {
 
 // deposited goes on after a deposit was written, or could not be.
 func (m *Monitor) deposited(d *deposit, err error) {
-	m.vault.charge(d, load{count: -1, writing: -1, bytes: -d.bytes})
+	m.vault.charge(d, load{writing: -1})
 	m.writeDeposits()
 	m.timers.cancel(d.expiry)
 	if err != nil || d.over {
 		m.discard(d.ids()...)
+		m.release(d)
 	}
 	if d.over {
 		return
@@ -145,13 +157,17 @@ func (m *Monitor) deposited(d *deposit, err error) {
 	d.done(nil)
 }
 
+// release gives back what a deposit holds, once its request has been decided, or is
+// no more.
+func (m *Monitor) release(d *deposit) { m.vault.charge(d, load{count: -1, bytes: -d.bytes}) }
+
 // depositLate answers a request whose secrets are not on the disk in time. What is
 // being written cannot be called back: it is dropped when it is.
 func (m *Monitor) depositLate(d *deposit) {
 	d.over = true
 	if !d.begun {
 		m.vault.waiting = slices.DeleteFunc(m.vault.waiting, func(w *deposit) bool { return w == d })
-		m.vault.charge(d, load{count: -1, bytes: -d.bytes})
+		m.release(d)
 		for _, id := range d.ids() {
 			delete(m.vault.ids, id)
 		}
@@ -183,8 +199,7 @@ func (a *admission) deposit() {
 		a.drop()
 		return
 	}
-	params, _ := json.Marshal(a.r.Params) // what it holds in memory, about
-	d := &deposit{caller: a.m.account(a.id.Caller), files: a.missing, bytes: int64(len(params))}
+	d := &deposit{caller: a.m.account(a.id.Caller), files: a.missing, bytes: int64(a.r.Size)}
 	d.done = func(refusal *deputy.Error) {
 		if refusal != nil {
 			a.m.refuse(a.peer, a.r, refusal)
@@ -196,11 +211,14 @@ func (a *admission) deposit() {
 		} else {
 			maps.Copy(a.written, d.files)
 		}
-		tries := a.tries
-		a.decide()
-		if a.tries == tries { // otherwise it waits once more
-			a.drop()
-		}
+		a.decideAnew(func(j *judged) {
+			a.m.release(d)
+			tries := a.tries
+			a.decide(j)
+			if a.tries == tries { // otherwise it waits once more
+				a.drop()
+			}
+		})
 	}
 	a.m.deposit(d)
 }

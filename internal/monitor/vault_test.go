@@ -1,0 +1,49 @@
+package monitor
+
+import (
+	"testing"
+
+	"deputy"
+	"deputy/internal/wall"
+)
+
+// Requests that wait for their secrets leave the wall room for others.
+func TestSecretsUnderWayHaveTheirShare(t *testing.T) {
+	const part = wall.MaxHeld / 8
+	v := newVault()
+	put := func(c deputy.Caller, bytes int64) *deposit {
+		d := &deposit{caller: c, bytes: bytes}
+		if v.room(d) != nil {
+			return nil
+		}
+		v.charge(d, load{count: 1, bytes: bytes})
+		return d
+	}
+	refused := func(what string, c deputy.Caller, bytes int64, code deputy.Code) {
+		t.Helper()
+		if refusal := v.room(&deposit{caller: c, bytes: bytes}); refusal == nil || refusal.Code != code {
+			t.Errorf("%s: %v, want %s", what, refusal, code)
+		}
+	}
+	refused("one alone that is more than a quarter", "uid:1", 2*part+1, deputy.TooLarge)
+	first := put("uid:1", part)
+	if first == nil || put("uid:1", part) == nil {
+		t.Fatal("a caller may not have a quarter")
+	}
+	refused("more than a quarter", "uid:1", 1, deputy.RateLimited)
+	if put("uid:2", 2*part) == nil {
+		t.Fatal("another may not have a quarter")
+	}
+	refused("more than a half of all", "uid:3", 1, deputy.RateLimited)
+	v.charge(first, load{count: -1, bytes: -first.bytes})
+	if put("uid:3", part) == nil {
+		t.Error("what was given back is not there")
+	}
+	v = newVault()
+	for i := range uint32(wall.MaxPending / 2) {
+		if put(deputy.UIDCaller(i/depositsWait), 1) == nil {
+			t.Fatalf("the request %d is too many", i)
+		}
+	}
+	refused("more than half of all requests", "uid:5000", 1, deputy.RateLimited)
+}
