@@ -22,16 +22,21 @@ import (
 )
 
 // TestMain makes the test binary its own cast: with a first argument that
-// starts with '@' it plays that part and tests nothing.
+// starts with '@' it plays that part and tests nothing: a part that ran the tests
+// would be started by them again.
 func TestMain(m *testing.M) {
-	if len(os.Args) < 3 || !strings.HasPrefix(os.Args[1], "@") {
+	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], "@") {
 		os.Exit(m.Run())
 	}
 	if err := process.CleanSelf(); err != nil {
 		panic(err)
 	}
 	self, _ := os.Executable()
-	switch dir := os.Args[2]; os.Args[1] {
+	dir := ""
+	if len(os.Args) > 2 {
+		dir = os.Args[2]
+	}
+	switch os.Args[1] {
 	case "@keeper":
 		os.Exit(keeper.Run(keeper.Program{
 			Monitor: []string{self, "@monitor", dir}, Self: []string{self, "@keeper", dir}, Env: []string{process.Cleaned()},
