@@ -1,11 +1,12 @@
 package rig
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,10 +21,24 @@ type Mount struct {
 	dev   *os.File
 	names []string
 	texts []string
-	hung  atomic.Bool
 	asked chan struct{} // gets one for each question that is left without an answer, as far as there is room
 	valid uint64        // seconds for which the kernel may remember what it was told
 	begun chan struct{} // closed: the kernel knows it
+
+	mu      sync.Mutex // guards what follows
+	hung    bool
+	waiting [][]byte // questions that were left without an answer
+	closed  bool
+}
+
+// Hang mounts a file system over dir that answers nothing, as a dead server's does,
+// until mend is called or the test ends: then each question fails. Who asks sleeps
+// meanwhile, and not even SIGKILL ends that.
+func Hang(t testing.TB, dir string) (mend func()) {
+	t.Helper()
+	m := NewMount(t, dir, 0, nil)
+	m.Hang()
+	return m.close
 }
 
 // NewMount mounts files, by name, at dir, until the test ends. The kernel may
@@ -51,8 +66,23 @@ func NewMount(t testing.TB, dir string, remembered int, files map[string]string)
 }
 
 // Hang has it take each question from now on, and answer none. Who asks cannot
-// be killed before the test ends.
-func (m *Mount) Hang() { m.hung.Store(true) }
+// be killed before it is answered, or the test ends.
+func (m *Mount) Hang() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hung = true
+}
+
+// Answer has it answer again, first what was asked meanwhile.
+func (m *Mount) Answer() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hung = false
+	for _, question := range m.waiting {
+		m.say(question)
+	}
+	m.waiting = nil
+}
 
 // Asked gets one when a question was left without an answer.
 func (m *Mount) Asked() <-chan struct{} { return m.asked }
@@ -60,8 +90,14 @@ func (m *Mount) Asked() <-chan struct{} { return m.asked }
 // close gives everybody who waits an error: the connection ends with its only
 // descriptor.
 func (m *Mount) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	_ = unix.Unmount(m.Dir, unix.MNT_FORCE|unix.MNT_DETACH) // by force: all who wait are told
 	m.dev.Close()
-	_ = unix.Unmount(m.Dir, unix.MNT_DETACH)
 }
 
 // The questions that are answered, by FUSE's numbers.
@@ -80,25 +116,33 @@ func (m *Mount) serve() {
 		if err != nil || n < 40 {
 			return
 		}
-		opcode, unique, node := binary.NativeEndian.Uint32(buffer[4:]), buffer[8:16], binary.NativeEndian.Uint64(buffer[16:])
-		switch opcode {
+		switch binary.NativeEndian.Uint32(buffer[4:]) {
 		case forget, batchForget, interrupt: // have no answer
 			continue
 		}
-		if m.hung.Load() {
+		m.mu.Lock()
+		if m.hung {
+			m.waiting = append(m.waiting, bytes.Clone(buffer[:n]))
 			select {
 			case m.asked <- struct{}{}:
 			default:
 			}
-			continue
+		} else {
+			m.say(buffer[:n])
 		}
-		body, errno := m.answer(opcode, node, buffer[40:n])
-		head := binary.NativeEndian.AppendUint32(nil, uint32(16+len(body)))
-		head = append(binary.NativeEndian.AppendUint32(head, uint32(-int32(errno))), unique...)
-		_, _ = m.dev.Write(append(head, body...)) // who asked may be gone
-		if opcode == initialize {
-			close(m.begun)
-		}
+		m.mu.Unlock()
+	}
+}
+
+// say answers a question; mu is held.
+func (m *Mount) say(question []byte) {
+	opcode, unique, node := binary.NativeEndian.Uint32(question[4:]), question[8:16], binary.NativeEndian.Uint64(question[16:])
+	body, errno := m.answer(opcode, node, question[40:])
+	head := binary.NativeEndian.AppendUint32(nil, uint32(16+len(body)))
+	head = append(binary.NativeEndian.AppendUint32(head, uint32(-int32(errno))), unique...)
+	_, _ = m.dev.Write(append(head, body...)) // who asked may be gone
+	if opcode == initialize {
+		close(m.begun)
 	}
 }
 

@@ -129,7 +129,7 @@ func (p *Pool) tidyNow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range p.idle {
-		p.end(l, false)
+		p.end(l, false, place{})
 	}
 	p.idle = nil
 }
@@ -201,6 +201,56 @@ func TestHung(t *testing.T) {
 				t.Errorf("%d lookers are lost", n)
 			}
 		})
+	}
+}
+
+// TestStuck: while a looker that was killed lives on, nobody asks again where it is
+// stuck, however long ago that was and by whatever name it is asked for; others are
+// served. When the file system answers again, so does the path.
+func TestStuck(t *testing.T) {
+	for _, remembered := range []int{0, 3600} {
+		t.Run(fmt.Sprintf("remembered for %d s", remembered), func(t *testing.T) { stuck(t, remembered) })
+	}
+}
+
+func stuck(t *testing.T, remembered int) {
+	dir := t.TempDir()
+	m := rig.NewMount(t, dir, remembered, map[string]string{"0": "", "1": ""})
+	p := newPool(t)
+	if _, err := p.Open("").See(Want{Path: dir + "/0"}); err != nil {
+		t.Fatal(err)
+	}
+	second, near := t.TempDir(), t.TempDir()
+	rig.NewMount(t, second, 0, nil).Hang() // its root does not answer, which says nothing of what it is mounted on
+	if _, err := p.ask("", Want{Path: second}); err == nil {
+		t.Error("a second file system that does not answer was seen")
+	}
+	m.Hang()
+	for round := range 3 {
+		for i := range 2 * maxLost {
+			_, err := p.Open(fmt.Sprint(i)).See(Want{Path: fmt.Sprintf("%s/none %d", dir, i)})
+			if silent, ok := errors.AsType[*SilentError](err); !ok || !strings.HasPrefix(silent.At, dir) {
+				t.Fatalf("the path %d, in round %d: %v", i, round, err)
+			}
+		}
+		p.forget() // as if it was long ago
+	}
+	if n := p.countLost(); n > maxOnDevice+1 {
+		t.Errorf("%d lookers are lost to two file systems", n)
+	}
+	p.tidyNow()
+	if _, err := p.ask("another", Want{Path: near + "/none"}); err != nil {
+		t.Errorf("another file system: %v", err)
+	}
+	m.Answer()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		s, err := p.Open("").See(Want{Path: dir + "/none 3"})
+		if err == nil && s.Errno == unix.ENOENT {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it answers again, and is not asked: %v", err)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -21,10 +22,12 @@ import (
 type question struct {
 	Want   Want
 	Silent []string // is not to be looked at: it does not answer
+	Hung   []uint64 // nor is anything of these file systems
 }
 
 type word struct {
 	About  string
+	Dev    uint64 // of the folder above
 	Answer *answer
 }
 
@@ -74,16 +77,16 @@ func startLooker(argv []string) (*looker, error) {
 }
 
 // ask puts a question. about is what it looked at last.
-func (l *looker) ask(q question) (a answer, about string, err error) {
+func (l *looker) ask(q question) (a answer, about place, err error) {
 	patience := Patience
 	if l.idle.IsZero() {
 		patience += startTime
 	}
 	if err := l.conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return a, "", err
+		return a, about, err
 	}
 	if err := l.say.Encode(q); err != nil {
-		return a, "", err
+		return a, about, err
 	}
 	for {
 		var w word
@@ -93,12 +96,12 @@ func (l *looker) ask(q question) (a answer, about string, err error) {
 		if w.Answer != nil {
 			return *w.Answer, about, nil
 		}
-		if about == "" && l.idle.IsZero() { // it has begun
+		if about.path == "" && l.idle.IsZero() { // it has begun
 			if err := l.conn.SetDeadline(time.Now().Add(Patience)); err != nil {
-				return a, "", err
+				return a, about, err
 			}
 		}
-		about = w.About
+		about = place{w.About, w.Dev}
 	}
 }
 
@@ -134,15 +137,17 @@ type silence string
 func (s silence) Error() string { return string(s) + " does not answer" }
 
 func (q *question) answer(say *gob.Encoder) (answer, error) {
-	w := newWalker(func(at string) (Step, error) {
-		if slices.Contains(q.Silent, at) {
+	w := newWalker(nil)
+	w.step = func(at string) (Step, error) {
+		above, _ := w.folder(filepath.Dir(at)) // was looked at: its file system is asked for the name
+		if slices.Contains(q.Silent, at) || slices.Contains(q.Hung, above.ID.Dev) {
 			return Step{}, silence(at)
 		}
-		if err := say.Encode(word{About: at}); err != nil {
+		if err := say.Encode(word{About: at, Dev: above.ID.Dev}); err != nil {
 			return Step{}, err
 		}
 		return plain(at)
-	})
+	}
 	w.inside = plain
 	s, err := w.see(q.Want)
 	if at, ok := errors.AsType[silence](err); ok {

@@ -51,7 +51,7 @@ func (p *Pool) ask(who string, want Want) (Sight, error) {
 		if err != nil {
 			return Sight{}, fmt.Errorf("cannot check %s: %w", want.Path, err)
 		}
-		answer, about, err := l.ask(question{want, p.silences()})
+		answer, about, err := l.ask(p.question(want))
 		switch {
 		case err == nil && answer.Silent == "":
 			p.put(l)
@@ -61,11 +61,11 @@ func (p *Pool) ask(who string, want Want) (Sight, error) {
 			p.put(l)
 			return Sight{}, &SilentError{want.Path, answer.Silent}
 		case isTimeout(err):
-			p.discard(l, true)
-			p.distrust(about)
-			return Sight{}, &SilentError{want.Path, about}
+			p.discard(l, true, about)
+			p.distrust(about.path)
+			return Sight{}, &SilentError{want.Path, about.path}
 		}
-		p.discard(l, false)
+		p.discard(l, false, place{})
 		if fresh {
 			return Sight{}, fmt.Errorf("cannot check %s: its looker ended: %w", want.Path, err)
 		}
@@ -143,7 +143,7 @@ func (p *Pool) tidy() {
 		if !p.closed && l.idle.After(before) {
 			kept = append(kept, l)
 		} else {
-			p.end(l, false)
+			p.end(l, false, place{})
 		}
 	}
 	p.idle = kept
@@ -173,9 +173,11 @@ func (p *Pool) distrust(at string) {
 	}
 }
 
-func (p *Pool) silences() (all []string) {
+// question says what is wanted, and where there is no answer to be had.
+func (p *Pool) question(want Want) question {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	all, devices := p.stuck()
 	for at, until := range p.silent {
 		if time.Now().After(until) {
 			delete(p.silent, at)
@@ -183,7 +185,7 @@ func (p *Pool) silences() (all []string) {
 			all = append(all, at)
 		}
 	}
-	return all
+	return question{want, all, devices}
 }
 
 // learn remembers what cached cannot see: both can change only together with
