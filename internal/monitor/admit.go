@@ -102,9 +102,9 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity, j
 			m.explainAs(peer, r, id, j)
 			return
 		}
-		m.answer(peer, r, 0, j.outcome)
+		peer.AnswerText(r, 0, j.text)
 	case wall.Rights, wall.Actions:
-		m.answer(peer, r, 0, j.outcome)
+		peer.AnswerText(r, 0, j.text)
 	case wall.Reload:
 		m.reloadCall(peer, r, id)
 	case wall.Drain:

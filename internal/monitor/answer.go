@@ -24,6 +24,7 @@ func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, id policy.Identity
 		if err == nil {
 			other.EndUser = id.EndUser
 			j.explain(r, other)
+			j.text = j.outcome.Text()
 		}
 		m.post(func() {
 			switch {
@@ -32,7 +33,7 @@ func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, id policy.Identity
 			case j.refusal != nil:
 				m.refuse(peer, r, j.refusal)
 			default:
-				m.answer(peer, r, 0, j.outcome)
+				peer.AnswerText(r, 0, j.text)
 			}
 		})
 	}()

@@ -15,19 +15,26 @@ type judged struct {
 	refusal *deputy.Error
 	plan    *policy.Plan // of a call
 	outcome wall.Outcome // of what only asks
+	text    []byte       // the same, as it is answered
 	rights  deputy.Rights
 }
 
 // judge looks at a request. It may run beside the loop.
 func (m *Monitor) judge(r *wall.Request, id policy.Identity) *judged {
 	j := &judged{policy: m.deciding.Load(), names: m.users.Version()}
+	j.look(r, id)
+	j.text = j.outcome.Text() // it may be long, and the loop has no time
+	return j
+}
+
+func (j *judged) look(r *wall.Request, id policy.Identity) {
 	if r.Kind == wall.Call {
 		j.plan, j.refusal = j.policy.Admit(id, r.Module, r.Action, r.Params)
-		return j
+		return
 	}
 	if r.Kind == wall.Rights || r.Kind == wall.Actions || r.Kind == wall.Stop { // the others ask it themselves, in its turn
 		if j.refusal = j.policy.CheckEndUser(id); j.refusal != nil {
-			return j
+			return
 		}
 	}
 	j.rights = j.policy.Rights(id)
@@ -37,7 +44,7 @@ func (m *Monitor) judge(r *wall.Request, id policy.Identity) *judged {
 	case wall.Actions:
 		if r.All {
 			j.everybody(id)
-			return j
+			return
 		}
 		j.outcome.Rights, j.outcome.Actions = &j.rights, j.policy.Actions(id)
 	case wall.Explain:
@@ -48,7 +55,6 @@ func (m *Monitor) judge(r *wall.Request, id policy.Identity) *judged {
 			j.refusal = deputy.Refuse(deputy.NotAllowed, "%s may not ask on behalf of another: only an auditor may", id)
 		}
 	}
-	return j
 }
 
 // holds says whether what was found still is so: neither policy nor names have

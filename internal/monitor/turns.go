@@ -139,8 +139,12 @@ func (m *Monitor) serveTurns() {
 			continue
 		}
 		one.peer.AwaitRoom()
-		if !one.peer.Gone() && !m.request(one) { // gone: nobody can be answered
-			m.hold(l, one)
+		if !one.peer.Gone() { // otherwise nobody can be answered
+			if err := one.r.Unpack(); err != nil {
+				one.peer.Break(err)
+			} else if !m.request(one) {
+				m.hold(l, one)
+			}
 		}
 		m.turns.done(l)
 	}

@@ -20,6 +20,7 @@ import (
 	"deputy/internal/server/history"
 	"deputy/internal/server/httpapi"
 	"deputy/internal/server/lineproto"
+	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
 
@@ -97,7 +98,9 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	}
 	defer notify.close()
 	ready := make(chan struct{})
+	ours, others := share.NewBodies(), share.NewBodies()
 	api := httpapi.New(httpapi.Config{
+		Local: ours, Network: others,
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log, LogLost: p.lost,
 	})
@@ -108,7 +111,7 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	}
 	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
 	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
-	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log)
+	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log, ours, others)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
 	local := httpapi.NewListener(sorter{door, line}, p.log)

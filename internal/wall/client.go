@@ -37,7 +37,7 @@ type Client struct {
 
 	mu      sync.Mutex // guards what follows
 	next    uint64
-	waiting map[uint64]chan Outcome
+	waiting map[uint64]chan []byte
 	early   []early // answers that name records not applied yet, in the order they came
 	applied uint64
 	err     error // why the stream ended
@@ -45,12 +45,12 @@ type Client struct {
 
 type early struct {
 	id, seq uint64
-	outcome Outcome
+	outcome []byte // as JSON: who waits for it reads it
 }
 
 // Dial greets the monitor. Until Run is called nothing else is read.
 func Dial(stream io.ReadWriter) (*Client, *Greeting, error) {
-	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan Outcome{}, follows: make(chan struct{})}
+	c := &Client{stream: stream, in: bufio.NewReaderSize(stream, 256<<10), waiting: map[uint64]chan []byte{}, follows: make(chan struct{})}
 	c.written.L = &c.out
 	if err := c.send(&Request{Kind: Hello, Version: Version}); err != nil {
 		return nil, nil, fmt.Errorf("cannot greet the monitor: %w", err)
@@ -144,11 +144,7 @@ func (c *Client) receive(frame []byte, records Records) error {
 		c.advance(seq)
 		return nil
 	case kind == AnswerKind && len(body) >= 16:
-		a := early{id: binary.LittleEndian.Uint64(body), seq: binary.LittleEndian.Uint64(body[8:])}
-		if err := json.Unmarshal(body[16:], &a.outcome); err != nil {
-			return broken("an answer that is not JSON: %v", err)
-		}
-		c.answer(a)
+		c.answer(early{id: binary.LittleEndian.Uint64(body), seq: binary.LittleEndian.Uint64(body[8:]), outcome: body[16:]})
 		return nil
 	case kind == PolicyKind:
 		records.Policy(string(body))
@@ -203,7 +199,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Outcome, error) {
 	case <-ctx.Done():
 		return Outcome{}, ctx.Err()
 	}
-	ch := make(chan Outcome, 1)
+	ch := make(chan []byte, 1)
 	c.mu.Lock()
 	if c.err != nil {
 		defer c.mu.Unlock()
@@ -217,11 +213,15 @@ func (c *Client) Do(ctx context.Context, r Request) (Outcome, error) {
 		return Outcome{}, err
 	}
 	select {
-	case outcome, ok := <-ch:
+	case text, ok := <-ch:
 		if !ok {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return Outcome{}, c.err
+		}
+		var outcome Outcome
+		if err := json.Unmarshal(text, &outcome); err != nil {
+			return Outcome{}, broken("an answer that is not JSON: %v", err)
 		}
 		return outcome, nil
 	case <-ctx.Done():

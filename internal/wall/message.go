@@ -89,8 +89,17 @@ func (r *Request) decodeSigned(d *decoder) {
 	}
 }
 
-// decodeRequest reads the kind and fields of a frame. Every byte must be used.
+// decodeRequest reads all of a frame. Every byte must be used.
 func decodeRequest(frame []byte) (*Request, error) {
+	r, err := decodeFields(frame)
+	if err == nil {
+		err = r.Unpack()
+	}
+	return r, err
+}
+
+// decodeFields reads the kind and fields of a frame; values stay as they came.
+func decodeFields(frame []byte) (*Request, error) {
 	d := decoder{b: frame}
 	r := &Request{Kind: Kind(d.byte())}
 	switch r.Kind {
@@ -126,12 +135,30 @@ func decodeRequest(frame []byte) (*Request, error) {
 		r.On = d.flag()
 	}
 	if r.Kind == Call || r.Kind == Explain {
-		r.Params = d.params()
+		r.Packed, d.b = d.b, nil
+		if d.err == nil && len(r.Packed) == 0 {
+			d.fail("a message of kind %d without values", r.Kind)
+		}
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes too many in a message of kind %d", len(d.b), r.Kind)
 	}
 	return r, d.err
+}
+
+// Unpack reads the values of a request, of which Receive has left the bytes: they
+// take many times as much of the memory, and each sender is to wait for its own.
+// An error means that the server must be killed: see Break.
+func (r *Request) Unpack() error {
+	if r.Packed == nil {
+		return nil
+	}
+	d := decoder{b: r.Packed}
+	r.Packed, r.Params = nil, d.params()
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d bytes too many in a message of kind %d", len(d.b), r.Kind)
+	}
+	return d.err
 }
 
 // frame puts the length in front of what was encoded behind four free bytes.

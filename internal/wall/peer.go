@@ -3,6 +3,7 @@ package wall
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
@@ -32,6 +33,7 @@ type Peer struct {
 	pending held // requests without their answer written
 	more    bool // the source may have records
 	closed  bool
+	broken  error // what Receive ends with
 }
 
 // held is what requests take of the memory.
@@ -72,9 +74,22 @@ func (p *Peer) Greet(g Greeting) (from uint64, err error) {
 	return follow.From, nil
 }
 
-// Receive reads the next request, once there is room for it. An error that wraps
-// ErrBroken means that the server must be killed; any other, that it is gone.
+// Receive reads the next request, once there is room for it, all but its values:
+// see Unpack. An error that wraps ErrBroken means that the server must be killed;
+// any other, that it is gone.
 func (p *Peer) Receive() (*Request, error) {
+	r, err := p.receive()
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.broken != nil {
+			return nil, p.broken
+		}
+	}
+	return r, err
+}
+
+func (p *Peer) receive() (*Request, error) {
 	size, err := readSize(p.in, MaxFrame)
 	if err != nil {
 		return nil, err
@@ -86,7 +101,7 @@ func (p *Peer) Receive() (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := decodeRequest(frame)
+	r, err := decodeFields(frame)
 	if err != nil {
 		return nil, err
 	}
@@ -131,12 +146,22 @@ func (p *Peer) AwaitRoom() {
 
 // Answer queues the one answer of a request. The server holds it back until it
 // has applied the journal up to seq.
-func (p *Peer) Answer(r *Request, seq uint64, o Outcome) {
-	frame, err := encodeJSON(AnswerKind, []uint64{r.ID, seq}, o)
-	if err != nil || len(frame) > MaxAnswer {
-		frame, _ = encodeLine(AnswerKind, []uint64{r.ID, seq}, []byte(`{"error":{"code":"too_large","detail":"cannot answer: the answer is too large; ask for less at a time"}}`))
-	}
+func (p *Peer) Answer(r *Request, seq uint64, o Outcome) { p.AnswerText(r, seq, o.Text()) }
+
+// AnswerText is Answer with an outcome that was written before, by whoever has the
+// time for it.
+func (p *Peer) AnswerText(r *Request, seq uint64, text []byte) {
+	frame, _ := encodeLine(AnswerKind, []uint64{r.ID, seq}, text) // no text is as long as a frame may be
 	p.enqueue(frame, held{1, r.Size})
+}
+
+// Text is an outcome as the wall carries it, or that it is too large.
+func (o *Outcome) Text() []byte {
+	text, err := json.Marshal(o)
+	if err != nil || len(text) > MaxAnswer-64 {
+		text = []byte(`{"error":{"code":"too_large","detail":"cannot answer: the answer is too large; ask for less at a time"}}`)
+	}
+	return text
 }
 
 // Policy tells the server that another policy is in force.
@@ -189,6 +214,17 @@ func (p *Peer) Close() {
 	p.closed = true
 	p.wake.Signal()
 	p.room.Broadcast()
+}
+
+// Break has Receive end with err, for which the server must be killed.
+func (p *Peer) Break(err error) {
+	p.mu.Lock()
+	p.broken = err
+	p.mu.Unlock()
+	p.Close()
+	if stream, ok := p.stream.(io.Closer); ok {
+		stream.Close()
+	}
 }
 
 const streamBatch = 256 // records between two looks at the queue

@@ -126,8 +126,9 @@ type Request struct {
 	Target        string // as sent
 	Body          []byte // the exact bytes
 
-	Size  int           // the monitor's own: bytes that the frame had
-	Nonce *deputy.Nonce // the monitor's own: of a signature that it has verified; never on the wall
+	Packed []byte        // the monitor's own: Params as they came, until Unpack
+	Size   int           // the monitor's own: bytes that the frame had
+	Nonce  *deputy.Nonce // the monitor's own: of a signature that it has verified; never on the wall
 }
 
 // Greeting tells the server what it needs to know of the installation.

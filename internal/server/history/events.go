@@ -20,8 +20,29 @@ const eventRun = 64
 // It returns the error of fn or of the context, or ErrClosed. However slow fn
 // is, Apply does not wait for it.
 func (h *History) Events(ctx context.Context, from uint64, types []deputy.EventType, fn func(e deputy.Event, raw []byte) error) error {
+	return h.EventsAt(ctx, from, types, atOnce{}, fn)
+}
+
+// Pace is asked before records are read, and told before they are waited for. It
+// may be told of both by fn, too.
+type Pace interface {
+	Work() error
+	Rest()
+}
+
+type atOnce struct{}
+
+func (atOnce) Work() error { return nil }
+func (atOnce) Rest()       {}
+
+// EventsAt is Events at somebody's pace.
+func (h *History) EventsAt(ctx context.Context, from uint64, types []deputy.EventType, pace Pace, fn func(e deputy.Event, raw []byte) error) error {
+	defer pace.Rest()
 	for {
 		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := pace.Work(); err != nil {
 			return err
 		}
 		texts, next, grown, err := h.lines(ctx, from)
@@ -29,6 +50,7 @@ func (h *History) Events(ctx context.Context, from uint64, types []deputy.EventT
 			return err
 		}
 		if grown != nil {
+			pace.Rest()
 			select {
 			case <-grown:
 			case <-ctx.Done():
@@ -38,6 +60,9 @@ func (h *History) Events(ctx context.Context, from uint64, types []deputy.EventT
 		for _, text := range texts {
 			if len(types) > 0 && !slices.Contains(types, typeOf(text)) {
 				continue
+			}
+			if err := pace.Work(); err != nil {
+				return err
 			}
 			e, err := decodeEvent(text)
 			if err != nil {

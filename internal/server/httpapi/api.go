@@ -14,6 +14,7 @@ import (
 	"deputy"
 	"deputy/internal/output"
 	"deputy/internal/server/history"
+	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	Ready    <-chan struct{} // closed once the history has caught up; requests wait for it
 	Log      *slog.Logger
 	LogLost  func() uint64 // how many lines of the server's log were lost
+
+	Local, Network *share.Bodies // what bodies may hold, of the Unix sockets and of TCP
 }
 
 // API answers HTTP requests. It is an http.Handler for the connections of a
@@ -45,12 +48,14 @@ type API struct {
 	pulse  pulse
 	keys   callers // what signed requests are being answered
 
-	local, network *bodies // of the Unix sockets, and of TCP, where nobody knows who sends
+	local, network *share.Bodies // of the Unix sockets, and of TCP, where nobody knows who sends
+	work, long     *share.Desks  // for what is dear, and for long bodies
 }
 
 // New makes an API that knows the policy of the monitor's greeting.
 func New(c Config) *API {
-	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}}, local: newBodies(), network: newBodies()}
+	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}},
+		local: c.Local, network: c.Network, work: share.NewDesks(share.Processors()), long: share.NewDesks(longAtOnce)}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
 	a.Draining(c.Greeting.Draining)
@@ -109,7 +114,7 @@ func (p *policy) limit(caller deputy.Caller, n name) (bytes int64, known bool) {
 // refusals go before one another.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
-	x.room = x.roomForBody()
+	x.who, x.room = x.sender()
 	x.peer.spoken.begin()
 	defer x.done()
 	if err := x.serve(); err != nil {

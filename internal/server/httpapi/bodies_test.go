@@ -3,11 +3,14 @@
 package httpapi_test
 
 import (
+	"errors"
 	"io"
-	"net"
-	"strconv"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // How long a body may be follows from what its own sender may, whatever others
@@ -25,19 +28,31 @@ func TestTheLongestBodyIsThatOfItsSender(t *testing.T) {
 	}
 }
 
-// Bodies under way have so much room, and those of one sender a part of it: who
-// sends more is told to come back, and others do not notice.
+// Of one sender so many long bodies are under way, whose others wait, and are told to
+// come back after a while: others do not notice.
 func TestTheRoomForBodies(t *testing.T) {
 	r := start(t)
-	const each = 2 << 20 / (64 << 10) // so many bodies of the default size
-	var slow []net.Conn
-	for range each {
-		conn := r.Dial(stranger)
-		t.Cleanup(func() { conn.Close() })
-		length := 64<<10 - 1 // as the server reads them, with room for a byte too many
-		send(t, conn, "POST /v1/explain/demo/echo HTTP/1.1\r\nHost: x\r\nContent-Length: "+strconv.Itoa(length)+"\r\n\r\n"+strings.Repeat("x", length-1))
-		slow = append(slow, conn)
+	var over atomic.Bool
+	var slow sync.WaitGroup
+	half := "POST /v1/explain/demo/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 65535\r\n\r\n" + strings.Repeat("x", 60<<10)
+	for range 32 { // each sends half of a body, and comes again when it is put out
+		slow.Go(func() {
+			for !over.Load() {
+				conn := r.Dial(stranger)
+				_, _ = io.WriteString(conn, half)
+				_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+				for !over.Load() {
+					if _, err := conn.Read(make([]byte, 4096)); !errors.Is(err, os.ErrDeadlineExceeded) {
+						break
+					}
+					_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+				}
+				conn.Close()
+			}
+		})
 	}
+	defer slow.Wait()
+	defer over.Store(true)
 	body := `{"print":"` + strings.Repeat("x", 60<<10) + `"}`
 	var refused answer
 	r.until("the room of this sender is used up", func() bool {
@@ -50,12 +65,12 @@ func TestTheRoomForBodies(t *testing.T) {
 	if a := r.do(panel, "POST", "/v1/actions/demo/big", body); a.StatusCode != 202 {
 		t.Errorf("another sender: %d %.300s", a.StatusCode, a.body)
 	}
-	for _, conn := range slow[1:] {
-		conn.Close()
+	if a := r.do(stranger, "POST", "/v1/explain/demo/echo", `{"print":"x"}`); a.StatusCode == 429 {
+		t.Errorf("a short body of the same sender: %d %.300s", a.StatusCode, a.body)
 	}
-	r.until("there is room again", func() bool { return r.do(stranger, "POST", "/v1/explain/demo/echo", body).StatusCode != 429 })
-	_, _ = io.WriteString(slow[0], "x") // and the slow ones are answered
-	if n, err := slow[0].Read(make([]byte, 4096)); err != nil || n == 0 {
-		t.Errorf("a body that came late: %v", err)
+	over.Store(true)
+	slow.Wait()
+	if a := r.do(stranger, "POST", "/v1/explain/demo/echo", body); a.StatusCode == 429 {
+		t.Errorf("afterwards: %d %.300s", a.StatusCode, a.body)
 	}
 }

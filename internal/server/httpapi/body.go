@@ -9,13 +9,12 @@ import (
 	"strings"
 
 	"deputy"
+	"deputy/internal/server/share"
 	"deputy/internal/strictjson"
 	"deputy/internal/wall"
 )
 
-// defaultBody is the longest body of an action that declares nothing, and of
-// whatever is no action, in bytes.
-const defaultBody = 64 << 10
+const defaultBody = share.DefaultBody
 
 // maxDepth keeps a body's values within what the wall carries; the body's own
 // object and a value in the innermost one count there.
@@ -55,7 +54,9 @@ func (x *exchange) readBody() error {
 		}
 	}
 	if !tooLarge {
-		x.body, err = x.readAll(limit + 1)
+		if err = x.beginBody(); err == nil {
+			x.body, err = x.readAll(limit + 1)
+		}
 		tooLarge = int64(len(x.body)) > limit
 	}
 	var full *deputy.Error
@@ -83,7 +84,7 @@ func (x *exchange) readAll(most int64) ([]byte, error) {
 	next := min(max(x.r.ContentLength+1, 512), defaultBody+1, most)
 	for {
 		if len(body) == cap(body) {
-			if err := x.room.grow(next); err != nil {
+			if err := x.room.Grow(next); err != nil {
 				return nil, err
 			}
 			body = append(make([]byte, 0, next), body...)
@@ -103,7 +104,11 @@ func (x *exchange) readAll(most int64) ([]byte, error) {
 // freeBody gives back what the body has of the room: the monitor has answered.
 func (x *exchange) freeBody() {
 	x.body = nil
-	x.room.free()
+	x.room.Free()
+	if x.sending != nil {
+		x.sending()
+		x.sending = nil
+	}
 }
 
 func (x *exchange) checkContentType() error {
@@ -129,6 +134,12 @@ func isJSON(contentType string) bool {
 
 // object reads the body as one JSON object.
 func (x *exchange) object() (map[string]any, error) {
+	if len(x.body) > cheapBody {
+		if err := x.work(); err != nil {
+			return nil, err
+		}
+		defer x.rest()
+	}
 	body := x.body
 	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
 		x.body = nil

@@ -49,11 +49,11 @@ func (x *exchange) events() error {
 	if follow == "0" && from >= end {
 		return nil
 	}
-	err = x.api.History.Events(x.r.Context(), from, nil, func(e deputy.Event, _ []byte) error {
+	err = x.api.History.EventsAt(x.r.Context(), from, nil, pace{x}, func(e deputy.Event, _ []byte) error {
 		over := follow == "0" && e.Seq+1 >= end
 		show, err := v.view(&e)
 		if err == nil && show && !e.Time.Before(since) {
-			err = sendEvent(s, &e)
+			err = x.sendEvent(s, &e)
 		}
 		if err == nil && over {
 			return errAllSent
@@ -69,13 +69,20 @@ func (x *exchange) events() error {
 // errAllSent ends a stream that was wanted up to a record.
 var errAllSent = errors.New("all was sent")
 
-func sendEvent(s *eventStream, e *deputy.Event) error {
+func (x *exchange) sendEvent(s *eventStream, e *deputy.Event) error {
 	data, err := encode(shownEvent{Event: *e})
+	x.rest()
 	if err != nil {
 		return err
 	}
 	return s.send(strconv.FormatUint(e.Seq, 10), string(e.Type), data[:len(data)-1])
 }
+
+// pace has events read as the sender's other work is done.
+type pace struct{ x *exchange }
+
+func (p pace) Work() error { return p.x.work() }
+func (p pace) Rest()       { p.x.rest() }
 
 // shownEvent is an event without the hash of the one before, which says
 // nothing to someone who does not see them all.

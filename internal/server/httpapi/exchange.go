@@ -11,6 +11,7 @@ import (
 
 	"deputy"
 	"deputy/internal/request"
+	"deputy/internal/server/share"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -32,7 +33,10 @@ type exchange struct {
 
 	proof   proof         // over TCP: who asks
 	counted deputy.Caller // over TCP: it counts among this caller's requests
-	room    hold          // what its body has
+	who     string        // who sends, for its share of what there is
+	room    share.Hold    // what its body has
+	sending func()        // gives back its place among long bodies; nil: it has none
+	working func()        // gives back its place at work; nil: it has none
 }
 
 // done gives back what the request has held.
@@ -40,6 +44,7 @@ func (x *exchange) done() {
 	if x.counted != "" {
 		x.api.keys.add(x.counted, -1)
 	}
+	x.rest()
 	x.freeBody()
 	x.peer.done()
 }
@@ -86,7 +91,11 @@ func (x *exchange) reads(k wall.Kind) bool {
 
 // answer sends v as JSON.
 func (x *exchange) answer(status int, v any) error {
+	if err := x.work(); err != nil {
+		return err
+	}
 	body, err := encode(v)
+	x.rest()
 	if err != nil {
 		return err
 	}
@@ -116,6 +125,7 @@ func encode(v any) ([]byte, error) {
 // refuse answers with a problem. A client that has gone is told nothing, least of
 // all a status.
 func (x *exchange) refuse(err error) {
+	x.rest()
 	if errors.Is(err, context.Canceled) {
 		panic(http.ErrAbortHandler)
 	}

@@ -234,7 +234,7 @@ func (r *rig) raw(uid uint32, text string) string {
 func (r *rig) rawOn(conn net.Conn, text string) string {
 	r.t.Helper()
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	go func() { _, _ = io.WriteString(conn, text) }()
 	return readAnswer(r.t, bufio.NewReader(conn))
 }
@@ -265,7 +265,7 @@ func readAnswer(t testing.TB, in *bufio.Reader) string {
 // until polls for what must come to be.
 func (r *rig) until(what string, done func() bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("still not so: %s", what)
 		}

@@ -120,6 +120,9 @@ func (x *exchange) listTasks() error {
 			scope = &history.Scope{Caller: x.peer.caller}
 		}
 	}
+	if err := x.work(); err != nil {
+		return err
+	}
 	tasks, next, err := x.api.History.Tasks(x.r.Context(), q, visible, scope)
 	if errors.Is(err, history.ErrCursor) {
 		return badRequest("cannot use cursor=%.50q: it is not one of this list; send the next of an answer, or none", q.Before)

@@ -12,6 +12,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/server/share"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -80,11 +81,11 @@ func (m *monitor) Do(_ context.Context, r wall.Request) (wall.Outcome, error) {
 func TestAnswers(t *testing.T) {
 	legacy := "module:m\naction:a\nsignature:" + signature.Legacy([]byte("x"), "m") + "\n\n"
 	m := &monitor{}
-	s := New(m, slog.New(slog.DiscardHandler))
+	s := New(m, slog.New(slog.DiscardHandler), share.NewBodies(), share.NewBodies())
 	if got := string(s.remote([]byte(legacy), false).bytes()); !strings.Contains(got, `"err_code": 3`) || !strings.Contains(got, "loopback") || m.asked != nil {
 		t.Errorf("the original's signature from afar: %s, asked %+v", got, m.asked)
 	}
-	if got := s.local(wall.Connection{Over: true}, []byte("module:m\naction:a\n\n")).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "rate_limited"`) || m.asked != nil {
+	if got := s.ours(wall.Connection{Over: true}, []byte("module:m\naction:a\n\n")).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "rate_limited"`) || m.asked != nil {
 		t.Errorf("a connection too many: %s", got)
 	}
 	m.outcome = wall.Outcome{Tasks: []string{}}
@@ -108,8 +109,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(strings.Repeat("a:b\n", 70) + "\n")
 	f.Add(strings.Repeat("a", 9000))
 	f.Fuzz(func(t *testing.T, text string) {
-		message, refusal := read(strings.NewReader(text))
-		again, refusalAgain := read(iotest.OneByteReader(strings.NewReader(text)))
+		one, other := share.NewBodies().Hold("uid:1"), share.NewBodies().Hold("uid:1")
+		message, refusal := read(strings.NewReader(text), &one)
+		again, refusalAgain := read(iotest.OneByteReader(strings.NewReader(text)), &other)
 		if !bytes.Equal(message, again) || (refusal == nil) != (refusalAgain == nil) {
 			t.Fatalf("at once %q, %v; byte by byte %q, %v", message, refusal, again, refusalAgain)
 		}

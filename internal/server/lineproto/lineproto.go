@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"deputy/internal/server/local"
+	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
 
@@ -35,11 +36,16 @@ type Monitor interface {
 type Server struct {
 	monitor Monitor
 	log     *slog.Logger
+	local   *share.Bodies  // what messages may hold: of the Unix sockets,
+	network *share.Bodies  // and of TCP
 	open    sync.WaitGroup // connections
 }
 
-// New makes a server that asks monitor.
-func New(monitor Monitor, log *slog.Logger) *Server { return &Server{monitor: monitor, log: log} }
+// New makes a server that asks monitor. Its messages have their room where the
+// bodies of HTTP have theirs.
+func New(monitor Monitor, log *slog.Logger, local, network *share.Bodies) *Server {
+	return &Server{monitor: monitor, log: log, local: local, network: network}
+}
 
 // Take answers a connection that the monitor has accepted and identified, and
 // returns at once.
@@ -50,7 +56,7 @@ func (s *Server) Take(c wall.Connection, file *os.File) {
 		return
 	}
 	s.open.Go(func() {
-		s.converse(socket, func(message []byte) answer { return s.local(c, message) })
+		s.converse(socket, s.local.Hold(string(c.Account())), func(message []byte) answer { return s.ours(c, message) })
 		socket.Close()
 	})
 }
@@ -74,7 +80,8 @@ func (s *Server) Serve(l net.Listener) error {
 		s.open.Go(func() {
 			defer stream.Close()
 			near := loopback(conn.LocalAddr()) && loopback(conn.RemoteAddr())
-			s.converse(stream, func(message []byte) answer { return s.remote(message, near) })
+			host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
+			s.converse(stream, s.network.Hold(host), func(message []byte) answer { return s.remote(message, near) })
 		})
 	}
 }
@@ -102,10 +109,11 @@ type halfCloser interface {
 
 // converse reads the message, answers it, and waits for the peer to have the
 // answer: bytes left unread at a close would reset the answer away.
-func (s *Server) converse(c halfCloser, reply func(message []byte) answer) {
+func (s *Server) converse(c halfCloser, room share.Hold, reply func(message []byte) answer) {
+	defer room.Free()
 	_ = c.SetReadDeadline(time.Now().Add(messageTime))
 	var a answer
-	if message, refusal := read(c); refusal != nil {
+	if message, refusal := read(c, &room); refusal != nil {
 		a = refused(refusal)
 	} else {
 		if slot, ok := c.(interface{ Busy() }); ok {
@@ -113,6 +121,7 @@ func (s *Server) converse(c halfCloser, reply func(message []byte) answer) {
 		}
 		a = reply(message)
 	}
+	room.Free()
 	_ = c.SetWriteDeadline(time.Now().Add(answerTime))
 	if _, err := c.Write(a.bytes()); err != nil {
 		return // the peer has gone

@@ -10,17 +10,28 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
 
+// shortMessage is how long a message may be that takes nothing of the room for
+// bodies, in bytes.
+const shortMessage = 2 << 10
+
 // read takes one message off a connection, its empty line included, and no
 // byte of what follows.
-func read(r io.Reader) ([]byte, *deputy.Error) {
+func read(r io.Reader, room *share.Hold) ([]byte, *deputy.Error) {
 	in := bufio.NewReaderSize(r, keyvalue.MaxLine+2) // a line and its end
 	var message []byte
 	for lines := 1; ; lines++ {
 		line, err := in.ReadSlice('\n')
 		message = append(message, line...)
+		if len(message) > shortMessage {
+			var full *deputy.Error
+			if errors.As(room.Grow(keyvalue.MaxMessage), &full) {
+				return nil, full
+			}
+		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			return nil, malformed("a line has more than %d bytes", keyvalue.MaxLine)
@@ -42,8 +53,8 @@ func malformed(format string, args ...any) *deputy.Error {
 	return deputy.Refuse(deputy.BadRequest, "cannot read the message: "+format, args...)
 }
 
-// local answers a peer that the monitor has identified.
-func (s *Server) local(c wall.Connection, message []byte) answer {
+// ours answers a peer that the monitor has identified.
+func (s *Server) ours(c wall.Connection, message []byte) answer {
 	if c.Over {
 		return refused(deputy.Refuse(deputy.RateLimited,
 			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", c.Caller()))

@@ -94,6 +94,9 @@ func (m *Monitor) talk(peer *wall.Peer) {
 	go peer.Write(&stream{m, int(from) - 1})
 	for {
 		r, err := peer.Receive()
+		if err == nil {
+			err = r.Unpack()
+		}
 		if err != nil {
 			return
 		}

@@ -1,16 +1,21 @@
-package httpapi
+// Package share divides what the server has among those who send: memory for what
+// they send, and processors for what is dear to answer.
+package share
 
 import (
-	"net"
 	"sync"
 
 	"deputy"
 )
 
-// bodies bounds what the bodies of requests may hold of the memory, from the
+// DefaultBody is the longest body of an action that declares nothing, and of
+// whatever is no action, in bytes.
+const DefaultBody = 64 << 10
+
+// Bodies bounds what the bodies of requests may hold of the memory, from the
 // first byte of each until the monitor has answered. Those of the default size
 // have a room of their own, so that a few large ones do not keep them out.
-type bodies struct {
+type Bodies struct {
 	small, large room
 }
 
@@ -32,8 +37,9 @@ const (
 	largeEach = 16<<20 + 1 // a byte more is read than the largest may have
 )
 
-func newBodies() *bodies {
-	return &bodies{
+// NewBodies makes rooms that nobody has anything of.
+func NewBodies() *Bodies {
+	return &Bodies{
 		small: room{all: smallRoom, each: smallEach, by: map[string]int64{}},
 		large: room{all: largeRoom, each: largeEach, by: map[string]int64{}},
 	}
@@ -44,8 +50,7 @@ func (r *room) take(who string, n int64) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.by[who]+n > r.each:
-		return &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
-			Detail: "cannot take this body now: others of the same sender are under way, as many as may be; ask again"}
+		return tooMany()
 	case r.used+n > r.all:
 		return &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
 			Detail: "cannot take this body now: those that are under way fill the room for bodies; nothing was started, ask again"}
@@ -53,6 +58,11 @@ func (r *room) take(who string, n int64) error {
 	r.used += n
 	r.by[who] += n
 	return nil
+}
+
+func tooMany() error {
+	return &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
+		Detail: "cannot take this body now: others of the same sender are under way, as many as may be; ask again"}
 }
 
 func (r *room) give(who string, n int64) {
@@ -64,16 +74,19 @@ func (r *room) give(who string, n int64) {
 	}
 }
 
-// hold is what one body has of the room.
-type hold struct {
-	of           *bodies
+// Hold is what one body has of the room.
+type Hold struct {
+	of           *Bodies
 	who          string
 	small, large int64
 }
 
-// grow makes the hold so many bytes, or leaves it as it is.
-func (h *hold) grow(n int64) error {
-	if n <= defaultBody+1 {
+// Hold begins one of whoever sends, without a byte yet.
+func (b *Bodies) Hold(who string) Hold { return Hold{of: b, who: who} }
+
+// Grow makes the hold so many bytes, or leaves it as it is.
+func (h *Hold) Grow(n int64) error {
+	if n <= DefaultBody+1 {
 		if err := h.of.small.take(h.who, n-h.small); err != nil {
 			return err
 		}
@@ -90,7 +103,8 @@ func (h *hold) grow(n int64) error {
 	return nil
 }
 
-func (h *hold) free() {
+// Free gives all of it back.
+func (h *Hold) Free() {
 	if h.small > 0 {
 		h.of.small.give(h.who, h.small)
 	}
@@ -98,14 +112,4 @@ func (h *hold) free() {
 		h.of.large.give(h.who, h.large)
 	}
 	h.small, h.large = 0, 0
-}
-
-// roomForBody is where the body of x finds its room. Over TCP whoever sends is
-// known by the host alone.
-func (x *exchange) roomForBody() hold {
-	if x.peer.remote == nil {
-		return hold{of: x.api.local, who: string(x.peer.Account())}
-	}
-	host, _, _ := net.SplitHostPort(x.r.RemoteAddr) // of net/http: it has both
-	return hold{of: x.api.network, who: host}
 }
