@@ -18,6 +18,7 @@ import (
 // asking is one request of a hostile caller; see test/caller.
 type asking struct {
 	Method, Path, Body string
+	Header             string // one more of the request; empty: none
 }
 
 // flood has a user ask as much as it can, until the end of the test or of the

@@ -35,7 +35,7 @@ func (m *Monitor) useOf(account deputy.Caller) use {
 	var sum use
 	for c, u := range m.state.count {
 		if of, ok := c.UID(); ok && names.Account(of) == uid {
-			sum.live, sum.keys, sum.joins = sum.live+u.live, sum.keys+u.keys, sum.joins+u.joins
+			sum.live, sum.keys, sum.joins, sum.values = sum.live+u.live, sum.keys+u.keys, sum.joins+u.joins, sum.values+u.values
 		}
 	}
 	return sum

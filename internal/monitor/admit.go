@@ -272,7 +272,7 @@ func (m *Monitor) whenRecorded(do func(seq uint64), lost func(*deputy.Error)) {
 func (a *admission) start() {
 	a.missing, a.taken = map[string]map[string]any{}, nil
 	e := a.event()
-	fresh, joins := 0, 0
+	fresh, joins, values := 0, 0, 0
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
 	for i := range a.plan.Items {
@@ -299,12 +299,18 @@ func (a *admission) start() {
 		ids = append(ids, record.ID)
 		e.Tasks = append(e.Tasks, record)
 		fresh++
+		values += weight(record.Params)
 	}
 	ids = a.each(ids)
 	if len(ids) > len(a.plan.Items) {
 		e.IDs = ids
 	}
 	if refusal := a.m.affordable(a.id.Caller, a.m.set.Config.Default, fresh, joins, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
+		a.m.refuse(a.peer, a.r, refusal)
+		return
+	}
+	account := a.m.account(a.id.Caller)
+	if refusal := a.m.state.roomForValues(named(a.id.Caller, account), a.m.useOf(account).values, values); refusal != nil {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}

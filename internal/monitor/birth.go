@@ -25,6 +25,7 @@ type birth struct {
 	linger    time.Duration
 	context   policy.Context
 	serverGID int
+	account   string // whose turn it waits for
 }
 
 // errEnding leaves a birth to the next monitor: see MonitorEnd.
@@ -33,16 +34,19 @@ var errEnding = errors.New("deputy is ending")
 // start is called by a goroutine of its own. Whatever it opens is closed again: the
 // task has its own descriptors.
 func (b *birth) start(ctx context.Context) (process.Attempt, error) {
-	place, err := b.m.rooms.enter(ctx, b.action.Module+"/"+b.action.Name)
+	place, err := b.m.rooms.enter(ctx, b.action.Module+"/"+b.action.Name, b.account)
 	if err != nil {
 		return process.Attempt{}, err
 	}
-	b.m.preparing <- struct{}{}
+	if !b.m.preparing.enter(ctx, b.account, nil) {
+		place.leave()
+		return process.Attempt{}, ctx.Err()
+	}
 	spec, err := process.Spec{}, errEnding
 	if !b.m.ending.Load() {
 		spec, err = b.prepare()
 	}
-	<-b.m.preparing
+	b.m.preparing.leave()
 	defer closeFiles(spec.Stdin, spec.Stdout, spec.Stderr)
 	if err != nil {
 		place.leave()

@@ -60,7 +60,7 @@ type keyUse struct {
 }
 
 // use is what a caller costs now.
-type use struct{ live, keys, joins int }
+type use struct{ live, keys, joins, values int }
 
 func newState() *State {
 	return &State{
@@ -95,7 +95,7 @@ func (s *State) restore(text json.RawMessage) error {
 
 func (s *State) charge(c deputy.Caller, more use) {
 	u := s.count[c]
-	u.live, u.keys, u.joins = u.live+more.live, u.keys+more.keys, u.joins+more.joins
+	u.live, u.keys, u.joins, u.values = u.live+more.live, u.keys+more.keys, u.joins+more.joins, u.values+more.values
 	if u == (use{}) {
 		delete(s.count, c)
 		return
@@ -107,7 +107,9 @@ func (s *State) add(t *Task) {
 	s.Tasks[t.ID] = t
 	t.bytes = reserveTask + int64(len(canonical(t.Params)))
 	s.bytes += t.bytes
-	s.charge(t.Caller, use{live: 1})
+	t.values = weight(map[string]any(t.Params))
+	s.values += t.values
+	s.charge(t.Caller, use{live: 1, values: t.values})
 	joined := t.Joined
 	t.Joined = nil
 	for _, p := range joined {
@@ -140,7 +142,8 @@ func (s *State) remove(id string) {
 	}
 	delete(s.Tasks, id)
 	s.bytes -= t.bytes
-	s.charge(t.Caller, use{live: -1})
+	s.values -= t.values
+	s.charge(t.Caller, use{live: -1, values: -t.values})
 	for _, p := range t.Joined {
 		s.charge(p.Caller, use{joins: -1})
 	}

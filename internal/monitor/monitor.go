@@ -62,7 +62,7 @@ type Monitor struct {
 	work  chan func()
 
 	rooms     *rooms        // for births
-	preparing chan struct{} // one for each birth that is being prepared
+	preparing *fairly       // a place for each birth that is being prepared
 	acting    chan struct{} // one for each stop that signals or kills
 
 	link      *keeper.Link
@@ -149,7 +149,7 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		rooms: newRooms(), preparing: make(chan struct{}, workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
+		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),

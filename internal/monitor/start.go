@@ -49,6 +49,7 @@ type live struct {
 	sent        bool     // the stop signal was sent, or is about to be
 	graceMS     int64
 	bytes       int64 // what it needs of the journal's reserve
+	values      int   // bytes of memory that its values take, about
 }
 
 // happen walks one step through the table and does what it says.
@@ -151,12 +152,13 @@ func (m *Monitor) stillAllowed(t *Task, again func()) (why string, asked bool) {
 	}
 	r, params := &rejudged{by: m.policy, names: names}, t.Params
 	t.judging = true
+	account := string(m.account(t.Caller))
 	go func() {
-		m.preparing <- struct{}{}
+		m.preparing.enter(context.Background(), account, nil)
 		if _, _, refusal := r.by.Recheck(id, t.Module, t.Action, params); refusal != nil { // which never change
 			r.why = "it was not started: it is not allowed any more: " + refusal.Detail
 		}
-		<-m.preparing
+		m.preparing.leave()
 		m.post(func() {
 			t.rejudged, t.judging = r, false
 			again()
@@ -206,7 +208,7 @@ func (m *Monitor) startTask(t *Task) {
 		context: policy.Context{
 			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
 		},
-		serverGID: m.serverGID,
+		serverGID: m.serverGID, account: string(m.account(t.Caller)),
 	}
 	m.births++
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,6 +32,7 @@ type State struct {
 	Drains bool                  `json:"draining,omitempty"`
 	locks  map[lockName]*lockUse // derived from Tasks
 	count  map[deputy.Caller]use // derived from Tasks and Keys
+	values int                   // bytes of memory that the values of Tasks take, about
 	bytes  int64                 // what Tasks and Keys need of the journal's reserve
 }
 

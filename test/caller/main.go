@@ -10,7 +10,7 @@
 //	caller ask SOCKET LOOPS < REQUESTS  keeps so many connections and asks over each, one request after another
 //	caller pass SOCKET 1                connects, passes the connection on over descriptor 3, and ends
 //
-// A request is a line of JSON: {"method", "path", "body"}. An empty line ends
+// A request is a line of JSON: {"method", "path", "header", "body"}. An empty line ends
 // them. What is answered for ever is read for a second.
 package main
 
@@ -57,6 +57,13 @@ func main() {
 		for range loops {
 			c.loops.Go(c.connect)
 		}
+	case "burn":
+		for range loops {
+			c.loops.Go(func() {
+				for !c.isOver() {
+				}
+			})
+		}
 	case "ask":
 		for i := range loops {
 			c.loops.Go(func() { c.ask(requests, i) })
@@ -96,11 +103,14 @@ func read(in *bufio.Reader) (all [][]byte, err error) {
 		if line == "\n" {
 			return all, nil
 		}
-		var r struct{ Method, Path, Body string }
+		var r struct{ Method, Path, Header, Body string }
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			return nil, fmt.Errorf("cannot read a request: %w", err)
 		}
 		text := r.Method + " " + r.Path + " HTTP/1.1\r\nHost: deputy\r\n"
+		if r.Header != "" {
+			text += r.Header + "\r\n"
+		}
 		if r.Method == "POST" {
 			text += "Content-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(r.Body)) + "\r\n"
 		}

@@ -19,8 +19,8 @@ import (
 // The room is that of whose number it is that sends.
 func TestWhoseRoomABodyTakes(t *testing.T) {
 	for want, c := range map[string]wall.Connection{"uid:5": {UID: 5}, "uid:7": {UID: 5, Lent: true, Owner: 7}, "uid:0": {UID: 5, Lent: true}} {
-		x := &exchange{api: &API{}, peer: &peer{Connection: c, caller: c.Caller()}}
-		if got := x.roomForBody().who; got != want {
+		x := &exchange{api: &API{Config: Config{Local: share.NewBodies()}}, peer: &peer{Connection: c, caller: c.Caller()}}
+		if got, _ := x.sender(); got != want {
 			t.Errorf("%+v takes the room of %s, want %s", c, got, want)
 		}
 	}
