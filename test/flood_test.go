@@ -67,10 +67,10 @@ func TestAFloodOfConnectionsKeepsNobodyOut(t *testing.T) {
 	rig.NeedRoot(t)
 	d := begin(t, limitModule, rig.Files{"deputy.toml": ""}) // as it is without a setting
 	end := flood(t, d, 4, "connect", 1)
-	for range 4 {
-		answers := flood(t, d, 3, "visit", 60)()
+	for range 15 { // where nobody is kept out one will do; where five of six are, none of these
+		answers := flood(t, d, 3, "visit", 20)()
 		t.Logf("another user: %v", answers)
-		if answers[200] == 60 {
+		if answers[200] == 20 {
 			t.Logf("the flood: %v", end())
 			return
 		}

@@ -55,7 +55,7 @@ type API struct {
 // New makes an API that knows the policy of the monitor's greeting.
 func New(c Config) *API {
 	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}},
-		local: c.Local, network: c.Network, work: share.NewDesks(share.Processors()), long: share.NewDesks(longAtOnce)}
+		local: c.Local, network: c.Network, work: share.NewWork(share.Processors()), long: share.NewDesks(longAtOnce)}
 	a.routes = a.table()
 	a.PolicyChanged(c.Greeting.Policy)
 	a.Draining(c.Greeting.Draining)

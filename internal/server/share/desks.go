@@ -12,6 +12,7 @@ import (
 // else.
 type Desks struct {
 	places int
+	pauses bool // see NewWork
 
 	mu sync.Mutex // guards what follows
 	by map[string]*desk
@@ -24,6 +25,18 @@ type desk struct {
 
 // NewDesks makes desks with so many places each.
 func NewDesks(places int) *Desks { return &Desks{places: places, by: map[string]*desk{}} }
+
+// NewWork makes desks for what takes a processor. Whoever has more of it waiting than
+// is done has its place rest as long as it was used: on a machine that has no processor
+// to spare that leaves some of what deputy gets to the others.
+func NewWork(places int) *Desks {
+	d := NewDesks(places)
+	d.pauses = true
+	return d
+}
+
+// longestPause is how long a place rests at most.
+const longestPause = 50 * time.Millisecond
 
 // Processors is how many places leave half of the processors to the others.
 func Processors() int { return max(1, runtime.GOMAXPROCS(0)/2) }
@@ -40,7 +53,8 @@ func (d *Desks) Enter(ctx context.Context, who string) (leave func(), err error)
 	d.mu.Unlock()
 	select {
 	case at.places <- struct{}{}:
-		return sync.OnceFunc(func() { <-at.places; d.forget(who, at) }), nil
+		begun := time.Now()
+		return sync.OnceFunc(func() { d.leave(who, at, time.Since(begun)) }), nil
 	case <-ctx.Done():
 		d.forget(who, at)
 		return nil, ctx.Err()
@@ -58,6 +72,18 @@ func (d *Desks) EnterBody(ctx context.Context, who string) (leave func(), err er
 		err = tooMany()
 	}
 	return leave, err
+}
+
+func (d *Desks) leave(who string, at *desk, took time.Duration) {
+	d.mu.Lock()
+	waiting := at.users > d.places
+	d.mu.Unlock()
+	give := func() { <-at.places; d.forget(who, at) }
+	if d.pauses && waiting {
+		time.AfterFunc(min(took, longestPause), give)
+		return
+	}
+	give()
 }
 
 func (d *Desks) forget(who string, at *desk) {

@@ -109,6 +109,39 @@ func TestEachSenderHasADesk(t *testing.T) {
 	}
 }
 
+// At work a place rests as long as it was used, while others of its sender wait for it:
+// never for whoever asks for one thing after another.
+func TestWhoHasMuchToDoRests(t *testing.T) {
+	d := NewWork(1)
+	ctx := context.Background()
+	for range 100 {
+		leave, _ := d.Enter(ctx, "uid:1")
+		time.Sleep(time.Millisecond)
+		leave()
+		if len(d.by) != 0 {
+			t.Fatal("a place rests for which nobody waits")
+		}
+	}
+	leave, _ := d.Enter(ctx, "uid:1")
+	entered := make(chan time.Time)
+	go func() {
+		leave, _ := d.Enter(ctx, "uid:1")
+		entered <- time.Now()
+		leave()
+	}()
+	for users := 0; users < 2; time.Sleep(time.Millisecond) {
+		d.mu.Lock()
+		users = d.by["uid:1"].users
+		d.mu.Unlock()
+	}
+	time.Sleep(longestPause)
+	left := time.Now()
+	leave()
+	if rested := (<-entered).Sub(left); rested < longestPause {
+		t.Errorf("it rested for %v", rested)
+	}
+}
+
 // Who waits too long for its own bodies is told to come back.
 func TestABodyWaitsForAWhile(t *testing.T) {
 	t.Parallel()
