@@ -82,6 +82,7 @@ func makeForker() error {
 	if errno := f.split(); errno != 0 {
 		return fmt.Errorf("cannot make its process: %w", errno)
 	}
+	exit(0) // at once: the monitor waits
 	return nil
 }
 
