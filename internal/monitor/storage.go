@@ -117,6 +117,7 @@ func (k *keeperOfSpace) find() {
 	for _, entry := range entries {
 		id, dir := entry.Name(), filepath.Join(k.tasks, entry.Name())
 		if _, isTask := timeOf(id); v.live[id] || !isTask {
+			k.m.capper.SweepSpare(dir)
 			continue
 		}
 		if !output.Sweep(dir) {

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 )
 
 // MakeFolder makes a task's folder, which the group gid may read, before Start
@@ -15,32 +17,42 @@ func MakeFolder(dir string, gid int) error {
 	return inGroup(gid, func() error { return os.Mkdir(dir, dirMode) })
 }
 
-// maxSpare is how many empty folders are kept.
-const maxSpare = 64
+// maxSpare is how many folders are kept that nobody has any more.
+const maxSpare = 32
 
-// folders makes the tasks' folders. Most tasks write nothing, and leave an empty
-// one: to rename that costs half of making one, and no inode. The oldest goes
-// first: until then a folder says that its task was one of ours.
+// sparePrefix begins their names, which no task has.
+const sparePrefix = "spare-"
+
+// folders makes the tasks' folders. Most tasks write nothing. Their folders, with the
+// files, are put aside for others to have: to make and delete a file costs a file system
+// ten times as much as to rename a folder.
 type folders struct {
+	prefix string // tells ours from those of an earlier monitor
+
 	mu    sync.Mutex
 	spare []string
+	count int // of all names ever given
 }
 
-// take makes dir, unless it exists.
-func (f *folders) take(dir string) error {
+func newFolders() folders {
+	return folders{prefix: fmt.Sprintf("%s%d-", sparePrefix, time.Now().UnixNano())}
+}
+
+// take makes dir, unless it exists. It says whether files are in it that may be used again.
+func (f *folders) take(dir string) (again bool, err error) {
 	if spare := f.oldest(1); spare != "" {
 		err := os.Rename(spare, dir)
 		if err == nil {
-			return nil
+			return true, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) { // dir is there, and something in it
-			f.give(spare)
+			removeSpare(spare)
 		}
 	}
 	if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		return false, err
 	}
-	return nil
+	return false, nil
 }
 
 // oldest takes the oldest spare folder, if there are at least so many.
@@ -55,13 +67,36 @@ func (f *folders) oldest(least int) string {
 	return spare
 }
 
-// give takes a folder in which nothing is.
-func (f *folders) give(dir string) {
+// give takes a folder in which nothing is but files that nobody wrote to. It says
+// whether there was one.
+func (f *folders) give(dir string) bool {
 	f.mu.Lock()
-	f.spare = append(f.spare, dir)
+	f.count++
+	spare := filepath.Join(filepath.Dir(dir), fmt.Sprint(f.prefix, f.count))
+	f.mu.Unlock()
+	if os.Rename(dir, spare) != nil {
+		return false
+	}
+	f.mu.Lock()
+	f.spare = append(f.spare, spare)
 	f.mu.Unlock()
 	if old := f.oldest(maxSpare + 1); old != "" {
-		_ = os.Remove(old) // what is in it, if anything is, goes with what is too old
+		removeSpare(old)
+	}
+	return true
+}
+
+func removeSpare(dir string) {
+	for _, name := range []string{Stdout, Stderr} {
+		_ = os.Remove(filepath.Join(dir, name))
+	}
+	_ = os.Remove(dir)
+}
+
+// SweepSpare removes a folder that an earlier Capper had put aside, if it is one.
+func (c *Capper) SweepSpare(dir string) {
+	if name := filepath.Base(dir); strings.HasPrefix(name, sparePrefix) && !strings.HasPrefix(name, c.folders.prefix) {
+		removeSpare(dir)
 	}
 }
 
@@ -73,16 +108,25 @@ const none = -2
 
 // make makes a task's folder and files.
 func (f *folders) make(dir string, gid int, oneFile bool) (made [2]*os.File, base bases, err error) {
-	err = inGroup(gid, func() (err error) {
-		if err := f.take(dir); err != nil {
+	err = inGroup(gid, func() error {
+		again, err := f.take(dir)
+		if err != nil {
 			return fmt.Errorf("cannot make a task's folder: %w", err)
 		}
 		for i, name := range []string{Stdout, Stderr} {
-			if oneFile {
-				name = Stdout
+			path := filepath.Join(dir, name)
+			if again {
+				if oneFile && i == 1 {
+					_ = os.Remove(path)
+				} else if made[i], base[i] = reuse(path, gid); made[i] != nil {
+					continue
+				}
 			}
-			if made[i], base[i], err = create(filepath.Join(dir, name)); err != nil {
-				return fmt.Errorf("cannot make a task's %s: %w", name, err)
+			if oneFile {
+				path = filepath.Join(dir, Stdout)
+			}
+			if made[i], base[i], err = create(path); err != nil {
+				return fmt.Errorf("cannot make a task's %s: %w", filepath.Base(path), err)
 			}
 		}
 		return nil

@@ -18,6 +18,28 @@ func writtenElsewhere(file *os.File) bool {
 	return false
 }
 
+// reuse opens for appending a file that another task was given and never wrote to, if
+// nobody else has it open, neither to write to it nor to read what comes: the kernel grants a
+// write lease only then. Otherwise the file goes, and there is none. It gives where output
+// begins in it.
+func reuse(path string, gid int) (*os.File, int64) {
+	file, st, err := openKind(path, os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		_ = os.Remove(path)
+		return nil, 0
+	}
+	as := status{size: lead, block: st.block, mode: liveMode, names: 1, own: true, gid: gid}
+	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	if st != as || err != nil {
+		file.Close()
+		_ = os.Remove(path)
+		return nil, 0
+	}
+	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETFL, unix.O_APPEND) // it was opened without waiting
+	return file, lead
+}
+
 // replace puts the file at fresh in the place of that at path, in one step. To
 // exchange the two and delete the old one is to spare ext4 the writing of the new
 // one's blocks at once, which it does for a rename over a file.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -300,15 +301,22 @@ func TestTidy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		switch files, _ := os.ReadDir(filepath.Join(parent, entry.Name())); len(files) {
-		case 0:
+		if strings.HasPrefix(entry.Name(), sparePrefix) {
 			spare++
-		case 1:
+			capper.SweepSpare(filepath.Join(parent, entry.Name()))
+		} else if files, _ := os.ReadDir(filepath.Join(parent, entry.Name())); len(files) == 1 {
 			kept++
 		}
 	}
 	if kept != (2*maxSpare+10)/10 || spare != 1 || len(entries) != kept+spare {
-		t.Errorf("%d folders: %d with an output, %d empty", len(entries), kept, spare)
+		t.Errorf("%d folders: %d with an output, %d spare", len(entries), kept, spare)
+	}
+	other := makeCapper(t)
+	for _, entry := range entries {
+		other.SweepSpare(filepath.Join(parent, entry.Name()))
+	}
+	if left, _ := filepath.Glob(filepath.Join(parent, sparePrefix+"*")); len(left) > 0 || spare != 1 {
+		t.Errorf("the next monitor leaves %v", left)
 	}
 	// One that holds something else is not renamed away.
 	dir := filepath.Join(parent, "secret")
@@ -369,4 +377,86 @@ func TestNoRoomToClose(t *testing.T) {
 	if now, err := Digest(dir, Stdout); err != nil || now.SHA256 == out.SHA256 {
 		t.Errorf("a change cannot be seen: %+v, %v", now, err)
 	}
+}
+
+// A file that was put aside is another task's only if nobody can write to it or read
+// it by what an earlier one was given.
+func TestWhatIsUsedAgainIsNobodyElses(t *testing.T) {
+	for name, hold := range map[string]func(t *testing.T, dir string, stdout *os.File){
+		"nobody":   func(*testing.T, string, *os.File) {},
+		"a writer": func(t *testing.T, _ string, stdout *os.File) { dup(t, stdout) },
+		"a reader": func(t *testing.T, dir string, _ *os.File) {
+			file, err := os.Open(filepath.Join(dir, Stdout))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { file.Close() })
+		},
+		"a name": func(t *testing.T, dir string, _ *os.File) { must(t, os.Link(dir+"/stdout", dir+"-link")) },
+		"a mode": func(t *testing.T, dir string, _ *os.File) { must(t, os.Chmod(dir+"/stdout", 0o666)) },
+		"blocks": func(t *testing.T, _ string, stdout *os.File) {
+			must(t, unix.Fallocate(int(stdout.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 1<<20))
+		},
+		"a symlink": func(t *testing.T, dir string, _ *os.File) {
+			must(t, os.Remove(dir+"/stdout"))
+			must(t, os.Symlink("/etc/passwd", dir+"/stdout"))
+		},
+		"a FIFO": func(t *testing.T, dir string, _ *os.File) {
+			must(t, os.Remove(dir+"/stdout"))
+			must(t, unix.Mkfifo(dir+"/stdout", 0o600))
+		},
+		"no file":    func(t *testing.T, dir string, _ *os.File) { must(t, os.Remove(dir+"/stdout")) },
+		"other text": func(t *testing.T, _ string, stdout *os.File) { stdout.WriteString("x") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			capper := makeCapper(t)
+			first, second := filepath.Join(t.TempDir(), "first"), ""
+			stdout, stderr, err := capper.Start(first, os.Getegid(), false, 1<<20)
+			must(t, err)
+			before := inode(t, filepath.Join(first, Stdout))
+			hold(t, first, stdout)
+			stdout.Close()
+			stderr.Close()
+			_, _, _ = finish(capper, first)
+			if capper.Tidy(first, true, true, false) {
+				t.Fatal("it is kept")
+			}
+			second = filepath.Join(filepath.Dir(first), "second")
+			stdout, stderr, err = capper.Start(second, os.Getegid(), false, 1<<20)
+			must(t, err)
+			if again := inode(t, filepath.Join(second, Stdout)) == before; again != (name == "nobody") {
+				t.Errorf("it is used again: %t", again)
+			}
+			stdout.WriteString("text")
+			stdout.Close()
+			stderr.Close()
+			out, _, err := finish(capper, second)
+			if err != nil || out.Bytes != 4 || string(keptBytes(t, second, out)) != "text" {
+				t.Errorf("%+v, %v", out, err)
+			}
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dup(t *testing.T, file *os.File) {
+	fd, err := unix.Dup(int(file.Fd()))
+	must(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+}
+
+// inode also sees to it that no other file is given its number meanwhile.
+func inode(t *testing.T, path string) uint64 {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(fd) })
+	var st unix.Stat_t
+	must(t, unix.Fstat(fd, &st))
+	return st.Ino
 }

@@ -119,7 +119,8 @@ func makeTask(t testing.TB, parent string) (dir string, stdout, stderr *os.File)
 
 func makeFiles(t testing.TB, dir string, gid int, oneFile bool) (stdout, stderr *os.File) {
 	t.Helper()
-	made, _, err := new(folders).make(dir, gid, oneFile)
+	f := newFolders()
+	made, _, err := f.make(dir, gid, oneFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,26 +164,23 @@ func (c *Capper) Abandon(dir string) {
 	}
 }
 
-// Tidy deletes the outputs that stayed empty, once the task's end is durable. It
-// says whether any output is kept in dir: if not, dir is the task's no longer.
-// secret says that something else was there, too.
+// Tidy deletes the outputs that stayed empty, or puts them aside with their folder for another
+// task, once the task's end is durable. It says whether any output is kept in dir: if not,
+// dir is the task's no longer. secret says that something else was there, too.
 func (c *Capper) Tidy(dir string, noStdout, noStderr, secret bool) (kept bool) {
-	made := false
+	if noStdout && noStderr && !secret && c.folders.give(dir) {
+		return false
+	}
 	for i, empty := range []bool{noStdout, noStderr} {
 		if !empty {
 			kept = true
 			continue
 		}
 		err := os.Remove(filepath.Join(dir, [...]string{Stdout, Stderr}[i]))
-		made = made || err == nil
 		kept = kept || err != nil && !errors.Is(err, fs.ErrNotExist)
 	}
-	switch {
-	case kept:
-	case made && !secret:
-		c.folders.give(dir)
-	default: // it was never born, and perhaps never had a folder
-		_ = os.Remove(dir)
+	if !kept {
+		_ = os.Remove(dir) // it may never have had one
 	}
 	return kept
 }
