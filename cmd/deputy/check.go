@@ -80,6 +80,11 @@ func (a *app) options(dir string) manifest.Options {
 // check reads what paths name, or all of dir.
 func (a *app) check(dir string, paths []string) error {
 	o := a.options(dir)
+	o.Look = lookers()
+	defer o.Look.Close()
+	if err := answering(o.Look, append(declared(o), paths...)...); err != nil {
+		return err
+	}
 	if len(paths) > 0 && a.uid != 0 {
 		o.Root, o.UID = false, uint32(a.uid) // files that are still being written, by me
 	}

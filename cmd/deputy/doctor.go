@@ -13,6 +13,7 @@ import (
 
 	"deputy/client"
 	"deputy/internal/doctor"
+	"deputy/internal/monitor/look"
 )
 
 // Exit statuses of doctor are those of a monitoring plug-in (Nagios, Icinga, …).
@@ -70,7 +71,9 @@ func asUnknown(err error) error {
 }
 
 func doctorVerb(ctx context.Context, a *app, h home, full bool) error {
-	m, err := a.patient(ctx, h)
+	eyes := lookers()
+	defer eyes.Close()
+	m, err := a.patient(ctx, h, eyes)
 	if err != nil {
 		return asUnknown(err)
 	}
@@ -97,14 +100,18 @@ const (
 )
 
 // patient finds which deputy is to be examined.
-func (a *app) patient(ctx context.Context, h home) (*doctor.Machine, error) {
+func (a *app) patient(ctx context.Context, h home, eyes *look.Pool) (*doctor.Machine, error) {
 	c := a.connect()
 	if a.socket == "" && a.getenv("DEPUTY_SOCKET") == "" && h.state != "" {
 		c = a.clientOf(filepath.Join(h.state, "deputy.sock"))
 	}
 	limited, cancel := context.WithTimeout(ctx, healthTime)
 	defer cancel()
-	health, down := c.Health(limited)
+	var health *client.Health
+	down := answering(eyes, h.state, c.Socket()) // a connection would wait for it, too
+	if down == nil {
+		health, down = c.Health(limited)
+	}
 	if errors.Is(down, context.DeadlineExceeded) {
 		down = errServerDown
 	}
@@ -117,13 +124,15 @@ func (a *app) patient(ctx context.Context, h home) (*doctor.Machine, error) {
 	m := &doctor.Machine{
 		Config: h.config, Modules: []string{filepath.Join(h.config, "modules.d")}, State: h.state,
 		Socket: filepath.Join(h.state, "deputy.sock"), Programs: "/usr/sbin",
-		Owner: a.uid, Now: a.now, Query: doctor.Query,
+		Owner: a.uid, Look: eyes, Now: a.now, Query: doctor.Query,
 		Ask: func(context.Context) (*client.Health, error) { return health, down },
 	}
 	if health != nil {
 		m.Socket = c.Socket()
 	}
-	if info, err := os.Stat(h.state); err == nil {
+	if answering(eyes, h.state) != nil {
+		m.Owner = 0 // what is there is looked at no more
+	} else if info, err := os.Stat(h.state); err == nil {
 		m.Owner = owner(info)
 	}
 	if h.config == rootConfig && h.state == rootState {

@@ -96,11 +96,17 @@ func newVerb(ctx context.Context, a *app, d *draft, config string) error {
 	c := a.connect()
 	config = a.configDir(ctx, c, config)
 	path := filepath.Join(config, "modules.d", d.module+".toml")
+	o := a.options(config)
+	o.Look = lookers()
+	defer o.Look.Close()
+	if err := answering(o.Look, append(declared(o), path)...); err != nil {
+		return err
+	}
 	undo, err := d.write(path)
 	if err != nil {
 		return err
 	}
-	_, warnings, err := manifest.Load(a.options(config))
+	_, warnings, err := manifest.Load(o)
 	if err != nil {
 		return errors.Join(fmt.Errorf("nothing was changed, for this would be wrong:\n%w", err), undo())
 	}

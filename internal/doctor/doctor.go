@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"deputy/client"
+	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/manifest"
 )
 
@@ -60,10 +61,11 @@ type Machine struct {
 	Config    string
 	Modules   []string // modules.d, the vendor's first
 	State     string
-	Socket    string // where it listens unless deputy.toml says otherwise
-	Programs  string // directory of deputyd
-	Owner     int    // whom the daemon runs as
-	Full      bool   // follow the whole journal, not its last segment alone
+	Socket    string     // where it listens unless deputy.toml says otherwise
+	Programs  string     // directory of deputyd
+	Owner     int        // whom the daemon runs as
+	Look      *look.Pool // sees whether paths answer; nil: everything is looked at for as long as it takes
+	Full      bool       // follow the whole journal, not its last segment alone
 
 	Root  string // where /proc and /sys are, "" for /: a test lays out others
 	Now   func() time.Time
@@ -80,6 +82,7 @@ type check struct {
 	area    string
 	concern string // which promise, in its words
 	look    func(*Machine, context.Context) []Finding
+	at      func(*Machine) []string // what it looks at there must answer; nil: only at the kernel's own
 }
 
 // The promises, as SECURITY.md has them.
@@ -102,7 +105,7 @@ func Examine(ctx context.Context, m *Machine) *Report {
 	m.health, m.down = m.Ask(ctx)
 	r := &Report{Level: OK}
 	for _, c := range checks() {
-		for _, f := range c.look(m, ctx) {
+		for _, f := range c.findings(m, ctx) {
 			f.Area = c.area
 			if f.Level != OK && f.Follows == "" {
 				f.Follows = c.concern
@@ -117,6 +120,31 @@ func Examine(ctx context.Context, m *Machine) *Report {
 		}
 	}
 	return r
+}
+
+// findings waits for no file system: where one does not answer, that is found.
+func (c *check) findings(m *Machine, ctx context.Context) []Finding {
+	if c.at != nil {
+		for _, path := range c.at(m) {
+			if err := m.Look.Silent(path); err != nil {
+				return []Finding{{Level: Wrong, What: err.Error(), Remedy: "see which file systems hang: findmnt"}}
+			}
+		}
+	}
+	return c.look(m, ctx)
+}
+
+// declared, programFiles and kept are what checks look at.
+func (m *Machine) declared() []string {
+	return append([]string{filepath.Join(m.Config, "deputy.toml"), filepath.Join(m.Config, "allow.d"), m.keys()}, m.Modules...)
+}
+
+func (m *Machine) programFiles() []string {
+	return []string{filepath.Join(m.Programs, "deputyd"), filepath.Join(m.Programs, "deputy-server")}
+}
+
+func (m *Machine) kept() []string {
+	return []string{filepath.Join(m.State, "installation.key"), filepath.Join(m.journal(), "lock"), m.tasks(), m.Socket}
 }
 
 func weight(l Level) int {

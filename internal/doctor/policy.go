@@ -19,7 +19,7 @@ import (
 func policyFiles(m *Machine, _ context.Context) []Finding {
 	o := manifest.Options{
 		ConfigFile: filepath.Join(m.Config, "deputy.toml"), ModuleDirs: m.Modules, AllowDir: filepath.Join(m.Config, "allow.d"),
-		KeysDir: m.keys(), Users: userdb.Open(userdb.Options{Ask: userdb.Here()}), Root: m.Installed, UID: uint32(m.Owner), Socket: m.Socket,
+		KeysDir: m.keys(), Users: userdb.Open(userdb.Options{Ask: userdb.Here()}), Root: m.Installed, UID: uint32(m.Owner), Socket: m.Socket, Look: m.Look,
 	}
 	set, warnings, err := manifest.Load(o)
 	var problems *manifest.Problems

@@ -11,10 +11,10 @@ import (
 // beyond this is Linux's.
 func checks() []check {
 	return []check{
-		{"daemon", serving, daemon},
-		{"policy", denied, policyFiles},
-		{"journal", proven, journalChain},
-		{"system", nothing, system},
+		{"daemon", serving, daemon, nil},
+		{"policy", denied, policyFiles, (*Machine).declared},
+		{"journal", proven, journalChain, (*Machine).kept},
+		{"system", nothing, system, nil},
 	}
 }
 

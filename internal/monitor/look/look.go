@@ -12,6 +12,7 @@ package look
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -89,7 +90,7 @@ type SilentError struct {
 
 func (e *SilentError) Error() string {
 	where := ""
-	if e.At != "" && e.At != e.Path {
+	if e.At != "" && e.At != e.Path && !strings.HasPrefix(e.At, e.Path+"/") {
 		where = ", from " + e.At + " on"
 	}
 	return fmt.Sprintf("cannot check %s: it did not answer within %v%s; is its file system mounted and alive?", e.Path, Patience, where)
