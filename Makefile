@@ -17,7 +17,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build demo check test test-windows faults bench lint man packages install install-files clean
+.PHONY: build built demo check test test-windows faults bench lint man packages install install-files clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -60,21 +60,36 @@ man: build
 packages:
 	VERSION="$(VERSION)" packaging/build dist $(TARGETS)
 
-install: build install-files
+# Under sudo there is often no Go in the PATH, and needs to be none: what make build
+# has built is installed, unless a source is newer.
+install: built install-files
+
+built:
+	@test -x $(BIN)/deputyd && test -z "$$(find . -name '*.go' -newer $(BIN)/deputyd -print -quit)" || $(MAKE) build
 
 # What stands in the file system of an installation, from programs that are built.
-BIN ?= bin
+BIN  ?= bin
+HERE ?= $(BIN)/deputy
+ZSH  ?= site-functions
 SHARE = $(DESTDIR)$(PREFIX)/share
 install-files:
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/deputy/modules.d
-	install -d $(SHARE)/deputy/modules $(SHARE)/man/man1 $(SHARE)/man/man8
+	install -d $(SHARE)/deputy/modules $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8
 	install -m 0755 $(BIN)/deputy $(DESTDIR)$(PREFIX)/bin/
 	install -m 0755 $(BIN)/deputyd $(BIN)/deputy-server $(DESTDIR)$(PREFIX)/sbin/
 	install -m 0755 $(BIN)/deputy-portscan modules/scan/scan.py $(DESTDIR)$(PREFIX)/lib/deputy/
 	sed -e 's|@PYTHON@|/usr/bin/python3|; s|@SCAN@|$(PREFIX)/lib/deputy/scan.py|; /^name  *=/a user        = "nobody"' modules/scan/scan.toml >$(SHARE)/deputy/modules/scan.toml
 	sed -e 's|@PORTSCAN@|$(PREFIX)/lib/deputy/deputy-portscan|; /^name  *=/a user        = "nobody"' modules/portscan/portscan.toml >$(SHARE)/deputy/modules/portscan.toml
 	chmod 0644 $(SHARE)/deputy/modules/*.toml
+	install -d $(SHARE)/deputy/clients $(SHARE)/bash-completion/completions $(SHARE)/zsh/$(ZSH) $(SHARE)/fish/vendor_completions.d
+	install -m 0644 clients/php/Deputy.php clients/python/deputy.py clients/node/deputy.cjs clients/c/deputy.h $(SHARE)/deputy/clients/
+	install -m 0755 clients/shell/deputy.sh $(SHARE)/deputy/clients/
+	$(HERE) completion bash >$(SHARE)/bash-completion/completions/deputy
+	$(HERE) completion zsh >$(SHARE)/zsh/$(ZSH)/_deputy
+	$(HERE) completion fish >$(SHARE)/fish/vendor_completions.d/deputy.fish
+	chmod 0644 $(SHARE)/bash-completion/completions/deputy $(SHARE)/zsh/$(ZSH)/_deputy $(SHARE)/fish/vendor_completions.d/deputy.fish
 	install -m 0644 docs/man/*.1 $(SHARE)/man/man1/
+	install -m 0644 docs/man/*.5 $(SHARE)/man/man5/
 	install -m 0644 docs/man/*.8 $(SHARE)/man/man8/
 	install -d -m 0755 $(DESTDIR)/etc/deputy/modules.d $(DESTDIR)/etc/deputy/allow.d
 	install -d -m 0700 $(DESTDIR)/etc/deputy/keys

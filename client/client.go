@@ -26,6 +26,11 @@ type Client struct {
 	// there is not asked.
 	Check func(socket string, conn net.Conn) error
 
+	// Stalled, if it is set before the first use, is asked why a read is not answered
+	// for a second or longer. With an error it is given up: who listens there holds the
+	// socket for a daemon that does not come up.
+	Stalled func(socket string) error
+
 	base   string  // scheme and host of every URL
 	signer *signer // nil: nothing is signed
 	http   *http.Client

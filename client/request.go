@@ -122,6 +122,11 @@ func (c *Client) send(parent context.Context, r request) (*http.Response, error)
 		}
 		req.Header.Set("Authorization", proof)
 	}
+	if r.method == http.MethodGet && c.Stalled != nil {
+		answered := make(chan struct{})
+		defer close(answered)
+		go c.watch(answered, cancel)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		timer.Stop()
@@ -140,13 +145,40 @@ func (c *Client) send(parent context.Context, r request) (*http.Response, error)
 	return resp, nil
 }
 
+// stalledAfter is how long an answer stays away before Stalled is asked.
+const stalledAfter = time.Second
+
+// watch asks Stalled until there is an answer, less and less often.
+func (c *Client) watch(answered <-chan struct{}, cancel context.CancelCauseFunc) {
+	for wait := stalledAfter; ; wait *= 2 {
+		select {
+		case <-answered:
+			return
+		case <-time.After(wait):
+		}
+		if err := c.Stalled(c.Socket()); err != nil {
+			cancel(&stalledError{err})
+			return
+		}
+	}
+}
+
+// stalledError is why a read was given up. Asking again would not help.
+type stalledError struct{ error }
+
+func (e *stalledError) Unwrap() error { return e.error }
+
 // explainSend says why nothing was answered: the caller gave up, nothing could
 // be connected, or a connection was lost.
 func explainSend(parent, ctx context.Context, err error) error {
 	if parent.Err() != nil {
 		return parent.Err()
 	}
-	if cause := context.Cause(ctx); cause != nil {
+	cause := context.Cause(ctx)
+	if stalled := (*stalledError)(nil); errors.As(cause, &stalled) {
+		return stalled
+	}
+	if cause != nil {
 		return &LostError{cause}
 	}
 	var unreachable *UnreachableError

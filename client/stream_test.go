@@ -241,6 +241,24 @@ func TestPatienceBeginsAnew(t *testing.T) {
 	}
 }
 
+// A read that stays without an answer is given up once it is known that none will come.
+func TestStalled(t *testing.T) {
+	held := make(chan struct{})
+	t.Cleanup(func() { close(held) })
+	c := serve(t, func(http.ResponseWriter, *http.Request) { <-held })
+	asked := 0
+	down := errors.New("its service has failed")
+	c.Stalled = func(socket string) error {
+		if asked++; asked < 2 || socket == "" {
+			return nil // it may still come up
+		}
+		return down
+	}
+	if _, err := c.Tasks(t.Context(), client.Query{}); !errors.Is(err, down) || asked != 2 {
+		t.Errorf("got %v, asked %d times", err, asked)
+	}
+}
+
 // What the writer fails with is not taken for a lost connection.
 func TestWriterFails(t *testing.T) {
 	g := newGrowing()

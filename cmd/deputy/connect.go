@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os/exec"
 	"strings"
+	"time"
 
 	"deputy/client"
 )
@@ -29,8 +32,42 @@ func (a *app) connect() *client.Client { return a.clientOf(a.places()...) }
 // clientOf gives a client of the daemon at one of these sockets.
 func (a *app) clientOf(sockets ...string) *client.Client {
 	c := client.New(sockets...)
-	c.Check = a.trusts
+	c.Check, c.Stalled = a.trusts, a.stalled
 	return c
+}
+
+// stalled says whether the daemon of the system does not come up, where systemd holds
+// its socket: whoever waited for an answer would wait in vain.
+func (a *app) stalled(socket string) error {
+	if socket != systemSocket || a.service == nil {
+		return nil
+	}
+	state, result := a.service()
+	if result == "exit-code" && (state == "auto-restart" || state == "failed" || state == "dead") {
+		return errors.New("deputy does not come up: its service ended with an error; see: systemctl status deputy")
+	}
+	return nil
+}
+
+// systemdService asks systemd how the service is: its state in detail, and how it
+// ended last.
+func systemdService() (state, result string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	text, err := exec.CommandContext(ctx, "/usr/bin/systemctl", "show", "deputy.service", "--property=SubState,Result").Output()
+	if err != nil {
+		return "", "" // there is no systemd, or it does not tell
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		switch name {
+		case "SubState":
+			state = value
+		case "Result":
+			result = value
+		}
+	}
+	return state, result
 }
 
 // places lists the sockets that are worth a try.

@@ -40,6 +40,7 @@ type app struct {
 	uid      int
 	sid      string // on Windows, instead of uid
 	now      func() time.Time
+	service  func() (state, result string) // of the system's service manager; nil: there is none
 
 	socket string // --socket
 	json   bool   // --json
@@ -56,6 +57,7 @@ func fromProcess() *app {
 		uid:     os.Getuid(),
 		sid:     ownSID(),
 		now:     time.Now,
+		service: systemdService,
 	}
 	for _, f := range []*os.File{os.Stdout, os.Stderr} {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {

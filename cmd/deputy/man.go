@@ -158,7 +158,10 @@ func (p *roff) environment() {
 	for _, v := range [][2]string{
 		{"DEPUTY_SOCKET", "The socket of the daemon, where --socket does not name one."},
 		{"XDG_RUNTIME_DIR", "The daemon is looked for at deputy/deputy.sock beneath it, if that is yours; then at /run/deputy/deputy.sock. Root asks only a daemon that root runs."},
+		{"XDG_STATE_HOME, HOME", "deputy up keeps its state at deputy beneath XDG_STATE_HOME, else at .local/state/deputy beneath HOME."},
+		{"DEPUTY_NOTIFY_SOCKET", "Where deputy progress tells its task's progress; every task has it."},
 		{"NO_COLOR", "No colour, whatever its value."},
+		{"TERM", "No colour where it is dumb."},
 	} {
 		p.macro(".TP")
 		p.macro(".B %s", escape(v[0]))
@@ -174,5 +177,6 @@ func (p *roff) seeAlso(cmd *cobra.Command) {
 		return
 	}
 	p.macro(".BR deputyd (8),")
-	p.macro(".BR deputy.toml (5)")
+	p.macro(".BR deputy.toml (5),")
+	p.macro(".BR deputy\\-manifest (5)")
 }

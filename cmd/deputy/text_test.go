@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -90,6 +91,36 @@ func TestManualPagesAreCurrent(t *testing.T) {
 		if _, ok := pages[filepath.Base(path)]; !ok {
 			t.Errorf("%s is about no verb", path)
 		}
+	}
+}
+
+// The manual page names every variable that the command line reads, but for those of
+// CGI, which deputy cgi is given by a web server, and of Windows.
+func TestTheEnvironmentIsDocumented(t *testing.T) {
+	page := manPages(newRoot(&app{getenv: os.Getenv}))["deputy.1"]
+	_, page, _ = strings.Cut(page, ".SH ENVIRONMENT")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "cgi.go" || strings.HasSuffix(file, "_windows.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`[gG]etenv\("([A-Z_]+)"\)`).FindAllStringSubmatch(string(text), -1) {
+			found++
+			if !strings.Contains(page, m[1]) {
+				t.Errorf("%s reads %s, of which deputy(1) says nothing", file, m[1])
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d variables were found", found)
 	}
 }
 
