@@ -120,6 +120,13 @@ func TestKeysOfDeputyToml(t *testing.T) {
 		slices.Sort(keys)
 		same(t, name, keys, known(t, "deputy.toml", header+"qqqqqqqqqqqq = 1\n"))
 	}
+	for name, keys := range tables { // the example shows every setting
+		for _, key := range keys {
+			if !regexp.MustCompile(`(?m)^#?` + key + ` = `).MatchString(read(t, "../packaging/deputy.toml")) {
+				t.Errorf("packaging/deputy.toml does not show %s of [%s]", key, name)
+			}
+		}
+	}
 	slices.Sort(names)
 	same(t, "deputy.toml", names, known(t, "deputy.toml", "qqqqqqqqqqqq = 1\n"))
 }

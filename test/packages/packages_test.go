@@ -217,7 +217,7 @@ func TestShippedConfigurationSaysTheDefaults(t *testing.T) {
 		return set.Config
 	}
 	// The examples of what has no default stay comments.
-	setting := regexp.MustCompile(`(?m)^#((unix|http|https|line|timeout|grace|output|per_caller|max_use|keep_free|keep) = .*)$`)
+	setting := regexp.MustCompile(`(?m)^#((unix|http|https|line|confine|timeout|start_within|grace|output|per_caller|max_use|keep_free|keep) = .*)$`)
 	said := setting.ReplaceAllString(string(text), "$1")
 	user := "[server]\nuser = \"daemon\"\n"
 	got := load(strings.Replace(said, "[server]\n", user, 1))

@@ -59,7 +59,7 @@ func Boot(t testing.TB, packages ...string) *Machine {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	groups, err := makeCgroups(filepath.Base(filepath.Dir(work)))
+	groups, err := makeCgroups(filepath.Base(filepath.Dir(work)) + "-" + filepath.Base(work)) // a test may boot several
 	if err != nil {
 		t.Fatal(err)
 	}
