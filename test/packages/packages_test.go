@@ -252,44 +252,6 @@ func (s *site) sh(user, line string) string {
 	return s.Run("runuser", "-u", user, "--", "/bin/sh", "-c", "cd ~ 2>/dev/null; export DEBIAN_FRONTEND=noninteractive; "+line)
 }
 
-// A newcomer does what the README says, and sees what it shows.
-func TestNewcomer(t *testing.T) {
-	s := newSite(t)
-	root, err := rig.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(text), "\n## Install it\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	php := regexp.MustCompile("(?ms)^```php\n(.*?)^```$").FindStringSubmatch(section)
-	if php == nil {
-		t.Fatal("the README shows no PHP")
-	}
-	s.Write("/var/www/restart.php", php[1], 0o644)
-	s.Run("chown", "-R", "www-data:", "/var/www")
-	steps := 0
-	for _, block := range regexp.MustCompile("(?ms)^```console\n(.*?)^```$").FindAllStringSubmatch(section, -1) {
-		for _, step := range regexp.MustCompile(`(?m)^([#$]) (.*)\n((?:[^#$].*\n)*)`).FindAllStringSubmatch(block[1], -1) {
-			user := map[string]string{"#": "root", "$": "www-data"}[step[1]]
-			got := s.sh(user, step[2])
-			if !matches(got, step[3]) {
-				t.Fatalf("%s %s\nshows\n%s\nwant\n%s", step[1], step[2], got, step[3])
-			}
-			steps++
-		}
-	}
-	if steps < 8 {
-		t.Errorf("only %d commands of the README were run", steps)
-	}
-	if got := s.sh("root", "systemctl show cron.service --property=ActiveState"); !strings.Contains(got, "=active") {
-		t.Errorf("cron was restarted, and is %s", got)
-	}
-}
-
 // matches holds an output against what a document shows of it: lines in this order,
 // in which … stands for anything.
 func matches(got, shown string) bool {

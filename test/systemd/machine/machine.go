@@ -35,24 +35,43 @@ const halt = syscall.Signal(34 + 4)
 
 // spawn runs in mount and PID namespaces of its own, as number 1: whatever ends it
 // ends and unmounts all. It leaves the machine Landlock, which nspawn takes away.
-// Its arguments: the tree, a directory for the mounts, then the machine's cgroups.
+// Its arguments: the tree, a directory for the mounts, then the machine's cgroups and
+// what it shares, as options of nspawn in which WORK is that directory.
 const spawn = `set -e
 tree=$1 work=$2
 shift 2
 mount -t proc proc /proc
-for group; do echo $$ >"$group/cgroup.procs"; done
+shares=
+for word; do
+	case $word in
+	--*) shares="$shares $(printf %s "$word" | sed "s|WORK|$work|g")" ;;
+	*) echo $$ >"$word/cgroup.procs" ;;
+	esac
+done
 mount -t tmpfs -o mode=0755,size=2g machine "$work"
-mkdir "$work/upper" "$work/work" "$work/root"
+mkdir "$work/upper" "$work/work" "$work/root" "$work/shared"
+for n in 0 1 2 3 4 5 6 7 8 9; do mkdir "$work/shared/$n"; done
+for share in $shares; do mkdir -p "$work/upper${share##*:}"; done
 mount -t overlay -o "lowerdir=$tree,upperdir=$work/upper,workdir=$work/work" overlay "$work/root"
 export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
 exec systemd-nspawn --quiet --register=no --keep-unit --machine=deputy-test --directory="$work/root" \
 	--boot --console=pipe --link-journal=no --private-network \
-	"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self"`
+	"--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self" $shares`
 
 // Boot boots one whose tree has these Debian packages beside the least. It is
 // halted with the test; if that has failed its console and its journal are shown.
 // What it writes is kept in memory and gone with it.
 func Boot(t testing.TB, packages ...string) *Machine {
+	t.Helper()
+	return BootWith(t, nil, packages...)
+}
+
+// Shared is a folder of this computer that a machine has, too: it reads it, and what it
+// writes there is its own and gone with it. Neither path has blanks.
+type Shared struct{ Here, There string }
+
+// BootWith is Boot for a machine that shares folders.
+func BootWith(t testing.TB, shared []Shared, packages ...string) *Machine {
 	t.Helper()
 	base, err := tree(packages)
 	if err != nil {
@@ -69,7 +88,11 @@ func Boot(t testing.TB, packages ...string) *Machine {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	m.nspawn = exec.Command("/bin/sh", append([]string{"-c", spawn, "spawn", base, work}, groups...)...)
+	args := append([]string{"-c", spawn, "spawn", base, work}, groups...)
+	for i, s := range shared {
+		args = append(args, fmt.Sprintf("--overlay=%s:WORK/shared/%d:%s", s.Here, i, s.There))
+	}
+	m.nspawn = exec.Command("/bin/sh", args...)
 	m.nspawn.Stdout, m.nspawn.Stderr = console, console
 	m.nspawn.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if err := m.start(); err != nil {
