@@ -114,14 +114,6 @@ func (v *View) Shares(uid uint32) bool {
 	return slices.ContainsFunc(v.ranges, func(o owned) bool { return o.known && o.uid == uid || o.first == uid })
 }
 
-// borrowed says in whose range a number lies; "": in none.
-func (v *View) borrowed(uid uint32) string {
-	if o := v.ranges.find(uid); o != nil {
-		return o.String()
-	}
-	return ""
-}
-
 // resolve finds the numbers of the owners.
 func (d *Database) resolve() ranges {
 	all := make(ranges, len(d.files.ranges))
