@@ -244,8 +244,8 @@ func TestPatienceBeginsAnew(t *testing.T) {
 // A read that stays without an answer is given up once it is known that none will come.
 func TestStalled(t *testing.T) {
 	held := make(chan struct{})
-	t.Cleanup(func() { close(held) })
 	c := serve(t, func(http.ResponseWriter, *http.Request) { <-held })
+	t.Cleanup(func() { close(held) }) // before the server ends, which waits for it
 	asked := 0
 	down := errors.New("its service has failed")
 	c.Stalled = func(socket string) error {
