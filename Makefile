@@ -17,7 +17,7 @@ export CGO_ENABLED = 0
 export GOTOOLCHAIN = local
 GOBUILD = go build -trimpath -ldflags "-s -w -X deputy.Version=$(VERSION)"
 
-.PHONY: build built demo check test test-windows faults bench lint man packages install install-files clean
+.PHONY: build built demo check test test-windows faults bench siege lint man packages install install-files clean
 
 build:
 	$(GOBUILD) -o bin/ ./cmd/deputyd ./cmd/deputy-server ./cmd/deputy
@@ -47,6 +47,9 @@ faults:
 
 bench: build
 	go run ./bench
+
+siege:
+	DEPUTY_SIEGE=$(or $(SPAN),60s) go test -count=1 -timeout 0 -v -run 'TestSiege$$' ./test
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run: gofmt -w ."; exit 1; }
