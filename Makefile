@@ -59,6 +59,7 @@ lint:
 
 man: build
 	bin/deputy man docs/man
+	go generate ./packaging/pages
 
 packages:
 	VERSION="$(VERSION)" packaging/build dist $(TARGETS)

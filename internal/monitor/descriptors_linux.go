@@ -16,3 +16,10 @@ func unixSocket(kind int) (fd int, err error) {
 func unixPair(kind int) (fds [2]int, err error) {
 	return unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 }
+
+// refuseRights has the kernel refuse descriptors that a peer of a listening socket's would
+// send with its bytes (Linux 6.16): nobody takes them, and to drop one may take as long as
+// its owner likes. On an older kernel see discard.
+func refuseRights(listener int) {
+	_ = unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
+}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/internal/discard"
 )
 
 // poller waits for listening sockets and for peers that go (epoll(7)). What is
@@ -15,6 +17,8 @@ type poller struct {
 	epoll  int
 	wake   int // eventfd: something else to look at
 	events []unix.EpollEvent
+
+	discard *discard.Closer
 }
 
 func newPoller() (*poller, error) {
@@ -26,7 +30,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256)}
+	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256), discard: discard.New()}
 	return p, p.add(wake, unix.EPOLLIN, 0)
 }
 
@@ -56,7 +60,7 @@ func (p *poller) ignore(fd int) { unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd,
 // closePeer closes a peer's descriptor, watched or not.
 func (p *poller) closePeer(fd int) {
 	p.ignore(fd)
-	unix.Close(fd)
+	p.discard.Close(fd)
 }
 
 // wait gives the descriptors that are ready, and whether call was called. It is

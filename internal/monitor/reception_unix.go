@@ -38,6 +38,7 @@ func newReception(s share) (*reception, error) {
 
 // listen accepts from one more listening socket, as soon as a server lives.
 func (r *reception) listen(fd int, line bool) error {
+	refuseRights(fd)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("cannot wait for connections: %w", err)
 	}
@@ -192,7 +193,7 @@ func (r *reception) acceptAll(listener int, line bool) {
 			return
 		}
 		if !r.receive(fd, line) {
-			unix.Close(fd)
+			r.closeFD(fd)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/discard"
 	"deputy/internal/server/history"
 )
 
@@ -35,6 +36,8 @@ type progressListener struct {
 	socket *net.UnixConn
 	find   sender
 	tasks  tasks
+
+	discard *discard.Closer // of what comes with datagrams, whoever sent it
 
 	mu     sync.Mutex
 	recent map[string]*report // by task, of those passed on within the period: what came since
@@ -65,12 +68,15 @@ func listenProgress(f *os.File, cgroupTasks string, tasks tasks) (*progressListe
 		return nil, fmt.Errorf("cannot receive progress: %w", err)
 	}
 	return &progressListener{
-		socket: socket, tasks: tasks, recent: map[string]*report{},
+		socket: socket, tasks: tasks, discard: discard.New(), recent: map[string]*report{},
 		find: sender{proc: "/proc", cgroupTasks: cgroupTasks, tasks: tasks},
 	}, nil
 }
 
-func (l *progressListener) close() { l.socket.Close() }
+func (l *progressListener) close() {
+	l.socket.Close()
+	l.discard.End()
+}
 
 // run receives until the socket is closed.
 func (l *progressListener) run() error {
@@ -87,7 +93,7 @@ func (l *progressListener) run() error {
 		}
 		// Only now: the other end of BARRIER=1's descriptor waits for this.
 		for _, fd := range descriptors {
-			unix.Close(fd)
+			l.discard.Close(fd)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"deputy"
 	"deputy/internal/server/history"
+	"deputy/test/rig"
 )
 
 const (
@@ -103,7 +104,7 @@ func until(t *testing.T, what string, done func() bool) {
 }
 
 // listen starts a listener whose senders are looked up under proc.
-func listen(t *testing.T, h *told, proc, cgroupTasks string) (path string) {
+func listen(t *testing.T, h *told, proc, cgroupTasks string, before ...func(path string)) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -115,6 +116,9 @@ func listen(t *testing.T, h *told, proc, cgroupTasks string) (path string) {
 		t.Fatal(err)
 	}
 	socket.Close()
+	for _, do := range before {
+		do(path)
+	}
 	l, err := listenProgress(file, cgroupTasks, h)
 	if err != nil {
 		t.Fatal(err)
@@ -236,6 +240,28 @@ func TestBarrier(t *testing.T) {
 	}
 }
 
+// What comes with a report may be a socket whose close waits for an hour, and the last of its kind.
+func TestWhatComesWithAReportIsNotWaitedFor(t *testing.T) {
+	h := newTold(taskID)
+	path := listen(t, h, fakeProc(t, "0::/tasks/"+taskID+".1\n"), "/tasks", func(path string) {
+		conn := dial(t, path)
+		for range 5 {
+			fd, err := rig.Lingering()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pass(t, conn, fd)
+			unix.Close(fd) // nobody receives yet: this is not the last
+		}
+	})
+	conn := dial(t, path)
+	tell(t, conn, "X_PERCENT=7")
+	barrier(t, conn)
+	if got := h.progress(taskID); got != "7" {
+		t.Errorf("the progress is %q", got)
+	}
+}
+
 // play runs "sh -c SCRIPT deputyd --role reaper ID.1", which looks like the subreaper
 // of a task, until it has ended. begun is called while it waits for its turn.
 func play(t *testing.T, path, script, id, percent string, begun func(pid int)) {
@@ -336,19 +362,25 @@ func barrier(t *testing.T, conn *net.UnixConn) {
 		t.Fatal(err)
 	}
 	defer read.Close()
+	pass(t, conn, int(write.Fd()))
+	write.Close()
+	_ = read.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := read.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Fatalf("the descriptor is not closed: %v", err)
+	}
+}
+
+// pass sends a descriptor, as sd_notify_barrier(3) does.
+func pass(t *testing.T, conn *net.UnixConn, passed int) {
+	t.Helper()
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ctlErr := raw.Write(func(fd uintptr) bool {
-		err = unix.Sendmsg(int(fd), []byte("BARRIER=1"), unix.UnixRights(int(write.Fd())), nil, 0)
+		err = unix.Sendmsg(int(fd), []byte("BARRIER=1"), unix.UnixRights(passed), nil, 0)
 		return err != unix.EAGAIN
 	}); ctlErr != nil || err != nil {
 		t.Fatal(ctlErr, err)
-	}
-	write.Close()
-	_ = read.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := read.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
-		t.Fatalf("the descriptor is not closed: %v", err)
 	}
 }

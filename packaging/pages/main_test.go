@@ -29,7 +29,7 @@ func TestPagesAreCurrent(t *testing.T) {
 func TestPagesCanBeShown(t *testing.T) {
 	groff, err := exec.LookPath("groff")
 	if err != nil {
-		t.Skip("groff is not here")
+		t.Fatal("groff is not here; install groff-base")
 	}
 	for _, name := range []string{"deputy.toml.5", "deputy-manifest.5"} {
 		said, err := exec.Command(groff, "-ww", "-man", "-Kutf8", "-Tutf8", "-z", filepath.Join("../../docs/man", name)).CombinedOutput()

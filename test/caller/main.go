@@ -8,6 +8,7 @@
 //	caller connect SOCKET LOOPS         connects and closes
 //	caller visit SOCKET LOOPS           so many times, 10 ms apart, connects, asks what it may use and closes; then it ends
 //	caller ask SOCKET LOOPS < REQUESTS  keeps so many connections and asks over each, one request after another
+//	caller linger SOCKET LOOPS          sends so many times, as a stream or in datagrams, a socket whose close waits for an hour
 //	caller pass SOCKET 1                connects, passes the connection on over descriptor 3, and ends
 //
 // A request is a line of JSON: {"method", "path", "header", "body"}. An empty line ends
@@ -30,11 +31,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/test/rig"
 )
 
 func main() {
 	if len(os.Args) != 4 {
-		check(errors.New("usage: caller connect|visit|ask|pass SOCKET LOOPS"))
+		check(errors.New("usage: caller connect|visit|ask|linger|pass SOCKET LOOPS"))
 	}
 	loops, err := strconv.Atoi(os.Args[3])
 	check(err)
@@ -57,6 +60,8 @@ func main() {
 		for range loops {
 			c.loops.Go(c.connect)
 		}
+	case "linger":
+		check(c.linger(loops))
 	case "burn":
 		for range loops {
 			c.loops.Go(func() {
@@ -208,4 +213,50 @@ func converse(c *caller, conn net.Conn, requests [][]byte, i int, answers map[in
 		}
 	}
 	return i
+}
+
+// linger sends sockets whose close waits, each over a connection of its own that it keeps. That the
+// kernel refuses to pass them is fine.
+func (c *caller) linger(times int) error {
+	var all sync.WaitGroup
+	turns := make(chan struct{}, 16)
+	failed := make(chan error, times)
+	for range times {
+		turns <- struct{}{}
+		all.Go(func() {
+			failed <- c.sendLingering()
+			<-turns
+		})
+	}
+	all.Wait()
+	close(failed)
+	var err error
+	for each := range failed {
+		err = errors.Join(err, each)
+	}
+	if err == nil {
+		fmt.Fprintln(os.Stderr, "ready")
+	}
+	return err
+}
+
+func (c *caller) sendLingering() error {
+	conn, err := net.Dial("unix", c.socket)
+	if err != nil {
+		conn, err = net.Dial("unixgram", c.socket)
+	}
+	if err != nil {
+		return err
+	}
+	fd, err := rig.Lingering()
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer unix.Close(fd) // which waits, if it could not be passed
+		if _, _, err := conn.(*net.UnixConn).WriteMsgUnix([]byte("G"), unix.UnixRights(fd), nil); errors.Is(err, unix.EPERM) {
+			_, _ = conn.Write([]byte("G"))
+		}
+	}()
+	return nil
 }
