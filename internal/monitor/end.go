@@ -162,7 +162,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 		if left.secret {
 			os.Remove(filepath.Join(dir, secretsFile))
 		}
-		m.shelve(left)
+		m.capper.Beside(func() { m.shelve(left) })
 	})
 	if t.Lock != nil {
 		if next := m.state.use(t.lock).holder; next != nil {

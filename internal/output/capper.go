@@ -28,6 +28,7 @@ type Capper struct {
 	ended  chan struct{} // closed when the goroutine has ended
 	slow   chan struct{} // holds one for each output that is being kept beside the workers
 
+	aside   aside
 	folders folders
 
 	mu     sync.Mutex
@@ -47,7 +48,7 @@ func NewCapper(warn func(error)) (*Capper, error) {
 		return nil, err
 	}
 	c := &Capper{
-		warn: warn, notify: notify, folders: newFolders(), seed: maphash.MakeSeed(), ended: make(chan struct{}),
+		warn: warn, notify: notify, aside: make(aside, mostAside), folders: newFolders(), seed: maphash.MakeSeed(), ended: make(chan struct{}),
 		slow: make(chan struct{}, atOnce), tasks: map[string]files{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[syscall.Errno]bool{},
 	}
 	go c.run()
@@ -73,7 +74,7 @@ func (c *Capper) run() {
 		}
 		c.warnOnce(err)
 		for _, file := range c.takeDue(fired, all) {
-			c.look(file)
+			c.aside.do(patience, func() { c.look(file) })
 		}
 		time.Sleep(pause)
 		c.mu.Lock()

@@ -2,7 +2,9 @@ package output
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,10 +20,38 @@ func writtenElsewhere(file *os.File) bool {
 	return false
 }
 
+// isFree says whether nobody has the files of a task open, which ended without having written to them.
+func isFree(dir string) bool {
+	for _, name := range []string{Stdout, Stderr} {
+		file, _, err := openToRead(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false
+		}
+		held := isHeld(file)
+		file.Close()
+		if held {
+			return false
+		}
+	}
+	return true
+}
+
+// isHeld says whether somebody else has the file open, to write to it or to read: the kernel grants a
+// write lease only where nobody has.
+func isHeld(file *os.File) bool {
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		return true
+	}
+	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	return false
+}
+
 // reuse opens for appending a file that another task was given and never wrote to, if
-// nobody else has it open, neither to write to it nor to read what comes: the kernel grants a
-// write lease only then. Otherwise the file goes, and there is none. It gives where output
-// begins in it.
+// nobody else has it open, neither to write to it nor to read what comes. Otherwise the file goes,
+// and there is none. It gives where output begins in it.
 func reuse(path string, gid int) (*os.File, int64) {
 	file, st, err := openKind(path, os.O_WRONLY|os.O_APPEND)
 	if err != nil {
@@ -29,13 +59,11 @@ func reuse(path string, gid int) (*os.File, int64) {
 		return nil, 0
 	}
 	as := status{size: lead, block: st.block, mode: liveMode, names: 1, own: true, gid: gid}
-	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
-	if st != as || err != nil {
+	if st != as || isHeld(file) {
 		file.Close()
 		_ = os.Remove(path)
 		return nil, 0
 	}
-	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	_, _ = unix.FcntlInt(file.Fd(), unix.F_SETFL, unix.O_APPEND) // it was opened without waiting
 	return file, lead
 }

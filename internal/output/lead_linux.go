@@ -14,7 +14,7 @@ import (
 // whole blocks of output stay whole blocks of the file.
 const lead = 4096
 
-// leadStands says whether nothing was ever written where the lead is.
+// leadStands says whether nothing was ever written where the lead is. It may have to wait: see aside.
 func leadStands(file *os.File, st status) bool {
 	if st.size < lead {
 		return false
@@ -34,4 +34,15 @@ func makeLead(file *os.File) (int64, error) {
 		return 0, err
 	}
 	return lead, err
+}
+
+// leadReads says the same as far as it can be told by reading, which waits for nobody: that nothing but
+// zeros stands there.
+func leadReads(file *os.File, st status) bool {
+	var buf [lead]byte
+	if st.size < lead {
+		return false
+	}
+	n, err := file.ReadAt(buf[:], 0)
+	return err == nil && isZero(buf[:n])
 }

@@ -44,7 +44,7 @@ func (st status) origin(file *os.File) (base int64, cut bool) {
 		return unknown, false
 	case !st.hasLead():
 		return 0, false
-	case st.mode&writable == 0 || leadStands(file, st):
+	case st.mode&writable == 0 || leadReads(file, st):
 		return lead, false
 	}
 	return 0, true

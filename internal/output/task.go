@@ -109,7 +109,8 @@ func (c *Capper) forget(dir string) (files, bool) {
 // Finish applies the cap a last time, once nothing of the task lives, closes
 // what is kept to writing, and tells done what that is. The task is forgotten,
 // also on an error. One that was not under its cap is put under it; it may have
-// no files at all. A large output is read beside whoever calls this.
+// no files at all. A large output is read beside whoever calls this, and so is one that
+// somebody holds up.
 func (c *Capper) Finish(dir string, limit int64, done func(stdout, stderr deputy.Output, err error)) {
 	task, known := c.forget(dir)
 	if !known {
@@ -119,15 +120,15 @@ func (c *Capper) Finish(dir string, limit int64, done func(stdout, stderr deputy
 			return
 		}
 	}
+	finish := func() { done(c.finish(task)) }
 	if !task.large() {
-		done(c.finish(task))
+		c.aside.do(patience, finish)
 		return
 	}
 	go func() {
 		c.slow <- struct{}{}
-		stdout, stderr, err := c.finish(task)
-		<-c.slow
-		done(stdout, stderr, err)
+		defer func() { <-c.slow }()
+		c.aside.do(largePatience, finish)
 	}()
 }
 
@@ -168,7 +169,7 @@ func (c *Capper) Abandon(dir string) {
 // task, once the task's end is durable. It says whether any output is kept in dir: if not,
 // dir is the task's no longer. secret says that something else was there, too.
 func (c *Capper) Tidy(dir string, noStdout, noStderr, secret bool) (kept bool) {
-	if noStdout && noStderr && !secret && c.folders.give(dir) {
+	if noStdout && noStderr && !secret && isFree(dir) && c.folders.give(dir) {
 		return false
 	}
 	for i, empty := range []bool{noStdout, noStderr} {
