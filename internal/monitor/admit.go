@@ -54,10 +54,11 @@ func (m *Monitor) request(one turn) (served bool) {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return true
 	}
+	whole := id
 	pending := m.reduce(&id)
 	id.Name, id.EndUser = m.nameOf(id.Caller), r.EndUser
 	j := m.judge(r, id)
-	if pending && !one.held && j.depends(r) {
+	if pending && !one.held && j.depends(r) && j.policy.Waits(whole) {
 		return false
 	}
 	m.inLoop(func() { m.handle(peer, r, id, j) })

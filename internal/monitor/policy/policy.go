@@ -21,6 +21,7 @@ type Policy struct {
 	set   *manifest.Policy
 	o     Options
 	named map[*manifest.Action][]*manifest.Rule // by action, the rules that name it, in the order in which they are asked
+	words []*manifest.Rule                      // the rules that name somebody by a name or a group
 	view  *userdb.View                          // the names of one decision; nil between decisions
 }
 
@@ -37,7 +38,16 @@ func New(set *manifest.Policy, o Options) *Policy {
 		o.Users = func() *userdb.View { return &userdb.View{} }
 	}
 	p := &Policy{set: set, o: o, named: map[*manifest.Action][]*manifest.Rule{}}
-	p.each(func(a *manifest.Action) { p.named[a] = rulesOf(set, a) })
+	seen := map[*manifest.Rule]bool{}
+	p.each(func(a *manifest.Action) {
+		p.named[a] = rulesOf(set, a)
+		for _, r := range p.named[a] {
+			if len(r.UserNames)+len(r.GIDs)+len(r.GroupNames) > 0 && !seen[r] {
+				seen[r] = true
+				p.words = append(p.words, r)
+			}
+		}
+	})
 	return p
 }
 
@@ -47,7 +57,7 @@ func (p *Policy) now() *Policy {
 	if p.view != nil {
 		return p
 	}
-	return &Policy{p.set, p.o, p.named, p.o.Users()}
+	return &Policy{p.set, p.o, p.named, p.words, p.o.Users()}
 }
 
 // Identity is who asks. UID and GIDs count for a "uid:N" caller alone, and
@@ -168,6 +178,16 @@ func (p *Policy) namesByName(r *manifest.Rule, id Identity, uid uint32) bool {
 	return slices.ContainsFunc(r.UserNames, func(name string) bool { n, known := p.view.UID(name); return known && n == uid }) ||
 		slices.ContainsFunc(r.GIDs, func(gid uint32) bool { return slices.Contains(id.GIDs, gid) }) ||
 		slices.ContainsFunc(r.GroupNames, func(name string) bool { n, known := p.view.GID(name); return known && slices.Contains(id.GIDs, n) })
+}
+
+// Waits says whether a caller could get more from the policy once the name services have told its name:
+// a rule names a group of its, or somebody of whom the number is not known.
+func (p *Policy) Waits(id Identity) bool {
+	p = p.now()
+	uid, ok := id.Caller.UID()
+	return ok && slices.ContainsFunc(p.words, func(r *manifest.Rule) bool {
+		return p.namesByName(r, id, uid) || slices.ContainsFunc(r.UserNames, func(name string) bool { _, known := p.view.UID(name); return !known })
+	})
 }
 
 func subjects(r *manifest.Rule) string {
