@@ -335,7 +335,8 @@ func TestNameServicesThatDoNotAnswer(t *testing.T) {
 	}
 	// Once they answer, they are asked soon.
 	e.getentAgain()
-	rig.Eventually(t, 90*time.Second, "eve is known", func() bool { return d.As(eveUID).Call("m/root", "").Status == 202 })
+	eve := d.As(eveUID)
+	rig.Eventually(t, 90*time.Second, "eve is known", func() bool { return eve.Call("m/root", "").Status == 202 })
 	nothingAsks(t)
 }
 
