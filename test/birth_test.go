@@ -160,7 +160,7 @@ func compareBirth(t *testing.T, d *rig.Deputy, b birth) {
 			t.Errorf("%s is %q, want %q", what, got, want)
 		}
 	}
-	all, task := output("files", `{"paths":["/proc/self/environ","/proc/self/status","/proc/self/limits","/proc/self/stat"]}`)
+	all, task := output("files", `{"paths":["/proc/self/environ","/proc/self/status","/proc/self/limits","/proc/self/stat","/proc/self/oom_score_adj"]}`)
 	env, rest, _ := strings.Cut(all, "Name:")
 	same("environment", env, strings.Join([]string{
 		"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "HOME=" + b.who.HomeDir, "USER=" + b.who.Username, "LOGNAME=" + b.who.Username, "SHELL=" + shellOf(t, b.who),
@@ -173,6 +173,10 @@ func compareBirth(t *testing.T, d *rig.Deputy, b birth) {
 	stat := regexp.MustCompile(`(?m)^(\d+) \(cat\) R \d+ (\d+) (\d+) (\d+) `).FindStringSubmatch(rest)
 	if stat == nil || stat[1] != stat[2] || stat[1] != stat[3] || stat[4] != "0" {
 		t.Errorf("not a session of its own without a terminal: %v", stat)
+	}
+	// The 19th is its nice value; behind the last comes oom_score_adj.
+	if f := strings.Fields(rest[strings.Index(rest, ") R ")+2:]); os.Geteuid() == 0 && f[16] != "0" || f[len(f)-1] != "0" {
+		t.Errorf("it is nice by %s, and its OOM score is adjusted by %s", f[16], f[len(f)-1])
 	}
 	fds, _ := output("fds", `{"path":"/proc/self/fd"}`)
 	same("descriptors", fds, "0\n1\n2\n3\n") // 3 is ls reading the list
@@ -221,7 +225,8 @@ func compareStatus(t *testing.T, text string, b birth) {
 	four := func(id string) string { return strings.Join([]string{id, id, id, id}, " ") }
 	want := map[string]string{
 		"Umask": "0022", "Uid": four(b.who.Uid), "Gid": four(b.who.Gid), "Groups": strings.Join(b.groups, " "),
-		"SigPnd": zeros, "ShdPnd": zeros, "SigBlk": zeros, "SigIgn": zeros, "SigCgt": zeros, "NoNewPrivs": "0", "TracerPid": "0", "Threads": "1",
+		"Cpus_allowed_list": ownStatus(t, "Cpus_allowed_list"),
+		"SigPnd":            zeros, "ShdPnd": zeros, "SigBlk": zeros, "SigIgn": zeros, "SigCgt": zeros, "NoNewPrivs": "0", "TracerPid": "0", "Threads": "1",
 	}
 	if b.who.Uid != "0" {
 		for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapAmb"} {
@@ -236,6 +241,16 @@ func compareStatus(t *testing.T, text string, b birth) {
 			t.Errorf("%s is %q, want %q", key, got, value)
 		}
 	}
+}
+
+// ownStatus gives one line of the test's own /proc/PID/status.
+func ownStatus(t *testing.T, key string) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(regexp.MustCompile(`(?m)^` + key + `:(.*)$`).FindStringSubmatch(string(text))[1])
 }
 
 // compareLimits holds every line of /proc/PID/limits against our own hard

@@ -157,6 +157,7 @@ func TestKeyFiles(t *testing.T) {
 		"too many levels of symbolic links": func() error { return os.Symlink(keep, path) },
 		"is not a regular file":             func() error { return unix.Mkfifo(path, 0o600) },
 		"is empty":                          func() error { return os.WriteFile(path, nil, 0o600) },
+		"begins with a byte order mark":     func() error { return os.WriteFile(path, []byte("\ufeff"+secrets["panel"]+"\n"), 0o600) },
 	}
 	if os.Geteuid() == 0 {
 		spoil["belongs to uid 1"] = func() error { return os.Chown(path, 1, -1) }
@@ -190,6 +191,14 @@ func TestKeyFiles(t *testing.T) {
 		if answer := panel.do("GET", "/v1/tasks", ""); answer.Status != 200 {
 			t.Errorf("after it was mended: %d %s", answer.Status, answer.Body)
 		}
+	}
+	// An editor of Windows ends lines in CR LF; no client signs with the CR.
+	if err := os.WriteFile(path, []byte(secrets["panel"]+"\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reload()
+	if answer := panel.do("GET", "/v1/tasks", ""); answer.Status != 200 {
+		t.Errorf("a key file with CR LF: %d %s", answer.Status, answer.Body)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/rootonly"
-	"deputy/internal/signature"
 )
 
 func newKey(a *app) *cobra.Command {
@@ -46,8 +46,8 @@ A key has at most two live secrets.`,
 		Annotations: map[string]string{exitStatus: plainStatus},
 		Args:        exactly(1, "the NAME of the key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !signature.ValidID(args[0]) {
-				return usage("a key's name has letters, digits and . _ - and begins with a letter or a digit")
+			if !manifest.KeyName(args[0]) {
+				return usage("a key's name has letters, digits and . _ -, at most 63, and begins with a letter or a digit")
 			}
 			c := a.connect()
 			path := filepath.Join(a.configDir(cmd.Context(), c, config), "keys", args[0])

@@ -18,13 +18,13 @@ import (
 // systemFlags are those of this system alone.
 func systemFlags(*flag.FlagSet) {}
 
-func keep(program string, args []string, _ options) int {
+func keep(program string, args []string, o options) int {
 	say := openLog(os.Stderr)
 	defer say.Flush(logqueue.LastWords)
 	return keeper.Run(keeper.Program{
 		Monitor: append([]string{program, "--role", "monitor"}, args...),
 		Self:    append([]string{program}, args...), Env: []string{process.Cleaned()},
-		Last: func() { say.Flush(logqueue.LastWords) },
+		Last: func() { say.Flush(logqueue.LastWords) }, Hangup: o.up,
 	}, say)
 }
 

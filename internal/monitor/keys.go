@@ -37,7 +37,12 @@ func loadKeys(dir string, uid uint32, seal func(string) string) (keys, []string)
 			warnings = append(warnings, fmt.Sprintf("the key %s is not used: %v", name, err))
 			continue
 		}
+		if bytes.HasPrefix(text, []byte("\ufeff")) {
+			warnings = append(warnings, fmt.Sprintf("the key %s is not used: %s begins with a byte order mark; save it without one", name, filepath.Join(dir, name)))
+			continue
+		}
 		for _, line := range bytes.Split(text, []byte{'\n'}) {
+			line = bytes.TrimRight(line, "\r") // an editor's of Windows: no client signs with it
 			if len(line) > 0 {
 				found[name] = append(found[name], secret{line, seal("deputy key " + name + "\n" + string(line))[:28]})
 			}

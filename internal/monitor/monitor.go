@@ -109,6 +109,7 @@ type Monitor struct {
 
 	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
+	missed   map[string]bool   // paths whose socket was deleted, and cannot be made again: that was said
 	taken    map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
 	reserve  reserve
 	heads    heads
@@ -153,7 +154,7 @@ func New(o Options) *Monitor {
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
-		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{},
+		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{}, missed: map[string]bool{},
 	}
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
@@ -192,6 +193,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	}
 	m.tellAlive()
 	m.startStorage(ctx)
+	go m.watchSockets(ctx)
 	go m.users.Keep(ctx.Done())
 	go m.sweepSecrets()
 	m.recordHidden()

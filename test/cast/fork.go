@@ -80,6 +80,20 @@ func odd(argv []string) {
 		check(unix.Dup3(0, fd, 0))
 	}
 	check(os.Chdir("/tmp"))
+	if os.Geteuid() == 0 { // who has no privilege cannot undo this
+		check(unix.Setpriority(unix.PRIO_PROCESS, 0, 3))
+	}
+	var first unix.CPUSet
+	check(unix.SchedGetaffinity(0, &first))
+	for cpu := range len(first) * 64 {
+		if first.IsSet(cpu) {
+			first.Zero()
+			first.Set(cpu)
+			break
+		}
+	}
+	check(unix.SchedSetaffinity(0, &first))
+	check(os.WriteFile("/proc/self/oom_score_adj", []byte("200"), 0))
 	for name, value := range map[string]string{"LD_PRELOAD": "/nonexistent/odd.so", "ODD": "1", "BASH_ENV": "/nonexistent", "TZ": "odd", "PYTHONPATH": "/tmp"} {
 		check(os.Setenv(name, value))
 	}

@@ -42,6 +42,7 @@ type Program struct {
 	Self    []string // argv of the keeper itself
 	Env     []string // added to its environment when it executes itself
 	Last    func()   // called before it does; nil: nothing
+	Hangup  bool     // it ends when the terminal that it was started at closes
 }
 
 type keeper struct {
@@ -63,9 +64,10 @@ type keeper struct {
 	born      time.Time
 	delay     time.Duration
 
-	frames  chan frame // what the monitor sends; closed at its end
-	restart <-chan time.Time
-	mute    bool // the service manager could not be told of late, and that was said
+	terminals []int      // those of our descriptors 0, 1 and 2 that were one
+	frames    chan frame // what the monitor sends; closed at its end
+	restart   <-chan time.Time
+	mute      bool // the service manager could not be told of late, and that was said
 }
 
 // Run keeps a monitor alive until one exits in good order (0), or the first
@@ -79,6 +81,11 @@ func Run(p Program, stderr io.Writer) int {
 	}
 	k := &keeper{program: p, stderr: stderr, children: make(chan os.Signal, 1), orders: make(chan os.Signal, 16),
 		held: map[string]int{}, untold: map[uint64]string{}, pass: map[syscall.Signal]bool{}}
+	for fd := 0; fd <= 2 && p.Hangup; fd++ {
+		if isTerminal(fd) {
+			k.terminals = append(k.terminals, fd)
+		}
+	}
 	signal.Notify(k.children, unix.SIGCHLD)
 	signal.Notify(k.orders, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGUSR2)
 	if !k.resume() {
@@ -175,10 +182,19 @@ func (k *keeper) drop(name string) {
 // order passes a signal on. One that comes while a monitor is being restarted
 // must not be lost, nor kill it before it can obey.
 func (k *keeper) order(sig syscall.Signal) {
+	if sig == unix.SIGHUP && slices.ContainsFunc(k.terminals, func(fd int) bool { return !isTerminal(fd) }) {
+		sig = unix.SIGTERM // it was the terminal's, and nobody is there any more to end us
+	}
 	if k.pid > 0 && (k.ready || !k.everReady) {
 		_ = unix.Kill(k.pid, sig) // our child, not yet reaped: the number is its own
 	} else {
 		k.pass[sig] = true
 	}
 	k.ending = k.ending || sig == unix.SIGTERM || sig == unix.SIGINT
+}
+
+// isTerminal says whether a descriptor is that of a terminal that is still open.
+func isTerminal(fd int) bool {
+	_, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
+	return err == nil
 }

@@ -163,3 +163,9 @@ const (
 	keyName    = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 	envName    = "[A-Za-z_][A-Za-z0-9_]{0,254}"
 )
+
+// KeyName says whether a rule can name a signing key so.
+func KeyName(text string) bool {
+	_, err := named(keyName, "a key")(text)
+	return err == nil
+}

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -199,10 +200,32 @@ func ourInheritance() inherited {
 	return ours
 }
 
+// resetPriorities gives up what the daemon was started with, by hand, by its unit or to
+// protect it from the kernel when memory is short, and what a login does not have: all
+// that a task starts would have it, too. What takes privilege that we lack stays.
+func resetPriorities() {
+	var other struct{ priority int32 } // struct sched_param
+	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, schedOther, uintptr(unsafe.Pointer(&other)))
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
+	_, _, _ = unix.RawSyscall(unix.SYS_IOPRIO_SET, ioprioProcess, 0, 0) // none: it follows from the priority
+	var all unix.CPUSet
+	for i := range all {
+		all[i] = ^all[i]
+	}
+	_ = unix.SchedSetaffinity(0, &all) // as many as the cgroup's cpuset has
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0)
+}
+
+const (
+	schedOther    = 0 // SCHED_OTHER
+	ioprioProcess = 1 // IOPRIO_WHO_PROCESS
+)
+
 // readyToMake makes of this process, and its only thread that matters, what newborns are to
 // inherit: it is not dumpable and leaves no core, so that nobody may look into them or trace
 // them; the soft limit of open files, which the Go runtime has raised for itself, is that of a login.
 func readyToMake() error {
+	resetPriorities() // first: afterwards our own files below /proc are root's
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot hide its memory: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"deputy"
 	"deputy/internal/server/share"
@@ -53,7 +54,9 @@ func (x *exchange) readBody() error {
 			return err
 		}
 	}
+	within := requestTime
 	if !tooLarge {
+		within = x.giveTime(limit)
 		if err = x.beginBody(); err == nil {
 			x.body, err = x.readAll(limit + 1)
 		}
@@ -68,13 +71,38 @@ func (x *exchange) readBody() error {
 		x.w.Header().Set("Connection", "close") // rather than read what nobody wants
 		return deputy.Refuse(deputy.TooLarge, "cannot take this body: it is longer than %d bytes; send less, or the administrator raises the action's max_body", limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return refuse(http.StatusRequestTimeout, deputy.BadRequest, "cannot read the body: it did not arrive within %s; send it at once", requestTime)
+		return refuse(http.StatusRequestTimeout, deputy.BadRequest, "cannot read the body: it did not arrive within %s; send it at once", within)
 	case err != nil:
 		return badRequest("cannot read the body: it broke off; send as many bytes as Content-Length says")
 	case x.peer.remote != nil:
 		return nil // seen before it was read
 	}
 	return x.checkContentType()
+}
+
+// slowest is how many bytes of a body must come in a second, where max_body takes
+// more than the default.
+const slowest = 32 << 10
+
+// bodyTime is how long header and body of a request may take that has a body of n bytes.
+func bodyTime(n int64) time.Duration {
+	if n <= defaultBody {
+		return requestTime
+	}
+	return requestTime + time.Duration(n/slowest)*time.Second
+}
+
+// giveTime gives a body the time that its size needs, and says how much that is.
+func (x *exchange) giveTime(limit int64) time.Duration {
+	n := limit
+	if x.r.ContentLength >= 0 {
+		n = min(n, x.r.ContentLength)
+	}
+	within := bodyTime(n)
+	if within > requestTime {
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(within)) // where it cannot be set, net/http's stays
+	}
+	return within
 }
 
 // readAll reads the body, or so much of it. What is only announced takes no more

@@ -25,7 +25,7 @@ type Door interface {
 // Time-outs and sizes of a connection.
 const (
 	headerTime  = 5 * time.Second  // for a request's header
-	requestTime = 15 * time.Second // for header and body
+	requestTime = 15 * time.Second // for header and body; see bodyTime
 	idleTime    = 2 * time.Minute  // between two requests
 	maxHeader   = 16 << 10         // bytes; net/http itself adds 4 KiB to what it is told
 )

@@ -157,6 +157,29 @@ func TestSlow(t *testing.T) {
 	}
 }
 
+// TestALargeBodyComesSlowly: a body that the action's max_body allows is taken, though it
+// comes for longer than a small one may take; and a small one may not.
+func TestALargeBodyComesSlowly(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	body := `{"text":"` + strings.Repeat("x", 1<<20) + `"}`
+	for action, want := range map[string]string{"big": "202 ", "echo": "408 "} {
+		if action == "echo" {
+			body = `{"text":"x"}`
+		}
+		conn := r.Dial(panel)
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := fmt.Fprintf(conn, "POST /v1/actions/demo/%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", action, len(body), body[:len(body)-1]); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(17*time.Second, func() { _, _ = io.WriteString(conn, body[len(body)-1:]) }) // 15 s are a small one's
+		if got := readAnswer(t, bufio.NewReader(conn)); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %.300s, want %s", action, got, want)
+		}
+	}
+}
+
 // TestOver: connections beyond the limit are told so, and a flood of them is cut.
 func TestOver(t *testing.T) {
 	r := start(t)

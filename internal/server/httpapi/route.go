@@ -11,10 +11,11 @@ import (
 type access int
 
 const (
-	public   access = iota // nothing of anybody is shown
-	decided                // the monitor decides, with the request itself
-	filtered               // the handler shows only what the caller may see
-	visible                // the task {id} must be one that the caller may see; otherwise 404
+	undeclared access = iota // such a route is refused at the start
+	public                   // nothing of anybody is shown
+	decided                  // the monitor decides, with the request itself
+	filtered                 // the handler shows only what the caller may see
+	visible                  // the task {id} must be one that the caller may see; otherwise 404
 )
 
 // route is one line of the API. GET stands for HEAD, too.
@@ -44,7 +45,16 @@ func (a *API) table() []route {
 		{method: "POST", path: "/v1/drain", access: decided, handle: (*exchange).drain},
 		{method: "POST", path: "/v1/upgrade", access: decided, handle: (*exchange).upgrade},
 	}
+	return ready(routes)
+}
+
+// ready takes the paths apart. A line that does not say what keeps one caller's affairs
+// from another's would be open to everybody: with it nothing is served at all.
+func ready(routes []route) []route {
 	for i := range routes {
+		if routes[i].access == undeclared {
+			panic("the route " + routes[i].method + " " + routes[i].path + " has no access")
+		}
 		for segment := range strings.SplitSeq(routes[i].path[1:], "/") {
 			if strings.HasPrefix(segment, "{") {
 				segment = "*"

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"deputy"
@@ -22,6 +23,28 @@ func TestWhoseRoomABodyTakes(t *testing.T) {
 		x := &exchange{api: &API{Config: Config{Local: share.NewBodies()}}, peer: &peer{Connection: c, caller: c.Caller()}}
 		if got, _ := x.sender(); got != want {
 			t.Errorf("%+v takes the room of %s, want %s", c, got, want)
+		}
+	}
+}
+
+// A line of the table that does not say what guards it is open to nobody.
+func TestEveryRouteHasAnAccess(t *testing.T) {
+	if routes := (&API{}).table(); len(routes) < 10 {
+		t.Errorf("%d routes", len(routes))
+	}
+	defer func() {
+		if said, _ := recover().(string); said != "the route GET /v1/forgotten has no access" {
+			t.Errorf("a route without one: %q", said)
+		}
+	}()
+	ready([]route{{method: "GET", path: "/v1/forgotten"}})
+}
+
+// A larger body has more time, as much as its sender needs who sends a little.
+func TestALargeBodyHasTime(t *testing.T) {
+	for n, want := range map[int64]time.Duration{0: requestTime, defaultBody: requestTime, 1 << 20: requestTime + 32*time.Second, 16 << 20: requestTime + 512*time.Second} {
+		if got := bodyTime(n); got != want {
+			t.Errorf("%d bytes: %v, want %v", n, got, want)
 		}
 	}
 }
