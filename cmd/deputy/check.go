@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"deputy/client"
+	"deputy/internal/doctor"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/userdb"
 )
@@ -91,7 +93,10 @@ func (a *app) check(dir string, paths []string) error {
 	var warnings []string
 	var err error
 	if len(paths) == 0 {
-		_, warnings, err = manifest.Load(o)
+		var set *manifest.Policy
+		if set, warnings, err = manifest.Load(o); err == nil {
+			err = a.unreadable(o, set)
+		}
 	} else {
 		warnings, err = manifest.CheckFiles(paths, o)
 	}
@@ -108,6 +113,18 @@ func (a *app) check(dir string, paths []string) error {
 		return err
 	}
 	fmt.Fprintln(a.out, "nothing is wrong")
+	return nil
+}
+
+// unreadable says what the server will need of files, and cannot read.
+func (a *app) unreadable(o manifest.Options, set *manifest.Policy) error {
+	tls := set.Config.TLS
+	if err := answering(o.Look, slices.DeleteFunc([]string{tls.Certificate, tls.Key, tls.ClientCA}, func(path string) bool { return path == "" })...); err != nil {
+		return err
+	}
+	if found := manifest.Problems(doctor.Unreadable(set)); len(found) > 0 {
+		return &found
+	}
 	return nil
 }
 

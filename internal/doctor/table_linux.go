@@ -5,6 +5,7 @@ func checks() []check {
 	return []check{
 		{"daemon", serving, daemon, nil},
 		{"policy", denied, policyFiles, (*Machine).declared},
+		{"certificate", signed, certificates, (*Machine).certificateFiles},
 		{"keys", denied, keyFiles, (*Machine).declared},
 		{"programs", denied, programs, (*Machine).programFiles},
 		{"state", confined, stateFiles, (*Machine).kept},

@@ -162,11 +162,8 @@ func TestSlow(t *testing.T) {
 func TestALargeBodyComesSlowly(t *testing.T) {
 	t.Parallel()
 	r := start(t)
-	body := `{"text":"` + strings.Repeat("x", 1<<20) + `"}`
 	for action, want := range map[string]string{"big": "202 ", "echo": "408 "} {
-		if action == "echo" {
-			body = `{"text":"x"}`
-		}
+		body := `{"text":"` + strings.Repeat("x", map[string]int{"big": 1 << 20, "echo": 1}[action]) + `"}`
 		conn := r.Dial(panel)
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
