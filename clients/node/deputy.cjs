@@ -62,7 +62,7 @@ class Deputy {
     const end = Date.now() + seconds * 1000;
     for (;;) {
       const wait = holdUntil(end);
-      const { value: task } = await this.#json('GET', taskTarget(id, `?wait=${wait}`), undefined, { wait });
+      const task = whole(await this.#json('GET', taskTarget(id, `?wait=${wait}`), undefined, { wait }));
       if (ENDED.includes(task.state) || Date.now() >= end) return task;
     }
   }
@@ -97,7 +97,7 @@ class Deputy {
   // seconds, may shorten the declared one.
   async stop(id, grace) {
     const body = grace === undefined ? {} : { grace: `${Math.ceil(grace * 1000)}ms` };
-    return (await this.#json('POST', taskTarget(id, '/stop'), body, { wait: 3600 })).value;
+    return whole(await this.#json('POST', taskTarget(id, '/stop'), body, { wait: 3600 }));
   }
 
   // Sends any request of the HTTP API; gives status, headers and body. It is sent
@@ -123,14 +123,14 @@ class Deputy {
   #pause({ code, status, problem }, twice) {
     if (status === 0) return (code === 'unreachable' && this.met) || (code === 'outcome_unknown' && twice) ? 0.2 : undefined;
     const after = problem?.retry_after; // deputy restarts, for one
-    return Number.isInteger(after) && (status === 503 || (status === 500 && twice)) ? after : undefined;
+    return Number.isInteger(after) && after >= 0 && (status === 503 || (status === 500 && twice)) ? after : undefined;
   }
 
   async #post(module, action, query, params, options) {
     const target = `/v1/actions/${segment(module)}/${segment(action)}${query}`;
     const { status, value } = await this.#json('POST', target, params, options);
     if (!Array.isArray(value.tasks)) throw unread(status, 'it has no tasks');
-    return { status, tasks: value.tasks };
+    return { status, tasks: value.tasks.map((task) => whole({ status, value: task })) };
   }
 
   async #json(method, target, value, options) {
@@ -176,6 +176,7 @@ class Deputy {
       };
       request.on('socket', (s) => s.once(scheme === 'https:' ? 'secureConnect' : 'connect', () => { sent = this.met = true; }));
       request.on('error', lost);
+      request.on('upgrade', (response, socket) => { socket.destroy(); lost(new Error('it goes on in another protocol')); });
       request.on('response', (response) => {
         const parts = [];
         response.on('data', (part) => parts.push(part));
@@ -207,6 +208,13 @@ const holdUntil = (end) => Math.max(0, Math.min(HOLD, Math.round((end - Date.now
 
 const refused = (why) => new DeputyError('bad_request', 0, `cannot ask: ${why}`);
 const unread = (status, why) => new DeputyError('outcome_unknown', status, `cannot read the daemon's answer: ${why}`);
+
+// Gives a task of an answer, which must have the form of one.
+function whole({ status, value: task }) {
+  const text = (v) => v === undefined || v === null || typeof v === 'string';
+  if (typeof task?.state === 'string' && typeof (task.exit ?? {}) === 'object' && text(task.stdout) && text(task.stderr)) return task;
+  throw unread(status, 'what it shows is no task');
+}
 
 // Looks at whatever stands in a request's head: nothing can end a line or begin
 // another request, and no blank is left for HTTP to drop.
@@ -248,7 +256,8 @@ function place(host) {
 function refusalOf({ status, body }) {
   const problem = parse(body) ?? {};
   const text = `the daemon answered ${status}: ${body.toString().slice(0, 300)}`;
-  return new DeputyError(problem.code ?? (status >= 500 ? 'outcome_unknown' : 'bad_request'), status, problem.detail ?? text, problem);
+  const code = typeof problem.code === 'string' ? problem.code : status >= 500 ? 'outcome_unknown' : 'bad_request';
+  return new DeputyError(code, status, typeof problem.detail === 'string' ? problem.detail : text, problem);
 }
 
 function resultOf(tasks) {

@@ -107,7 +107,7 @@ final class Deputy
         $end = $seconds === null ? INF : microtime(true) + $seconds;
         do {
             $hold = self::hold($end);
-            $task = $this->json('GET', self::task($id, "?wait=$hold"), null, [], $hold)[1];
+            $task = self::whole(...$this->json('GET', self::task($id, "?wait=$hold"), null, [], $hold));
         } while (!in_array($task['state'], self::ENDED, true) && microtime(true) < $end);
         return $task;
     }
@@ -125,7 +125,10 @@ final class Deputy
         $given = $cut = false;
         while (true) {
             $target = self::task($id, "/$stream?offset=$offset&wait=" . self::HOLD);
-            [, $headers, $body] = $this->ask('GET', $target, null, [], self::HOLD);
+            [$status, $headers, $body] = $this->ask('GET', $target, null, [], self::HOLD);
+            if (!preg_match('/^\d{1,18}$/D', $headers['deputy-next-offset'] ?? '')) {
+                throw self::unread($status, 'it has no Deputy-Next-Offset');
+            }
             $next = (int) $headers['deputy-next-offset'];
             if (isset($headers['deputy-rewritten']) && !$cut) {
                 $cut = true;
@@ -137,7 +140,7 @@ final class Deputy
             $given = $given || $body !== '';
             if ($body !== '' || $next !== $offset) {
                 yield $next - strlen($body) => $body;
-            } elseif (in_array($headers['deputy-state'], self::ENDED, true)) {
+            } elseif (in_array($headers['deputy-state'] ?? '', self::ENDED, true)) {
                 return;
             }
             $offset = $next;
@@ -151,7 +154,7 @@ final class Deputy
     public function stop(string $id, ?float $grace = null): array
     {
         $body = $grace === null ? [] : ['grace' => ceil($grace * 1000) . 'ms'];
-        return $this->json('POST', self::task($id, '/stop'), $body, [], 3600)[1];
+        return self::whole(...$this->json('POST', self::task($id, '/stop'), $body, [], 3600));
     }
 
     /**
@@ -185,7 +188,7 @@ final class Deputy
             return $e->code === 'unreachable' && $this->met || $e->code === 'outcome_unknown' && $twice ? 0.2 : null;
         }
         $after = $e->problem['retry_after'] ?? null; // deputy restarts, for one
-        return is_int($after) && ($e->status === 503 || $e->status === 500 && $twice) ? $after : null;
+        return is_int($after) && $after >= 0 && ($e->status === 503 || $e->status === 500 && $twice) ? $after : null;
     }
 
     private static function refusal(int $status, string $content): DeputyError
@@ -193,8 +196,9 @@ final class Deputy
         $problem = json_decode($content, true);
         $problem = is_array($problem) ? $problem : [];
         $text = "the daemon answered $status: " . substr($content, 0, 300);
-        $code = $problem['code'] ?? ($status >= 500 ? 'outcome_unknown' : 'bad_request');
-        return new DeputyError((string) $code, $status, (string) ($problem['detail'] ?? $text), $problem);
+        [$code, $detail] = [$problem['code'] ?? null, $problem['detail'] ?? null];
+        $code = is_string($code) ? $code : ($status >= 500 ? 'outcome_unknown' : 'bad_request');
+        return new DeputyError($code, $status, is_string($detail) ? $detail : $text, $problem);
     }
 
     private static function hold(float $end): int
@@ -212,7 +216,23 @@ final class Deputy
     {
         $target = '/v1/actions/' . rawurlencode($module) . '/' . rawurlencode($action) . $query;
         [$status, $answer] = $this->json('POST', $target, $params, $options, $wait);
-        return [$status, $answer['tasks'] ?? throw new DeputyError('outcome_unknown', $status, "cannot read the daemon's answer: it has no tasks")];
+        if (!is_array($answer['tasks'] ?? null)) {
+            throw self::unread($status, 'it has no tasks');
+        }
+        return [$status, array_map(fn ($task) => self::whole($status, $task), array_values($answer['tasks']))];
+    }
+
+    /** A task of an answer, which must have the form of one. */
+    private static function whole(int $status, mixed $task): array
+    {
+        $text = fn ($stream) => is_string($task[$stream] ?? '');
+        return is_array($task) && is_string($task['state'] ?? null) && is_array($task['exit'] ?? []) && $text('stdout') && $text('stderr') ? $task
+            : throw self::unread($status, 'what it shows is no task');
+    }
+
+    private static function unread(int $status, string $why): DeputyError
+    {
+        return new DeputyError('outcome_unknown', $status, "cannot read the daemon's answer: $why");
     }
 
     private function json(string $method, string $target, ?array $value, array $options, float $wait): array
@@ -227,7 +247,7 @@ final class Deputy
         [$status, , $content] = $this->ask($method, $target, $body, $options, $wait);
         $answer = json_decode($content, true);
         if (!is_array($answer)) {
-            throw new DeputyError('outcome_unknown', $status, "cannot read the daemon's answer: it is not JSON");
+            throw self::unread($status, 'it is not JSON');
         }
         return [$status, $answer];
     }

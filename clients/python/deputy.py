@@ -94,7 +94,7 @@ class Deputy:
         end = None if seconds is None else time.monotonic() + seconds
         while True:
             hold = HOLD if end is None else max(0, min(HOLD, round(end - time.monotonic())))
-            task = self._json("GET", _task(id, "?wait=%d" % hold), wait=hold)[1]
+            task = _whole(*self._json("GET", _task(id, "?wait=%d" % hold), wait=hold))
             if task.get("state") in ENDED or (end is not None and time.monotonic() >= end):
                 return task
 
@@ -108,7 +108,7 @@ class Deputy:
             target = _task(id, "/%s?offset=%d&wait=%d" % (stream, offset, HOLD))
             status, headers, body = self.ask("GET", target, wait=HOLD)
             after = headers.get("Deputy-Next-Offset", "")
-            if not after.isdigit():
+            if not re.fullmatch("[0-9]{1,18}", after):
                 raise _unread(status, "it has no Deputy-Next-Offset")
             after = int(after)
             if headers.get("Deputy-Rewritten") and not cut:
@@ -129,7 +129,7 @@ class Deputy:
         """Stop a task with all that it started. The task's "stop" is the receipt.
         grace, in seconds, may shorten the declared one."""
         body = {} if grace is None else {"grace": "%dms" % math.ceil(grace * 1000)}
-        return self._json("POST", _task(id, "/stop"), body, wait=3600)[1]
+        return _whole(*self._json("POST", _task(id, "/stop"), body, wait=3600))
 
     def ask(self, method, target, body=None, key=None, end_user=None, wait=0):
         """Send any request of the HTTP API; gives status, headers and bytes. It is sent
@@ -155,14 +155,14 @@ class Deputy:
         if e.status == 0:
             return 0.2 if (self._met if e.code == "unreachable" else e.code == "outcome_unknown" and twice) else None
         after = e.problem.get("retry_after")  # deputy restarts, for one
-        return after if isinstance(after, int) and (e.status == 503 or e.status == 500 and twice) else None
+        return after if isinstance(after, int) and after >= 0 and (e.status == 503 or e.status == 500 and twice) else None
 
     def _call(self, module, action, params, query, wait, key, end_user):
         target = "/v1/actions/%s/%s%s" % (_name(module), _name(action), query)
         status, answer = self._json("POST", target, params or {}, key, end_user, wait)
         if not isinstance(answer.get("tasks"), list):
             raise _unread(status, "it has no tasks")
-        return status, answer["tasks"]
+        return status, [_whole(status, task) for task in answer["tasks"]]
 
     def _json(self, method, target, value=None, key=None, end_user=None, wait=0):
         body = None
@@ -206,7 +206,7 @@ class Deputy:
             if not response.chunked and "Content-Length" not in response.headers:
                 raise http.client.IncompleteRead(b"")  # nothing would tell where it ends
             return response.status, response.headers, response.read()
-        except (OSError, ValueError, http.client.HTTPException) as e:
+        except (OSError, ValueError, OverflowError, MemoryError, http.client.HTTPException) as e:
             raise DeputyError("outcome_unknown", 0, "the connection to deputy was lost: %r" % e) from e
         finally:
             connection.close()
@@ -215,6 +215,8 @@ class Deputy:
         if self._address.startswith("/"):
             return _UnixConnection(self._address, self.timeout)
         url = urlsplit(self._address)
+        if not url.hostname:
+            raise ValueError("it has no host")
         kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = kind(url.hostname, url.port, timeout=self.timeout)
         connection.netloc = self._address.split("/")[2]  # as it was given: urlsplit drops what ends a line
@@ -288,8 +290,18 @@ def _name(name):
 def _refusal(status, content):
     problem = _object(content)
     text = "the daemon answered %d: %s" % (status, content[:300].decode(errors="replace"))
-    code = problem.get("code", "outcome_unknown" if status >= 500 else "bad_request")
-    return DeputyError(code, status, problem.get("detail", text), problem)
+    code, detail = problem.get("code"), problem.get("detail")
+    if not isinstance(code, str):
+        code = "outcome_unknown" if status >= 500 else "bad_request"
+    return DeputyError(code, status, detail if isinstance(detail, str) else text, problem)
+
+
+def _whole(status, task):
+    """A task of an answer, which must have the form of one."""
+    if (isinstance(task, dict) and isinstance(task.get("state"), str) and isinstance(task.get("exit") or {}, dict)
+            and all(isinstance(task.get(stream) or "", str) for stream in ("stdout", "stderr"))):
+        return task
+    raise _unread(status, "what it shows is no task")
 
 
 def _unread(status, why):

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -218,63 +217,4 @@ func quote(text string) string {
 	}
 	b.WriteByte('"')
 	return b.String()
-}
-
-// calls shows how the action is asked for from a shell, PHP, Python and curl, if
-// anybody may.
-func (d *draft) calls(socket, path string) string {
-	if len(d.allow) == 0 {
-		return fmt.Sprintf("\nNobody may ask for it yet. Name who may at the end of %s, then: deputy reload\n", path)
-	}
-	var shell, php, python, json []string
-	for _, p := range d.params {
-		v := p.sample()
-		shell = append(shell, " "+p.name+"="+strings.Trim(v, `["]`))
-		php = append(php, "'"+p.name+"' => "+strings.ReplaceAll(v, `"`, "'"))
-		python = append(python, strconv.Quote(p.name)+": "+pythonValue(v))
-		json = append(json, strconv.Quote(p.name)+": "+v)
-	}
-	target := "/v1/actions/" + d.module + "/" + d.action
-	return fmt.Sprintf(`
-Ask for it:
-
-  shell   deputy run %s %s%s
-
-  PHP     $r = $deputy->run('%s', '%s', [%s]);
-
-  Python  r = deputy.run("%s", "%s", {%s})
-
-  curl    curl --unix-socket %s -H 'Content-Type: application/json' \
-            -d '{%s}' 'http://deputy%s?wait=30&output=65536'
-`, d.module, d.action, strings.Join(shell, ""),
-		d.module, d.action, strings.Join(php, ", "),
-		d.module, d.action, strings.Join(python, ", "),
-		socket, strings.Join(json, ", "), target)
-}
-
-// sample gives a value, in JSON.
-func (p draftParam) sample() string {
-	text := "VALUE"
-	if p.bound != "" && !p.pattern() {
-		text = p.values()[0]
-	}
-	switch p.kind {
-	case "integer", "number":
-		if text == "VALUE" {
-			text = "1"
-		}
-		return text
-	case "boolean":
-		return "true"
-	case "array":
-		return "[" + strconv.Quote(text) + "]"
-	}
-	return strconv.Quote(text)
-}
-
-func pythonValue(json string) string {
-	if json == "true" {
-		return "True"
-	}
-	return json
 }
