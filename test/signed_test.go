@@ -66,7 +66,11 @@ func TestSignedRequests(t *testing.T) {
 	panel.do("POST", "/v1/actions/m/none", "").Refused(t, 404, deputy.UnknownAction)
 	panel.do("POST", "/v1/actions/m/say", `{"text":5}`).Refused(t, 422, deputy.BadParam)
 	panel.do("POST", "/v1/actions/m/say", `{"text":"a","text":"b"}`).Refused(t, 400, deputy.BadJSON)
-	asSecret(t, a, "panel", "another secret").do("GET", "/v1/tasks", "").Refused(t, 401, deputy.NotAuthenticated)
+	wrong := asSecret(t, a, "panel", "another secret").do("GET", "/v1/tasks", "")
+	wrong.Refused(t, 401, deputy.NotAuthenticated)
+	if how := wrong.Header.Get("WWW-Authenticate"); how != "Deputy1" {
+		t.Errorf("a 401 says WWW-Authenticate: %q", how)
+	}
 	for _, e := range d.Events(deputy.Accepted) {
 		if e.Caller != "key:panel" || e.Nonce == nil || len(e.Nonce.Nonce) != 32 {
 			t.Errorf("accepted: %+v", e)

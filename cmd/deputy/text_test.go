@@ -170,6 +170,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"audit export", 2, "deputy: deputy audit export needs --head: the head is what there is to export"},
 		{"completion csh", 2, `deputy: no completion for "csh"; there is one for bash, zsh, fish and powershell`},
 		{"new panel/restart /bin/true", 2, "deputy: deputy new takes MODULE/ACTION, then -- and the command; see: deputy new --help"},
+		{"key new _ci", 2, "deputy: a key's name has letters, digits and . _ -, at most 63, and begins with a letter or a digit"},
 		{"new panel -- /bin/true", 2, `deputy: "panel" is not MODULE/ACTION: each begins with a letter and holds letters, digits, _ and - (at most 31)`},
 		{"new panel/x -- true", 2, "deputy: the command must begin with a whole path, like /usr/bin/true"},
 		{"new panel/x --param a:b -- /bin/true", 2, `deputy: --param "a:b" is neither NAME=one|two, nor NAME=^PATTERN$, nor NAME:TYPE with string, integer, number, boolean or array`},

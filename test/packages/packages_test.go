@@ -314,6 +314,45 @@ command = ["/bin/sh", "-c", 'read -r line </root/gate; exit 7']
 	s.purge()
 }
 
+// A removal ends every task, also one that a stop of the service had left alive; what is
+// recorded stays, and says after a new installation how they ended.
+func TestARemovalEndsTasks(t *testing.T) {
+	s := newSite(t)
+	install := func() {
+		t.Helper()
+		s.sh("root", "apt-get install -y ./deputy_"+oldVersion+"-1_amd64.deb")
+	}
+	install()
+	s.Write("/etc/deputy/modules.d/m.toml", `
+user = "root"
+[allow]
+users = ["root"]
+[action.work]
+command = ["/bin/sleep", "12345"]
+stoppable = false
+`, 0o644)
+	for _, stopped := range []bool{false, true} {
+		s.Run("deputy", "reload")
+		id := strings.TrimSpace(s.Run("deputy", "call", "m", "work"))
+		rig.Eventually(t, patience, "the task runs", func() bool { _, err := s.Try("pgrep", "--full", "sleep 12345"); return err == nil })
+		if stopped {
+			s.Run("systemctl", "stop", "deputy.socket", "deputy.service")
+			s.Run("pgrep", "--full", "sleep 12345") // tasks live on
+		}
+		s.sh("root", "apt-get remove -y deputy")
+		rig.Eventually(t, patience, "the task is gone", func() bool { _, err := s.Try("pgrep", "--full", "sleep 12345"); return err != nil })
+		install()
+		var task deputy.Task
+		if err := json.Unmarshal([]byte(s.Run("deputy", "show", "--json", id)), &task); err != nil {
+			t.Fatal(err)
+		}
+		if !task.State.Ended() || !stopped && task.State != deputy.Stopped {
+			t.Errorf("after a removal (the service was stopped before: %t) the task is %s", stopped, task.State)
+		}
+	}
+	s.Run("deputy", "audit", "verify")
+}
+
 // dropManifest installs another package that brings a manifest: it is in force at once.
 func (s *site) dropManifest() {
 	s.t.Helper()
