@@ -4,8 +4,8 @@ import "time"
 
 const (
 	patience      = 100 * time.Millisecond
-	largePatience = 10 * time.Second
-	mostAside     = 64
+	largePatience = time.Second
+	mostAside     = 256 // a task that is held up is a live one of its caller, who may have so many
 )
 
 // aside does what may have to wait for whoever has a task's file open: to write from memory that is
