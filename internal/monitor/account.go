@@ -18,7 +18,7 @@ func (m *Monitor) account(c deputy.Caller) deputy.Caller {
 	if !ok {
 		return c
 	}
-	if owner := m.users.View().Account(uid); owner != uid {
+	if owner := m.users.Recent().Account(uid); owner != uid {
 		return deputy.UIDCaller(owner)
 	}
 	return c
@@ -28,7 +28,7 @@ func (m *Monitor) account(c deputy.Caller) deputy.Caller {
 // each caller, because whose range it lies in can change while they live.
 func (m *Monitor) useOf(account deputy.Caller) use {
 	uid, isUID := account.UID()
-	names := m.users.View()
+	names := m.users.Recent()
 	if !isUID || !names.Shares(uid) {
 		return m.state.count[account]
 	}

@@ -88,6 +88,17 @@ func (d *Database) View() *View {
 	return d.view
 }
 
+// Recent is View without a look at the files: as it was at the last decision, which is soon
+// enough for whose limits count.
+func (d *Database) Recent() *View {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.view == nil {
+		d.current()
+	}
+	return d.view
+}
+
 // current looks at the files, and makes the view anew if anything has changed.
 func (d *Database) current() {
 	now := d.o.Now()
