@@ -186,18 +186,18 @@ func serve(t *testing.T, answers []string) *server {
 	s := &server{t: t, address: "http://" + l.Addr().String(), done: t.Context().Done()}
 	t.Cleanup(func() { l.Close() })
 	go func() {
-		for i := 0; ; i++ {
+		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go s.answer(conn, answers[min(i, len(answers)-1)])
+			go s.answer(conn, answers)
 		}
 	}()
 	return s
 }
 
-func (s *server) answer(conn net.Conn, text string) {
+func (s *server) answer(conn net.Conn, answers []string) {
 	defer conn.Close()
 	r, err := http.ReadRequest(bufio.NewReader(conn))
 	if err != nil {
@@ -208,7 +208,12 @@ func (s *server) answer(conn net.Conn, text string) {
 	if err != nil {
 		s.t.Errorf("not a whole request: %v", err)
 	}
+	if strings.HasPrefix(r.RequestURI, "/v1/actions/") && r.Method == http.MethodGet {
+		io.WriteString(conn, sized("404 Not Found", `{"code":"unknown_action","detail":"cannot"}`)) // what the params are
+		return
+	}
 	s.mu.Lock()
+	text := answers[min(len(s.asked), len(answers)-1)]
 	s.asked = append(s.asked, asked{r, body})
 	s.mu.Unlock()
 	if text == silence {

@@ -143,7 +143,11 @@ func (p *play) args(s step) []string {
 	for name, value := range s.Params {
 		var text string
 		if json.Unmarshal(value, &text) == nil {
-			args = append(args, name+"="+p.fill(text))
+			text = p.fill(text)
+			if p.driver.name == "shell" && strings.HasPrefix(text, "@") {
+				text = "@" + text
+			}
+			args = append(args, name+"="+text)
 		} else {
 			args = append(args, name+":="+string(value))
 		}

@@ -42,6 +42,14 @@ params.text = { type = "string", multiline = true, maxLength = 10000 }
 command = ["/usr/bin/printf", "%s", "{text}"]
 params.text = { type = "string", allow_dash = true }
 
+[action.typed]
+command = ["/bin/sh", "-c", "printf '%s %s %s %s ' \"$1\" \"$2\" \"$3\" \"$4\"; shift 4; IFS=,; printf %s \"$*\"", "sh", "{n}", "{yes}", "{x}", "{text}", "{list...}"]
+params.n = { type = "integer" }
+params.yes = { type = "boolean" }
+params.x = { type = "number" }
+params.text = { type = "string" }
+params.list = { type = "array", items = { type = "string" } }
+
 [action.fail]
 command = ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]
 

@@ -121,7 +121,9 @@ func (s *watched) serve(conn net.Conn) {
 			_, _ = io.Copy(io.Discard, r.Body)
 		}
 		s.mu.Lock()
-		s.got = append(s.got, target)
+		if err != nil || r.Method != http.MethodGet || !strings.HasPrefix(target, "/v1/actions/") { // which asks what the params are
+			s.got = append(s.got, target)
+		}
 		s.mu.Unlock()
 		body := `{"code":"unknown_action","detail":"cannot"}`
 		fmt.Fprintf(conn, "HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s", len(body), body)

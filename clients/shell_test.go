@@ -52,7 +52,16 @@ func TestShellValues(t *testing.T) {
 		{"not UTF-8, as text", "", []string{"echo", "text=caf\xe9"}, "", 125, "bad_json (400)"},
 		{"no file", "", []string{"echo", "text@" + dir + "/nothing"}, "", 125, "cannot read " + dir + "/nothing"},
 		{"a pipe", "", []string{"echo", "text@" + pipe}, "through a pipe", 0, ""},
-		{"text that looks like a file", "", []string{"dash", "text=@/etc/passwd"}, "@/etc/passwd", 0, ""},
+		{"text that looks like a file", "", []string{"dash", "text=@@/etc/passwd"}, "@/etc/passwd", 0, ""},
+		{"a file, as deputy has it", "", []string{"dash", "text=@" + file("line", "one\n")}, "one", 0, ""},
+		{"stdin, as deputy has it", "in\n", []string{"dash", "text=@-"}, "in", 0, ""},
+		{"all params", "", []string{"dash", "--params", `{"text":"x y"}`}, "x y", 0, ""},
+		{"all params, of a file", "", []string{"dash", "--params", "@" + file("json", `{"text":"x"}`)}, "x", 0, ""},
+		{"all params, of stdin", `{"text":"z"}`, []string{"dash", "--params", "-"}, "z", 0, ""},
+		{"all params and one more", "", []string{"dash", "--params", "{}", "text=x"}, "", 125, "nothing stands beside it"},
+		{"types and a list", "", []string{"typed", "n=7", "yes=true", "list=a b", "list=@@c", "list=3", "x=1.50", "text=8"}, "7 true 1.5 8 a b,@c,3", 0, ""},
+		{"a list of one, and types of a file", "", []string{"typed", "n=@" + file("seven", "7\n"), "yes=false", "list=true", "x=2", "text=true"}, "7 false 2 true true", 0, ""},
+		{"no number", "", []string{"typed", "n=7x", "yes=true", "list=a", "x=1", "text="}, "", 125, "bad_param (422)"},
 	} {
 		cmd := exec.Command("sh", append([]string{"shell/deputy.sh", "run", "m"}, c.args...)...)
 		cmd.Env = append(os.Environ(), "DEPUTY_SOCKET="+d.Socket)

@@ -7,8 +7,10 @@
 #   deputy.sh follow ID [stdout|stderr]    prints its output as it comes
 #   deputy.sh stop ID                      stops it with all that it started
 #
-# PARAM: name=text, name:=JSON (of your own, never a stranger's), name@FILE: the text of a file,
-# name@-: of stdin, whose last line feed is no part of a value of one line.
+# PARAM, as for deputy itself: name=text, and again for each item of a list; name=@FILE: the text
+# of a file, name=@-: of stdin, whose last line feed is no part of a value of one line; name=@@text
+# begins with @; or all as --params JSON, - or @FILE. Also name:=JSON and name@FILE. Write what
+# strangers may choose as name@FILE, or with @ before a text that begins with one.
 # Text may hold any character: it is never evaluated, and no secret is in an argument.
 # run ends as the task does: its exit code; 128+N signal N; 124 timed out; 143 stopped;
 # 255 unknown. 125: refused or unreachable, said on stderr as 'deputy: CODE (STATUS): why'.
@@ -63,48 +65,109 @@ quote() { # [ONE]
 }
 
 params() { # PARAM…: one JSON object
+	if [ "${1-}" = --params ]; then
+		[ $# -eq 2 ] || fail bad_request 0 '--params gives all the params, and nothing stands beside it'
+		case $2 in
+		-) cat ;;
+		@*) cat -- "${2#@}" || fail bad_request 0 "cannot read ${2#@}" ;;
+		*) printf '%s' "$2" ;;
+		esac
+		return
+	fi
 	printf '{'
-	comma='' stdin=''
+	comma='' stdin='' seen=' '
 	for p in "$@"; do
 		name=${p%%[!a-z0-9_]*}
-		value=${p#"$name"}
-		case $name$value in
-		[a-z]*=* | [a-z]*@*) ;;
-		*) fail bad_request 0 "cannot read a param: it must be name=text, name:=JSON or name@FILE" ;;
+		case ${p#"$name"} in
+		=* | :=* | @*) ;;
+		*) name= ;;
 		esac
+		case $name in
+		[a-z]*) ;;
+		*) fail bad_request 0 "cannot read a param: it must be name=text, name=@FILE, name:=JSON or --params JSON" ;;
+		esac
+		case $seen in *" $name "*) continue ;; esac
+		seen="$seen$name "
 		printf '%s"%s":' "$comma" "$name"
 		comma=,
-		case $value in
-		=*) printf '%s.' "${value#=}" | quote ;;
-		:=*) printf '%s' "${value#:=}" ;;
-		@*)
-			[ "$value$stdin" != @-1 ] || fail bad_param 0 "cannot read $name: stdin was read for another param"
-			[ "$value" != @- ] || stdin=1
-			text_of "$name" "${value#@}"
-			;;
-		*) fail bad_request 0 "cannot read a param: it must be name=text, name:=JSON or name@FILE" ;;
-		esac
+		param "$@"
 	done
 	printf '}'
 }
 
-text_of() { # NAME FILE: what it holds, as a JSON string
+# param prints what is given for $name: a value, or the list of all that it is given.
+param() { # PARAM…
+	count=0 list='' mark=''
+	for q in "$@"; do
+		case $q in "$name"=* | "$name":=* | "$name"@*) count=$((count + 1)) given=$q ;; esac
+	done
+	case $count$given in
+	1"$name":=*) ;;
+	1*) [ "$(declared type)" != array ] || list=.items ;;
+	*) list=.items ;;
+	esac
+	[ -z "$list" ] || printf '['
+	for q in "$@"; do
+		case $q in "$name"=* | "$name":=* | "$name"@*) ;; *) continue ;; esac
+		printf '%s' "$mark"
+		mark=,
+		case ${q#"$name"} in
+		:=*) printf '%s' "${q#"$name":=}" ;;
+		=@@*) typed "${q#"$name"=@}" ;;
+		=@*) text_of "$name" "${q#"$name"=@}" ;;
+		=*) typed "${q#"$name"=}" ;;
+		@*) text_of "$name" "${q#"$name"@}" ;;
+		esac
+	done
+	[ -z "$list" ] || printf ']'
+}
+
+# declared prints what the action's schema says of $name, as far as the daemon tells: the
+# 'Key: Value' door tells nothing.
+declared() { # MEMBER
+	case $address in line:*) return ;; esac
+	[ -e "$tmp/declared" ] ||
+		{ (ask GET "/v1/actions/$module/$action" 0 '' '' && flat <"$tmp/answer" >"$tmp/declared") </dev/null 2>/dev/null || : >"$tmp/declared"; }
+	sed -n "s/^\\.params\\.properties\\.$name\\.$1 //p" "$tmp/declared"
+}
+
+# typed prints a text as JSON: of the type that is declared, if it looks so. What does not
+# is a string, and refused by the daemon with the param's name.
+typed() { # TEXT
+	case $1 in
+	true | false) [ "$(declared "${list#.}${list:+.}type")" != boolean ] || { printf '%s' "$1" && return; } ;;
+	'' | *[!0-9eE.+-]*) ;;
+	*)
+		case $(declared "${list#.}${list:+.}type") in
+		integer | number) printf '%s\n' "$1" | grep -Eqx -e '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?' && printf '%s' "$1" && return ;;
+		esac
+		;;
+	esac
+	printf '%s.' "$1" | quote
+}
+
+text_of() { # NAME FILE: what it holds
+	[ "$2$stdin" != -1 ] || fail bad_param 0 "cannot read $1: stdin was read for another param"
+	[ "$2" != - ] || stdin=1
 	cat -- "$2" >"$tmp/value" || fail bad_request 0 "cannot read $2"
 	if [ "$(tr -d '\0' <"$tmp/value" | wc -c)" -ne "$(wc -c <"$tmp/value")" ]; then
 		at=$(tr '\0\n' '\n ' <"$tmp/value" | head -n 1 | wc -c)
 		fail bad_param 0 "cannot send $1: byte $((at - 1)) of it is a NUL, which no text has; encode it, as base64 for one"
 	fi
+	case $(declared "${list#.}${list:+.}type") in
+	integer | number | boolean) typed "$(cat "$tmp/value")" && return ;;
+	esac
 	one=
-	[ "$(wc -l <"$tmp/value")" -ne 1 ] || multiline "$1" || one=1
+	[ "$(wc -l <"$tmp/value")" -ne 1 ] || multiline || one=1
 	{ cat "$tmp/value" && printf .; } | quote "$one"
 }
 
-# multiline says whether line feeds may be a part of a param's value, as far as the
-# daemon tells: the 'Key: Value' door tells nothing, and gets what the file holds.
-multiline() { # NAME
-	case $address in line:*) return 0 ;; esac
-	[ -s "$tmp/declared" ] || (ask GET "/v1/actions/$module/$action" 0 '' '' && flat <"$tmp/answer" >"$tmp/declared") 2>/dev/null || return 0
-	! grep -q "^\.params\.properties\.$1\.type string" "$tmp/declared" || grep -q "^\.params\.properties\.$1\.not\.pattern .*x00\$" "$tmp/declared"
+# multiline says whether line feeds may be a part of the value of $name, which is so
+# where the daemon does not tell.
+multiline() {
+	[ "$(declared "${list#.}${list:+.}type")" = string ] || return 0
+	case $(declared "${list#.}${list:+.}not.pattern") in *x00) return 0 ;; esac
+	return 1
 }
 
 # flat prints each value of a JSON text as 'path value', like '.tasks.0.id 4f…'. A

@@ -53,13 +53,11 @@ func mapSlots(fd int) (*slots, error) {
 // ForkerMain is the whole program of `deputyd --role forker`. It readies a forker, which is a child
 // of our parent too, and ends.
 func ForkerMain() int {
-	if err := makeForker(); err != nil {
-		fmt.Fprintln(os.Stderr, "deputyd: cannot start the forker:", err)
-		return 1
-	}
-	return 0
+	fmt.Fprintln(os.Stderr, "deputyd: cannot start the forker:", makeForker())
+	return 1
 }
 
+// makeForker returns only why it could not: what readied a forker ends here.
 func makeForker() error {
 	runtime.LockOSThread()
 	for _, fd := range []int{forkerSocket, forkerSlots} {
