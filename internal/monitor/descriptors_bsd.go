@@ -45,6 +45,3 @@ func unixPair(kind int) (fds [2]int, err error) {
 	}
 	return fds, err
 }
-
-// refuseRights is for Linux.
-func refuseRights(int) {}

@@ -19,7 +19,7 @@ func unixPair(kind int) (fds [2]int, err error) {
 
 // refuseRights has the kernel refuse descriptors that a peer of a listening socket's would
 // send with its bytes (Linux 6.16): nobody takes them, and to drop one may take as long as
-// its owner likes. On an older kernel see discard.
-func refuseRights(listener int) {
-	_ = unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
+// its owner likes. false: an older kernel does not.
+func refuseRights(listener int) bool {
+	return unix.SetsockoptInt(listener, unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0) == nil
 }

@@ -55,6 +55,9 @@ func markOf(uint64) int32 { return 0 }
 
 func (p *poller) ignore(fd int) { _ = p.change(fd, unix.EVFILT_READ, unix.EV_DELETE, 0) }
 
+// expect is for Linux.
+func (p *poller) expect(int) {}
+
 // closePeer closes a peer's descriptor, watched or not.
 func (p *poller) closePeer(fd int) { unix.Close(fd) }
 

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ type poller struct {
 	wake   int // eventfd: something else to look at
 	events []unix.EpollEvent
 
-	discard *discard.Closer
+	discard atomic.Pointer[discard.Closer] // of peers that may have left descriptors to be dropped; nil: the kernel lets none
 }
 
 func newPoller() (*poller, error) {
@@ -30,7 +31,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256), discard: discard.New()}
+	p := &poller{epoll: epoll, wake: wake, events: make([]unix.EpollEvent, 256)}
 	return p, p.add(wake, unix.EPOLLIN, 0)
 }
 
@@ -57,10 +58,21 @@ func markOf(number uint64) int32 { return int32(uint32(number)) }
 
 func (p *poller) ignore(fd int) { unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, fd, nil) }
 
+// expect readies it for the peers of a listening socket, before any is accepted.
+func (p *poller) expect(listener int) {
+	if !refuseRights(listener) && p.discard.Load() == nil {
+		p.discard.Store(discard.New())
+	}
+}
+
 // closePeer closes a peer's descriptor, watched or not.
 func (p *poller) closePeer(fd int) {
 	p.ignore(fd)
-	p.discard.Close(fd)
+	if aside := p.discard.Load(); aside != nil {
+		aside.Close(fd)
+	} else {
+		unix.Close(fd)
+	}
 }
 
 // wait gives the descriptors that are ready, and whether call was called. It is

@@ -38,12 +38,12 @@ func newReception(s share) (*reception, error) {
 
 // listen accepts from one more listening socket, as soon as a server lives.
 func (r *reception) listen(fd int, line bool) error {
-	refuseRights(fd)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("cannot wait for connections: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.poller.expect(fd)
 	r.listeners[fd] = line
 	if r.door == nil || r.retiring {
 		return nil
