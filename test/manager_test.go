@@ -343,6 +343,28 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
+// The service manager's socket comes back, too, once it was deleted; the manager, which
+// knows nothing of that, passes the old one on at the next start, where nobody asks.
+func TestADeletedSocketOfTheManagerComesBack(t *testing.T) {
+	rig.NeedRoot(t)
+	d := prepare(t, endsModule, rig.Files{"deputy.toml": installed}, "--installed")
+	d.Passed, d.Names = []*os.File{listenAt(t, d.Socket)}, []string{"deputy.socket"}
+	answers := func() bool {
+		a, err := d.Self().Try("GET", "/healthz", "")
+		return err == nil && a.Status == 200
+	}
+	d.Start()
+	for range 2 {
+		if err := os.Remove(d.Socket); err != nil {
+			t.Fatal(err)
+		}
+		rig.Eventually(t, time.Minute, "the socket is back", answers)
+		d.Stop()
+		d.Launch()
+		rig.Eventually(t, time.Minute, "the next one is asked there", answers)
+	}
+}
+
 // listenAt listens as a socket unit does.
 func listenAt(t *testing.T, path string) *os.File {
 	t.Helper()

@@ -118,6 +118,9 @@ func (l *loader) parse(src *source) *node {
 // place for a key or table that stands twice: then the shortest beginning of
 // the text that it does not take ends with that.
 func (s *source) notTOML(err error) Problem {
+	if bytes.HasPrefix(s.text, []byte("\ufeff")) { // nobody can see it
+		return s.problem(0, "the file begins with a byte order mark", "save it without one, as UTF-8")
+	}
 	message := "this is not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")
 	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
 		row, col := e.Position()
