@@ -102,6 +102,9 @@ func TestAnOutputThatIsHeldUpHoldsUpNobody(t *testing.T) {
 			t.Errorf("GET %s: %d %s", path, a.Status, a.Body)
 		}
 	}
+	if a := d.Self().Do("POST", "/v1/upgrade", ""); a.Status != http.StatusConflict || !strings.Contains(string(a.Body), "try again") {
+		t.Errorf("an upgrade meanwhile: %d %s", a.Status, a.Body)
+	}
 	mount.Answer()
 	for _, task := range held {
 		if task = c.Ended(task.ID); task.State != deputy.Succeeded {

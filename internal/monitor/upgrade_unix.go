@@ -76,6 +76,9 @@ func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to 
 	case m.leaving || m.failed != nil:
 		done("", 0, deputy.Refuse(deputy.NotDurable, "cannot upgrade: deputy is being stopped, or its journal cannot be written; see: deputy status"))
 		return
+	case m.capper.HeldUp() > 0: // this process could not make way
+		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: the kernel keeps the output of a task locked for somebody who writes to it, from a disk or a file system that does not answer; let it answer, or end it (of FUSE: echo 1 >/sys/fs/fuse/connections/N/abort), and try again"))
+		return
 	}
 	m.upgrading = true
 	go func() {

@@ -48,7 +48,7 @@ func NewCapper(warn func(error)) (*Capper, error) {
 		return nil, err
 	}
 	c := &Capper{
-		warn: warn, notify: notify, aside: make(aside, mostAside), folders: newFolders(), seed: maphash.MakeSeed(), ended: make(chan struct{}),
+		warn: warn, notify: notify, aside: newAside(), folders: newFolders(), seed: maphash.MakeSeed(), ended: make(chan struct{}),
 		slow: make(chan struct{}, atOnce), tasks: map[string]files{}, armed: map[int32]*capped{}, due: map[*capped]time.Time{}, warned: map[syscall.Errno]bool{},
 	}
 	go c.run()
