@@ -53,6 +53,26 @@ func TestADeletedSocketComesBack(t *testing.T) {
 	}
 }
 
+// So does the one where tasks tell their progress.
+func TestADeletedSocketForProgressComesBack(t *testing.T) {
+	d := prepare(t, strings.ReplaceAll(progressModule, "BIN", rig.Programs(t)), nil)
+	gate := newGate(t, filepath.Join(d.Work, "gate"))
+	d.Start()
+	socket := filepath.Join(d.State, "notify")
+	if err := os.Remove(socket); err != nil {
+		t.Fatal(err)
+	}
+	rig.Eventually(t, time.Minute, "it is back, and a server reads it", func() bool {
+		_, err := os.Stat(socket)
+		return err == nil && strings.Contains(d.Log(), "the server is started again")
+	})
+	c := d.Self()
+	task := c.Started("m/script", "{}")
+	rig.Eventually(t, time.Minute, "progress is shown", func() bool { return progress(c.Task(task.ID)) == "50 copying all" })
+	gate.open()
+	c.Ended(task.ID)
+}
+
 // A deputy up ends with the terminal that it was started at, and leaves nothing. While
 // that is there a SIGHUP has it reload, as ever.
 func TestUpEndsWithItsTerminal(t *testing.T) {

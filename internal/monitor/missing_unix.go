@@ -29,6 +29,9 @@ func (m *Monitor) watchSockets(ctx context.Context) {
 			for path := range m.lines {
 				paths = append(paths, path)
 			}
+			if takesProgress {
+				paths = append(paths, m.o.Paths.Notify)
+			}
 			close(asked)
 		})
 		select {
@@ -37,7 +40,7 @@ func (m *Monitor) watchSockets(ctx context.Context) {
 			return
 		}
 		for _, path := range paths {
-			if isMissing(path) || first && isDead(path) {
+			if isMissing(path) || first && path != m.o.Paths.Notify && isDead(path) {
 				m.post(func() { m.listenAgain(path) })
 			}
 		}
@@ -65,31 +68,62 @@ func isDead(path string) bool {
 	return unix.SetNonblock(fd, true) == nil && errors.Is(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.ECONNREFUSED)
 }
 
+// notifyAgain makes the socket where tasks tell their progress, and has the next server
+// read it. Who is telling something to the old one has nobody to hear it, as before.
+func (m *Monitor) notifyAgain() error {
+	f, err := bindUnix(m.o.Paths.Notify, unix.SOCK_DGRAM, 0o666, -1)
+	if err == nil {
+		err = m.link.Hold("notify", f)
+	}
+	if err == nil {
+		m.notify.Store(f) // the old one is closed once nobody starts a server with it
+		m.replaceServer()
+	}
+	return err
+}
+
 // listenAgain makes the socket of a path where there is none of ours.
 func (m *Monitor) listenAgain(path string) {
+	if m.leaving {
+		return
+	}
+	var err error
+	if path == m.o.Paths.Notify {
+		err = m.notifyAgain()
+	} else {
+		err = m.callersAgain(path)
+	}
+	switch {
+	case err == nil:
+		m.missed[path] = false
+		m.log.Printf("the socket %s was deleted, and is made again", path)
+	case !m.missed[path]:
+		m.missed[path] = true
+		m.log.Printf("the socket %s was deleted, and cannot be made again: %v", path, err)
+	}
+}
+
+// callersAgain makes a socket on which callers ask.
+func (m *Monitor) callersAgain(path string) error {
 	listen := m.set.Config.Listen.Unix
 	old, name := m.lines[path], lineSocket+path
 	line := old != nil
 	if path == listen.Path && !line {
 		old, name = m.listener, "unix:"+path
 	}
-	if old == nil || m.leaving {
-		return
+	if old == nil {
+		return nil // a reload has just closed it
 	}
 	f, err := bindUnix(path, unix.SOCK_STREAM, listen.Mode, listen.GID)
 	if err == nil {
-		if err = m.link.Hold(name, f); err == nil {
-			err = m.reception.listen(int(f.Fd()), line)
-		}
+		err = m.link.Hold(name, f)
+	}
+	if err == nil {
+		err = m.reception.listen(int(f.Fd()), line)
 	}
 	if err != nil {
-		if !m.missed[path] {
-			m.missed[path] = true
-			m.log.Printf("the socket %s was deleted, and cannot be made again: %v", path, err)
-		}
-		return
+		return err
 	}
-	m.missed[path] = false
 	m.reception.ignore(int(old.Fd()))
 	old.Close()
 	if line {
@@ -97,5 +131,5 @@ func (m *Monitor) listenAgain(path string) {
 	} else {
 		m.listener = f
 	}
-	m.log.Printf("the socket %s was deleted, and is made again", path)
+	return nil
 }

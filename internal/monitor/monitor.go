@@ -84,11 +84,11 @@ type Monitor struct {
 	resuming   error     // the failure after which a new segment is being begun; nil: none is
 	cancelled  []pending // requests that were lost by it, and are told how that went
 
-	peer            *wall.Peer    // nil: no server lives
-	greeted         wall.Greeting // what the server that lives, or is being started, was told
-	planned         *confine.Plan // what that server may; nil: it is not confined
-	renew           chan struct{} // holds one when it has to be told something else
-	notify          *os.File      // where tasks tell their progress; the server reads it
+	peer            *wall.Peer              // nil: no server lives
+	greeted         wall.Greeting           // what the server that lives, or is being started, was told
+	planned         *confine.Plan           // what that server may; nil: it is not confined
+	renew           chan struct{}           // holds one when it has to be told something else
+	notify          atomic.Pointer[os.File] // where tasks tell their progress; the server reads it
 	listener        *os.File
 	lines           map[string]*os.File // by path: Unix sockets where 'Key: Value' is spoken
 	keys            keys                // as the key files were at the last load

@@ -21,9 +21,11 @@ func (m *Monitor) openSockets() error {
 		return err
 	}
 	if takesProgress {
-		if m.notify, err = m.socket("notify", m.o.Paths.Notify, unix.SOCK_DGRAM, 0o666, -1); err != nil {
+		notify, err := m.socket("notify", m.o.Paths.Notify, unix.SOCK_DGRAM, 0o666, -1)
+		if err != nil {
 			return err
 		}
+		m.notify.Store(notify)
 	}
 	if m.reception, err = newReception(m.share()); err != nil {
 		return err
