@@ -7,9 +7,11 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,9 +43,12 @@ type Client struct {
 }
 
 // New gives a client of the daemon that listens on the first of these Unix
-// sockets that can be connected. From then on it keeps to that one. Nothing is
-// connected yet.
+// sockets that can be connected. From then on it keeps to that one. None stands for
+// DEPUTY_SOCKET, else /run/deputy/deputy.sock. Nothing is connected yet.
 func New(sockets ...string) *Client {
+	if len(sockets) == 0 {
+		sockets = []string{cmp.Or(os.Getenv("DEPUTY_SOCKET"), "/run/deputy/deputy.sock")}
+	}
 	// The host is a placeholder: on the Unix socket it is ignored.
 	c := &Client{Patience: 30 * time.Second, base: "http://deputy", sockets: sockets}
 	c.http = over(&http.Transport{

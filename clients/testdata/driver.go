@@ -39,7 +39,10 @@ func main() {
 
 func play(op string, args []string, say func(string, ...any)) error {
 	ctx := context.Background()
-	c := client.New(os.Getenv("T_ADDRESS"))
+	c := client.New()
+	if address := os.Getenv("T_ADDRESS"); address != "" {
+		c = client.New(address)
+	}
 	if key := os.Getenv("T_KEY"); key != "" {
 		c = client.Signed(os.Getenv("T_ADDRESS"), key, []byte(os.Getenv("T_SECRET")), os.Getenv("T_AUDIENCE"))
 	}
