@@ -130,6 +130,7 @@ func (n *newcomer) dialogue(text string) (steps int) {
 // The README is done from its first line to its last in a fresh Debian, as it stands,
 // and a line that nobody has thought of is not passed over.
 func TestReadme(t *testing.T) {
+	older.build(t, oldVersion) // the machines build from what this computer has, and have nobody to ask
 	all := readme(t)
 	source, packaged := newNewcomer(t), newNewcomer(t)
 	var example, try string // what counts once a deputy is there; what is one shell's
