@@ -15,13 +15,16 @@ import (
 // missingEvery is the time between two looks at the paths of our sockets.
 const missingEvery = time.Second
 
+// deadLooks is how often isDead is asked after a start: later no other can have died there.
+const deadLooks = 10
+
 // watchSockets makes a socket anew whose path somebody has deleted: nobody could reach
 // us any more, and we would not notice. The looks are not the loop's, for the file
 // system may not answer.
 func (m *Monitor) watchSockets(ctx context.Context) {
 	tick := time.NewTicker(missingEvery)
 	defer tick.Stop()
-	for first := true; ; first = false {
+	for looks := 0; ; looks++ {
 		var paths []string
 		asked := make(chan struct{})
 		m.post(func() {
@@ -40,7 +43,7 @@ func (m *Monitor) watchSockets(ctx context.Context) {
 			return
 		}
 		for _, path := range paths {
-			if isMissing(path) || first && path != m.o.Paths.Notify && isDead(path) {
+			if isMissing(path) || looks < deadLooks && path != m.o.Paths.Notify && isDead(path) {
 				m.post(func() { m.listenAgain(path) })
 			}
 		}
@@ -55,17 +58,6 @@ func (m *Monitor) watchSockets(ctx context.Context) {
 func isMissing(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
-}
-
-// isDead says whether nobody listens at a path: the service manager has passed on the
-// socket that it made, and what stands there is the one that we made when that was deleted.
-func isDead(path string) bool {
-	fd, err := unixSocket(unix.SOCK_STREAM)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	return unix.SetNonblock(fd, true) == nil && errors.Is(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.ECONNREFUSED)
 }
 
 // notifyAgain makes the socket where tasks tell their progress, and has the next server

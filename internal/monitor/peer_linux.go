@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,14 +15,14 @@ const (
 	soPeerGroups = 59      // SO_PEERGROUPS, socket(7)
 )
 
-// peerOf reads who connected: SO_PEERCRED. The groups are but the first;
-// addGroups reads the others.
-func peerOf(fd int) (policy.Identity, error) {
+// peerOf reads who connected, and which process that was: SO_PEERCRED. The groups are but
+// the first; addGroups reads the others.
+func peerOf(fd int) (who policy.Identity, pid int, err error) {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return policy.Identity{}, err
+		return policy.Identity{}, 0, err
 	}
-	return policy.Identity{Caller: deputy.UIDCaller(peer.Uid), UID: peer.Uid, GIDs: []uint32{peer.Gid}}, nil
+	return policy.Identity{Caller: deputy.UIDCaller(peer.Uid), UID: peer.Uid, GIDs: []uint32{peer.Gid}}, int(peer.Pid), nil
 }
 
 // addGroups reads the supplementary groups of who connected.
@@ -48,4 +49,16 @@ func peerGroups(fd int) ([]uint32, error) {
 			return nil, errno
 		}
 	}
+}
+
+// isDead says whether nobody listens at a path: the service manager has passed on the
+// socket that it made, and what stands there is the one that we made when that was deleted.
+// Where it is ours the reception closes the connection: it is from this process.
+func isDead(path string) bool {
+	fd, err := unixSocket(unix.SOCK_STREAM)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.SetNonblock(fd, true) == nil && errors.Is(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.ECONNREFUSED)
 }

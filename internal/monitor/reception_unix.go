@@ -25,6 +25,7 @@ type reception struct {
 	connections
 	listeners map[int]bool // listening sockets; true: 'Key: Value' is spoken there; guarded by mu
 	closed    bool         // guarded by mu
+	self      int          // a process whose connections are closed: the monitor's own mean nothing (see isDead), and the server is not to have one of root's; 0: none
 }
 
 // newReception makes one that listens nowhere yet.
@@ -201,8 +202,8 @@ func (r *reception) acceptAll(listener int, line bool) {
 // receive identifies a connection and passes it on; false: close it. One that
 // its user may not have costs as little as can be.
 func (r *reception) receive(fd int, line bool) bool {
-	who, err := peerOf(fd)
-	if err != nil || who.UID == nobody || who.UID == ^uint32(0) {
+	who, pid, err := peerOf(fd)
+	if err != nil || who.UID == nobody || who.UID == ^uint32(0) || pid != 0 && pid == r.self {
 		return false
 	}
 	r.mu.Lock()

@@ -30,6 +30,7 @@ func (m *Monitor) openSockets() error {
 	if m.reception, err = newReception(m.share()); err != nil {
 		return err
 	}
+	m.reception.self = os.Getpid()
 	if err := m.reception.listen(int(m.listener.Fd()), false); err != nil {
 		return err
 	}
