@@ -342,6 +342,7 @@ stoppable = false
 		s.sh("root", "apt-get remove -y deputy")
 		rig.Eventually(t, patience, "the task is gone", func() bool { _, err := s.Try("pgrep", "--full", "sleep 12345"); return err != nil })
 		install()
+		s.Try("deputy", "wait", id) // that its processes are gone is recorded beside the start of the service; how it ended follows
 		var task deputy.Task
 		if err := json.Unmarshal([]byte(s.Run("deputy", "show", "--json", id)), &task); err != nil {
 			t.Fatal(err)
