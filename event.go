@@ -75,7 +75,29 @@ type Event struct {
 	Head     string       `json:"head,omitempty"`     // Retired: hash of the last deleted record
 	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted: the tasks that a stops action stops, or the task of each item where items share one
 
-	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own; see internal/monitor
+	Checkpoint json.RawMessage `json:"checkpoint,omitempty"` // the monitor's own, but for its member "tasks": a LiveTask for each id
+}
+
+// LiveTask is what a checkpoint tells every reader of a task that had not ended:
+// its own records may have been retired. The monitor writes more beside it.
+type LiveTask struct {
+	Module  string  `json:"module"`
+	Action  string  `json:"action"`
+	Params  Params  `json:"params"` // sensitive values as "hmac-sha256:HEX"
+	Lock    *string `json:"lock"`   // as text
+	Caller  Caller  `json:"caller"`
+	EndUser string  `json:"end_user,omitempty"`
+	Joined  []Party `json:"joined,omitempty"`
+	Seq     uint64  `json:"seq"` // of the record that accepted it
+
+	Attempt int    `json:"attempt,omitempty"`
+	PID     int    `json:"pid,omitempty"`
+	Leaf    string `json:"leaf,omitempty"`    // empty: no start is recorded
+	BootNS  int64  `json:"boot_ns,omitempty"` // CLOCK_BOOTTIME in ns at the start
+	StopAs  State  `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
+
+	Created Time  `json:"created"` // zero in checkpoints of old
+	Started *Time `json:"started,omitempty"`
 }
 
 // TaskRecord is one task of an accepted request. A joined one existed before

@@ -86,7 +86,7 @@ func TestValuesOfLiveTasksHaveSoMuchRoom(t *testing.T) {
 		params := deputy.Params{"list": slices.Repeat([]any{deputy.Number("1")}, items)}
 		refusal := s.roomForValues(string(c), s.count[c].values, weight(map[string]any(params)))
 		if refusal == nil {
-			s.add(&Task{ID: id, Caller: c, Params: params})
+			s.add(&Task{ID: id, LiveTask: deputy.LiveTask{Caller: c, Params: params}})
 		}
 		return refusal
 	}

@@ -19,7 +19,7 @@ func TestSealsOfAnEarlierVersion(t *testing.T) {
 			&policy.Item{Params: map[string]any{"who": "x"}, Secrets: map[string]any{"pin": pin}}
 	}
 	for name, seal := range map[string]string{"earlier": m.seal("1234"), "now": m.sealer("t")("pin", "1234")} {
-		task := &Task{ID: "t", Action: "a", Caller: "uid:1", Params: deputy.Params{"who": "x", "pin": seal}, Run: Run{Secret: true}}
+		task := &Task{ID: "t", LiveTask: deputy.LiveTask{Action: "a", Caller: "uid:1", Params: deputy.Params{"who": "x", "pin": seal}}, Run: Run{Secret: true}}
 		for _, c := range []struct {
 			caller deputy.Caller
 			pin    string

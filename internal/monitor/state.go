@@ -38,39 +38,22 @@ type State struct {
 
 // Task is a live task.
 type Task struct {
-	ID      string         `json:"id"`
-	Module  string         `json:"module"`
-	Action  string         `json:"action"`
-	Params  deputy.Params  `json:"params"`
-	Lock    *string        `json:"lock"`                 // as text
-	Parts   []string       `json:"lock_parts,omitempty"` // of Lock, its identity; empty: accepted by a version that did not record them
-	Caller  deputy.Caller  `json:"caller"`
-	EndUser string         `json:"end_user,omitempty"`
-	Joined  []deputy.Party `json:"joined,omitempty"`
-	Policy  string         `json:"policy"` // digest of the policy that allowed it
-	Run     Run            `json:"run"`
-	Seq     uint64         `json:"seq"` // of the record that accepted it
+	ID string `json:"id"`
+	deputy.LiveTask
+	Parts  []string `json:"lock_parts,omitempty"` // of Lock, its identity; empty: accepted by a version that did not record them
+	Policy string   `json:"policy"`               // digest of the policy that allowed it
+	Run    Run      `json:"run"`
 
 	Phase      Phase  `json:"phase"`
-	Attempt    int    `json:"attempt,omitempty"`
-	PID        int    `json:"pid,omitempty"`
-	Leaf       string `json:"leaf,omitempty"`
 	IntentBoot string `json:"intent_boot,omitempty"` // boot id when the intent to start it was recorded
 	Boot       string `json:"boot,omitempty"`        // boot id at the start
-	BootNS     int64  `json:"boot_ns,omitempty"`     // CLOCK_BOOTTIME at the start
-
-	// Not the monitor's own need: a history that is rebuilt from a checkpoint
-	// shows these times.
-	Created deputy.Time  `json:"created"`
-	Started *deputy.Time `json:"started,omitempty"`
 
 	Accepted moment `json:"accepted"` // when, on the boot clock
 
 	Unborn bool `json:"unborn,omitempty"` // its start was intended, and nothing came of it
 	Lost   bool `json:"lost,omitempty"`   // it was live in a journal that was restored
 
-	StopAs  deputy.State `json:"stop_as,omitempty"` // Stopped or TimedOut once a stop is recorded
-	StopWhy string       `json:"stop_why,omitempty"`
+	StopWhy string `json:"stop_why,omitempty"`
 
 	live `json:"-"`
 }
@@ -169,8 +152,11 @@ func (s *State) accept(e *deputy.Event) error {
 			continue
 		}
 		t := &Task{
-			ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock, Parts: r.Parts,
-			Caller: e.Caller, EndUser: e.EndUser, Policy: e.Policy, Seq: e.Seq, Phase: Queued, Created: e.Time, Accepted: moment{s.Boot, e.BootNS},
+			LiveTask: deputy.LiveTask{
+				Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
+				Caller: e.Caller, EndUser: e.EndUser, Seq: e.Seq, Created: e.Time,
+			},
+			ID: r.ID, Parts: r.Parts, Policy: e.Policy, Phase: Queued, Accepted: moment{s.Boot, e.BootNS},
 		}
 		if err := json.Unmarshal(r.Run, &t.Run); err != nil {
 			return fmt.Errorf("cannot read how task %s runs: %w", r.ID, err)

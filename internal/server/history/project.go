@@ -175,7 +175,7 @@ func (h *History) restore(r *record) {
 }
 
 // task is a live task of a checkpoint, in the state that its records gave it.
-func (from *checkpointTask) task(id string, ord int64, now deputy.Time) *task {
+func (from *liveTask) task(id string, ord int64, now deputy.Time) *task {
 	t := &task{ord: ord, params: from.Params}
 	t.ID, t.Module, t.Action, t.Lock = id, from.Module, from.Action, from.Lock
 	t.Caller, t.EndUser = from.Caller, textOrNil(from.EndUser)
@@ -189,11 +189,12 @@ func (from *checkpointTask) task(id string, ord int64, now deputy.Time) *task {
 	if from.StopAs != "" {
 		t.State = deputy.Stopping
 	}
-	t.Created = now
-	if from.Created != nil {
-		t.Created = *from.Created
-	} else if ms, ok := bornAt(id); ok {
-		t.Created = fromMillis(ms)
+	t.Created = from.Created
+	if t.Created.IsZero() {
+		t.Created = now
+		if ms, ok := bornAt(id); ok {
+			t.Created = fromMillis(ms)
+		}
 	}
 	return t
 }

@@ -47,25 +47,14 @@ type taskRecord struct {
 // checkpoint is what the index needs of the monitor's state: the live tasks,
 // whose own records may have been retired.
 type checkpoint struct {
-	Tasks map[string]*checkpointTask `json:"tasks"`
+	Tasks map[string]*liveTask `json:"tasks"`
 }
 
-type checkpointTask struct {
-	Module  string          `json:"module"`
-	Action  string          `json:"action"`
-	Params  json.RawMessage `json:"params"`
-	Lock    *string         `json:"lock"`
-	Caller  deputy.Caller   `json:"caller"`
-	EndUser string          `json:"end_user"`
-	Joined  []deputy.Party  `json:"joined"`
-	Seq     uint64          `json:"seq"` // of the record that accepted it
-	Attempt int             `json:"attempt"`
-	Leaf    string          `json:"leaf"` // empty: not started
-	PID     int             `json:"pid"`
-	BootNS  int64           `json:"boot_ns"`
-	StopAs  string          `json:"stop_as"` // empty: no stop is recorded
-	Created *deputy.Time    `json:"created"` // may be missing
-	Started *deputy.Time    `json:"started"` // may be missing
+// liveTask hides the params of a deputy.LiveTask behind their text, for the same
+// reason as record does.
+type liveTask struct {
+	deputy.LiveTask
+	Params json.RawMessage `json:"params"`
 }
 
 // decode reads a journal line without its newline.
