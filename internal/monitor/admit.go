@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
@@ -348,7 +349,7 @@ func (a *admission) event() *deputy.Event {
 	e := &deputy.Event{
 		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
 		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest, Nonce: a.r.Nonce,
-		BootNS: bootNow(),
+		BootNS: clock.Now(),
 	}
 	if a.r.Key != "" {
 		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}

@@ -1,9 +1,6 @@
 package monitor
 
 import (
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"sort"
@@ -73,7 +70,7 @@ func (m *Monitor) recordHidden() {
 				Reason: "more denials like those recorded before, of this caller and of those whose limits are the same"}, nil, nil)
 		}
 	}
-	m.timers.after(denialsSpan/6, m.recordHidden)
+	m.timers.After(denialsSpan/6, m.recordHidden)
 }
 
 // logAccepted writes the one line of an accepted request, like
@@ -131,17 +128,4 @@ func callerLabel(id policy.Identity) string {
 		label += " end_user=" + strconv.Quote(id.EndUser)
 	}
 	return label
-}
-
-// newID makes a UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random.
-func newID() string {
-	var b [16]byte
-	rand.Read(b[6:])
-	ms := uint64(time.Now().UnixMilli())
-	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
-	binary.BigEndian.PutUint32(b[2:], uint32(ms))
-	b[6] = b[6]&0x0f | 0x70
-	b[8] = b[8]&0x3f | 0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }

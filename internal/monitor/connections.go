@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
@@ -48,7 +49,7 @@ func newConnections(s share, closeFD func(fd int)) connections {
 		pace: pace{pause: s.pause, burst: s.each, ahead: map[deputy.Caller]time.Time{}},
 		// Numbers of an earlier monitor are not used again either: the boot clock is
 		// ahead of them, and no server lives longer than it runs.
-		last: uint64(bootNow()),
+		last: uint64(clock.Now()),
 	}
 }
 

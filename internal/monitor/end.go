@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/process"
 	"deputy/internal/output"
 )
@@ -53,7 +54,7 @@ func (m *Monitor) letLinger(t *Task) {
 		m.happen(t, lingerOver)
 		return
 	}
-	t.linger = m.timers.after(time.Duration(t.Run.LingerMS)*time.Millisecond, func() { m.happen(t, lingerOver) })
+	t.linger = m.timers.After(time.Duration(t.Run.LingerMS)*time.Millisecond, func() { m.happen(t, lingerOver) })
 }
 
 // countKilled adds to the receipt after a stop, to the leftovers otherwise.
@@ -75,8 +76,8 @@ func (m *Monitor) settle(t *Task) {
 
 // finishTask finds out what is left of a task's output, then records its end.
 func (m *Monitor) finishTask(t *Task) {
-	for _, timer := range []*timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
-		m.timers.cancel(timer)
+	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
+		m.timers.Cancel(timer)
 	}
 	dir, limit := m.o.Paths.task(t.ID), t.Run.Cap
 	m.run(func() {

@@ -1,6 +1,10 @@
 package monitor
 
-import "time"
+import (
+	"time"
+
+	"deputy/internal/monitor/clock"
+)
 
 // Heads of the journal go to the system's log when a segment begins, and each
 // hour: where that log is sent on to another machine, root of this one can no
@@ -14,7 +18,7 @@ const authNotice = 10*8 + 5
 // heads is what was told to the system's log.
 type heads struct {
 	segment uint64 // the one of the last head
-	next    *timer
+	next    *clock.Timer
 	silent  bool // the log could not be reached, which was said
 }
 
@@ -29,8 +33,8 @@ func (m *Monitor) sendNewHead() {
 
 // sendHead tells the head of what is durable, and will again in an hour.
 func (m *Monitor) sendHead() {
-	m.timers.cancel(m.heads.next)
-	m.heads.next = m.timers.after(headEvery, m.sendHead)
+	m.timers.Cancel(m.heads.next)
+	m.heads.next = m.timers.After(headEvery, m.sendHead)
 	err := toSyslog(m.o.Paths.Syslog, m.journal.Head().String())
 	if err != nil && !m.heads.silent {
 		m.log.Printf("warning: cannot send the journal's head to the system's log: %v; keep it elsewhere with: deputy audit export --head", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
 )
 
@@ -24,6 +25,9 @@ func TestHeadsInTheSystemLog(t *testing.T) {
 	}
 	defer conn.Close()
 	m := New(Options{Log: log.New(io.Discard, "", 0), Paths: Paths{Syslog: socket}})
+	var later time.Duration // than it is
+	now := func() int64 { return clock.Now() + int64(later) }
+	m.timers = clock.NewTimers(now)
 	folder := filepath.Join(dir, "journal")
 	m.journal, _, err = journal.Open(folder, journal.Options{SegmentSize: 2000, Checkpoint: func() *deputy.Event { return new(deputy.Event) }})
 	if err != nil {
@@ -63,14 +67,15 @@ func TestHeadsInTheSystemLog(t *testing.T) {
 		}
 	}
 	hourly := m.heads.next
-	if left := time.Duration(hourly.at - bootNow()); left > headEvery || left < headEvery-time.Minute {
+	if left := time.Duration(hourly.At() - now()); left > headEvery || left < headEvery-time.Minute {
 		t.Errorf("the next head is due in %v", left)
 	}
 	m.journal.Append(&deputy.Event{Type: deputy.MonitorStart})
 	if err := m.journal.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	hourly.do()
+	later = headEvery
+	m.timers.Run()
 	receive()
 	if last := heads[len(heads)-1]; last.Seq != m.journal.Durable() || m.heads.next == hourly {
 		t.Errorf("an hour later head %v is told, and record %d is the last", last, m.journal.Durable())

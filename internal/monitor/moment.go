@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 )
 
 // moment is a time on the boot clock, which neither a set clock nor a suspended
@@ -18,7 +19,7 @@ type moment struct {
 // it; across boots only the wall clock, which may be wrong, goes on.
 func (m *Monitor) age(at moment, wall deputy.Time) time.Duration {
 	if at.Boot == m.boot {
-		return time.Duration(bootNow() - at.NS)
+		return time.Duration(clock.Now() - at.NS)
 	}
 	return m.o.Now().Sub(wall.Time)
 }
@@ -41,7 +42,7 @@ func (m *Monitor) expireQueued(t *Task) {
 	if t.Run.WithinMS == 0 || t.Phase != Queued {
 		return
 	}
-	t.expiry = m.timers.after(m.left(t), func() {
+	t.expiry = m.timers.After(m.left(t), func() {
 		if why := m.late(t); why != "" && !t.intended {
 			t.failure = why
 			m.happen(t, expired)

@@ -6,23 +6,24 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/signature"
 )
 
-// clock is a wall clock that a test sets.
-type clock struct{ time.Time }
+// wallClock is one that a test sets.
+type wallClock struct{ time.Time }
 
-func (c *clock) now() time.Time { return c.Time }
+func (c *wallClock) now() time.Time { return c.Time }
 
 // newClocked makes a monitor in the boot "this" whose journal began an hour ago,
 // as far as the boot clock knows.
-func newClocked(t *testing.T) (*Monitor, *clock) {
+func newClocked(t *testing.T) (*Monitor, *wallClock) {
 	t.Helper()
-	c := &clock{time.Now()}
+	c := &wallClock{time.Now()}
 	m := New(Options{Now: c.now})
 	m.boot = "this"
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow() - int64(time.Hour)})
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now() - int64(time.Hour)})
 	return m, c
 }
 
@@ -34,11 +35,11 @@ func apply(t *testing.T, m *Monitor, e *deputy.Event) {
 }
 
 // acceptAgo has a queued task accepted ago, with an idempotency key.
-func acceptAgo(t *testing.T, m *Monitor, c *clock, ago, within time.Duration) *Task {
+func acceptAgo(t *testing.T, m *Monitor, c *wallClock, ago, within time.Duration) *Task {
 	t.Helper()
 	run, _ := json.Marshal(Run{WithinMS: within.Milliseconds()})
 	apply(t, m, &deputy.Event{
-		Type: deputy.Accepted, Caller: "uid:1", Time: deputy.Time{Time: c.Add(-ago)}, BootNS: bootNow() - int64(ago),
+		Type: deputy.Accepted, Caller: "uid:1", Time: deputy.Time{Time: c.Add(-ago)}, BootNS: clock.Now() - int64(ago),
 		Key: &deputy.Idempotency{Key: "k"}, Tasks: []deputy.TaskRecord{{ID: "t", Queued: true, Run: run}},
 	})
 	return m.state.Tasks["t"]
@@ -70,7 +71,7 @@ func TestClockJumps(t *testing.T) {
 			task := acceptAgo(t, m, c, test.ago, 2*time.Hour)
 			if test.boot != "this" {
 				m.boot = test.boot
-				apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: bootNow()})
+				apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: clock.Now()})
 			}
 			c.Time = c.Add(test.jump)
 			if why := m.late(task); (why != "") != test.late {
@@ -95,15 +96,15 @@ func TestKnownNonces(t *testing.T) {
 	}
 	at("since the journal began", c.Add(-time.Hour))
 	c.Time = c.Add(1000 * time.Hour)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow(), Restored: true})
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now(), Restored: true})
 	at("restored under a clock that is far ahead", c.Add(signature.Window*time.Second))
 	c.Time = c.Add(-1000 * time.Hour)
 	at("that clock set right", c.Add(signature.Window*time.Second))
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow()})
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now()})
 	at("a restart is no restore", c.Add(signature.Window*time.Second))
 	m.boot = "other"
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other", BootNS: bootNow()})
-	at("another boot", c.Add(-time.Duration(bootNow())))
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other", BootNS: clock.Now()})
+	at("another boot", c.Add(-time.Duration(clock.Now())))
 }
 
 // What is live in a restored journal is lost, through a checkpoint, too; what
@@ -111,7 +112,7 @@ func TestKnownNonces(t *testing.T) {
 func TestRestoredStateIsLost(t *testing.T) {
 	m, c := newClocked(t)
 	acceptAgo(t, m, c, time.Minute, time.Hour)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: bootNow(), Restored: true})
+	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now(), Restored: true})
 	apply(t, m, m.checkpoint())
 	apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: "u", Queued: true, Run: json.RawMessage("{}")}}})
 	if !m.state.Tasks["t"].Lost || m.state.Tasks["u"].Lost {

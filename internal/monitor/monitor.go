@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
@@ -75,7 +76,7 @@ type Monitor struct {
 	look      *look.Pool
 	capper    *output.Capper
 	reception *reception
-	timers    *timers
+	timers    *clock.Timers
 	seal      func(string) string
 
 	pending    []pending // recorded, not durable yet, in order
@@ -150,7 +151,7 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: newState(), timers: newTimers(), done: make(chan struct{}), over: make(chan struct{}),
+		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: newState(), timers: clock.NewTimers(clock.Now), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
@@ -218,8 +219,8 @@ func (m *Monitor) loop(signals <-chan os.Signal) error {
 		select {
 		case do := <-m.inbox:
 			do()
-		case <-m.timers.wake.C:
-			m.timers.run()
+		case <-m.timers.Due():
+			m.timers.Run()
 		case sig := <-signals:
 			m.obey(sig)
 		case <-m.link.Lost():

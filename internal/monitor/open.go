@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -20,7 +21,7 @@ import (
 func (m *Monitor) open() error {
 	p := m.o.Paths
 	var err error
-	if m.boot, err = bootID(); err != nil {
+	if m.boot, err = clock.Boot(); err != nil {
 		return fmt.Errorf("cannot tell which boot this is: %w", err)
 	}
 	if m.capacity, err = findCapacity(); err != nil {
@@ -134,7 +135,7 @@ func (m *Monitor) openJournal(unused bool) error {
 		return err
 	}
 	m.record(&deputy.Event{
-		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: bootNow(), PID: os.Getpid(), Restored: m.restored,
+		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: clock.Now(), PID: os.Getpid(), Restored: m.restored,
 	}, nil, nil)
 	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
 	if m.state.Drains && m.first() {

@@ -115,7 +115,7 @@ func (m *Monitor) giveUp(err error, lost []pending) {
 	for i := range m.unrecorded {
 		m.answerUnrecorded(&m.unrecorded[i])
 	}
-	m.timers.after(retryJournal, m.resumeJournal)
+	m.timers.After(retryJournal, m.resumeJournal)
 }
 
 // takeBack makes the state what the journal has, but for what has happened: that
@@ -190,7 +190,7 @@ func (m *Monitor) resumeFailed(err error) {
 		m.giveUp(err, lost)
 		return
 	}
-	m.timers.after(retryJournal, m.resumeJournal)
+	m.timers.After(retryJournal, m.resumeJournal)
 }
 
 // resumed records what happened while the journal could not be written.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
 	"deputy/internal/output"
@@ -123,7 +124,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	}
 	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
-		t.BootNS = bootNow() // its birth was not recorded: its time runs from now on
+		t.BootNS = clock.Now() // its birth was not recorded: its time runs from now on
 	}
 	if t.StopAs != "" {
 		t.Phase, t.sent = Stopping, true
@@ -132,7 +133,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 	}
 	m.setDeadline(t)
 	if m.host.Newborn(leaf) {
-		m.timers.after(process.BornWithin, func() { m.endNewborn(t) })
+		m.timers.After(process.BornWithin, func() { m.endNewborn(t) })
 	}
 }
 
@@ -162,7 +163,7 @@ func (m *Monitor) sameKeeper() bool { return len(m.link.Held()) > 0 }
 func (m *Monitor) recoverBirth(t *Task, leaf string) {
 	a, found := m.host.FindFirst(leaf)
 	if !found {
-		a = process.Attempt{BootNS: bootNow()} // its time runs from now on
+		a = process.Attempt{BootNS: clock.Now()} // its time runs from now on
 	}
 	m.record(&deputy.Event{
 		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 )
 
 // What the journal's reserve must hold, in bytes: what a new segment begins
@@ -25,7 +26,7 @@ type reserve struct {
 	asked   int64 // bytes
 	short   error // why it is not whole; nil: it is
 	without bool  // the file system can keep none, which was said
-	retry   *timer
+	retry   *clock.Timer
 	server  bool // the server that lives was started meanwhile: its history may be in memory
 }
 
@@ -77,8 +78,8 @@ func (m *Monitor) lookAtReserve() {
 	case short != nil && before == nil:
 		m.log.Printf("%v; nothing new is accepted until there is room, running tasks go on", short)
 		m.storage.look()
-		m.timers.cancel(m.reserve.retry)
-		m.reserve.retry = m.timers.after(retryReserve, m.retryReserve)
+		m.timers.Cancel(m.reserve.retry)
+		m.reserve.retry = m.timers.After(retryReserve, m.retryReserve)
 	case short == nil && before != nil:
 		m.log.Printf("there is room again for the journal and its reserve: requests are accepted")
 		m.goOn()
@@ -91,7 +92,7 @@ func (m *Monitor) lookAtReserve() {
 func (m *Monitor) retryReserve() {
 	if m.reserve.short != nil {
 		m.journal.Reserve(m.reserve.asked)
-		m.reserve.retry = m.timers.after(retryReserve, m.retryReserve)
+		m.reserve.retry = m.timers.After(retryReserve, m.retryReserve)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/uuid7"
 )
 
 // shelf is the output that is kept of tasks that have ended, each charged to the
@@ -143,6 +144,6 @@ func (k keptOutput) isOld(now time.Time, keep time.Duration) bool {
 	if !k.until.IsZero() {
 		return now.After(k.until)
 	}
-	made, ok := timeOf(k.id)
+	made, ok := uuid7.Time(k.id)
 	return ok && keep > 0 && now.Sub(made) > keep
 }

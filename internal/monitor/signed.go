@@ -8,6 +8,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/request"
@@ -248,7 +249,7 @@ func (m *Monitor) known() int64 {
 	if m.state.Known.Boot == m.boot {
 		from = m.state.Known.NS
 	}
-	return m.o.Now().Add(time.Duration(from - bootNow())).Unix()
+	return m.o.Now().Add(time.Duration(from - clock.Now())).Unix()
 }
 
 // verifyLegacy finds the key of the original's scheme, which covers the module

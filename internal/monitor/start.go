@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -16,16 +17,16 @@ import (
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
-	intended bool   // the intent to start it is in the journal's hands
-	ending   bool   // its Ended is
-	expiry   *timer // of the time to be started in
-	deadline *timer
-	grace    *timer
-	linger   *timer // of what outlived the first process
-	killed   *timer // looks for survivors of the kill
-	survives bool   // there were some
-	killing  int    // kills under way, whose count is still to come
-	exited   bool   // exit is known
+	intended bool         // the intent to start it is in the journal's hands
+	ending   bool         // its Ended is
+	expiry   *clock.Timer // of the time to be started in
+	deadline *clock.Timer
+	grace    *clock.Timer
+	linger   *clock.Timer // of what outlived the first process
+	killed   *clock.Timer // looks for survivors of the kill
+	survives bool         // there were some
+	killing  int          // kills under way, whose count is still to come
+	exited   bool         // exit is known
 
 	cancelBirth func() // of the birth under way, or the last: ends the wait for it
 	empty       bool   // nothing of it lives
@@ -105,7 +106,7 @@ func (m *Monitor) beginQueued(t *Task) {
 		return
 	}
 	t.tried = 0
-	m.timers.cancel(t.expiry)
+	m.timers.Cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
 	m.record(e, func() { m.startIntended(t) }, nil)
@@ -269,7 +270,7 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 // setDeadline lets the task's time run out on the boot clock, from its birth.
 func (m *Monitor) setDeadline(t *Task) {
 	if t.Run.TimeoutMS > 0 && t.deadline == nil {
-		t.deadline = m.timers.at(t.BootNS+t.Run.TimeoutMS*int64(time.Millisecond), func() {
+		t.deadline = m.timers.At(t.BootNS+t.Run.TimeoutMS*int64(time.Millisecond), func() {
 			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Run.TimeoutMS)*time.Millisecond)})
 		})
 	}

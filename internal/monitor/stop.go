@@ -228,22 +228,22 @@ func (m *Monitor) signalTask(t *Task) {
 			}
 		})
 	}
-	t.grace = m.timers.after(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, graceOver) })
+	t.grace = m.timers.After(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, graceOver) })
 }
 
 func (m *Monitor) shortenGrace(t *Task) {
 	if t.grace == nil {
 		return // the signal is still to come, with the new period
 	}
-	m.timers.cancel(t.grace)
+	m.timers.Cancel(t.grace)
 	left := time.Until(t.began.Add(time.Duration(t.graceMS) * time.Millisecond))
-	t.grace = m.timers.after(max(0, left), func() { m.happen(t, graceOver) })
+	t.grace = m.timers.After(max(0, left), func() { m.happen(t, graceOver) })
 }
 
 // killTask kills all that lives of a task; that nothing does is told by the
 // host's event.
 func (m *Monitor) killTask(t *Task) {
-	m.timers.cancel(t.linger)
+	m.timers.Cancel(t.linger)
 	leaf := t.Leaf
 	t.killing++
 	m.act(func() {
@@ -257,7 +257,7 @@ func (m *Monitor) killTask(t *Task) {
 			m.settle(t)
 		})
 	})
-	t.killed = m.timers.after(tellSurvivors, func() { m.tellSurvivors(t) })
+	t.killed = m.timers.After(tellSurvivors, func() { m.tellSurvivors(t) })
 }
 
 // tellSurvivors answers those who wait for a stop when something could not be
@@ -266,7 +266,7 @@ func (m *Monitor) tellSurvivors(t *Task) {
 	if t.Phase != Killing {
 		return
 	}
-	t.killed = m.timers.after(tellSurvivors, func() { m.tellSurvivors(t) })
+	t.killed = m.timers.After(tellSurvivors, func() { m.tellSurvivors(t) })
 	survivors := m.host.Survivors(t.Leaf)
 	if len(survivors) == 0 {
 		return

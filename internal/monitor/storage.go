@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"deputy"
 	"deputy/internal/output"
+	"deputy/internal/uuid7"
 )
 
 const (
@@ -116,7 +116,7 @@ func (k *keeperOfSpace) find() {
 	}
 	for _, entry := range entries {
 		id, dir := entry.Name(), filepath.Join(k.tasks, entry.Name())
-		if _, isTask := timeOf(id); v.live[id] || !isTask {
+		if _, isTask := uuid7.Time(id); v.live[id] || !isTask {
 			k.m.capper.SweepSpare(dir)
 			continue
 		}
@@ -155,19 +155,6 @@ func (k *keeperOfSpace) wait(ctx context.Context) bool {
 			}
 		}
 	}
-}
-
-// timeOf reads the creation time out of a UUIDv7 (RFC 9562, section 5.7).
-func timeOf(id string) (time.Time, bool) {
-	b, err := hex.DecodeString(strings.ReplaceAll(id, "-", ""))
-	if err != nil || len(b) != 16 {
-		return time.Time{}, false
-	}
-	var ms int64
-	for _, x := range b[:6] {
-		ms = ms<<8 | int64(x)
-	}
-	return time.UnixMilli(ms), true
 }
 
 func lastWrite(dir string) time.Time {

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/windows"
+
+	"deputy/internal/uuid7"
 )
 
 // openAtOnce is nothing: a named pipe has no place in a folder here.
@@ -12,7 +14,7 @@ const openAtOnce = 0
 
 // temporary makes a file that is deleted with its last handle, the task's.
 func temporary(dir string) (*os.File, error) {
-	name := filepath.Join(dir, "stdin-"+newID())
+	name := filepath.Join(dir, "stdin-"+uuid7.New())
 	wide, err := windows.UTF16PtrFromString(name)
 	if err != nil {
 		return nil, err

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/uuid7"
 	"deputy/internal/wall"
 )
 
@@ -45,7 +47,7 @@ type deposit struct {
 	bytes  int64                     // what the request holds in memory
 	begun  bool
 	over   bool // it was told how it went: for one that is still being written, that it took too long
-	expiry *timer
+	expiry *clock.Timer
 	done   func(*deputy.Error) // called by the loop, once; without an error it has to release the deposit
 }
 
@@ -121,7 +123,7 @@ func (m *Monitor) deposit(d *deposit) {
 		v.ids[id] = true
 	}
 	v.charge(d, load{count: 1, bytes: d.bytes})
-	d.expiry = m.timers.after(depositTime, func() { m.depositLate(d) })
+	d.expiry = m.timers.After(depositTime, func() { m.depositLate(d) })
 	v.waiting = append(v.waiting, d)
 	m.writeDeposits()
 }
@@ -141,7 +143,7 @@ func (m *Monitor) writeDeposits() {
 func (m *Monitor) deposited(d *deposit, err error) {
 	m.vault.charge(d, load{writing: -1})
 	m.writeDeposits()
-	m.timers.cancel(d.expiry)
+	m.timers.Cancel(d.expiry)
 	if err != nil || d.over {
 		m.discard(d.ids()...)
 		m.release(d)
@@ -179,7 +181,7 @@ func (m *Monitor) depositLate(d *deposit) {
 // on the disk, or are to be.
 func (a *admission) idFor(item *policy.Item) string {
 	if item.Secrets == nil {
-		return newID()
+		return uuid7.New()
 	}
 	for id, secrets := range a.written {
 		if maps.Equal(secrets, item.Secrets) && !slices.Contains(a.taken, id) {
@@ -187,7 +189,7 @@ func (a *admission) idFor(item *policy.Item) string {
 			return id
 		}
 	}
-	id := newID()
+	id := uuid7.New()
 	a.missing[id] = item.Secrets
 	return id
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 )
 
 const (
@@ -97,7 +98,7 @@ func (h *Host) mark(leaf string) string { return filepath.Join(h.options.StateDi
 // is one of ErrNotFound, ErrNotExecutable, ErrNotStarted.
 func (h *Host) Start(_ context.Context, s Spec) (Attempt, error) {
 	defer s.gone()
-	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: bootNow()}, child: true}
+	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: clock.Now()}, child: true}
 	if err := h.reserve(s.Leaf); err != nil {
 		return Attempt{}, &startError{s.Argv[0], ErrNotStarted, err}
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 )
 
 // On Windows each attempt lives in a Job Object of its own, with a name by which
@@ -143,10 +144,8 @@ func bornNS(p windows.Handle) (int64, error) {
 	if err := windows.GetProcessTimes(p, &created, &exited, &kernel, &user); err != nil {
 		return 0, err
 	}
-	return bootNow() - (time.Now().UnixNano() - created.Nanoseconds()), nil
+	return clock.Now() - (time.Now().UnixNano() - created.Nanoseconds()), nil
 }
-
-func bootNow() int64 { return int64(windows.DurationSinceBoot()) }
 
 // watch begins to look at an attempt. The caller holds mu.
 func (h *Host) watch(a *attempt) {

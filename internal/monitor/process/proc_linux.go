@@ -68,12 +68,6 @@ func cgroupOf(pid string) (string, error) {
 	return "", fmt.Errorf("cannot find the cgroup of process %s: no cgroup v2", pid)
 }
 
-func bootNow() int64 {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // cannot fail: the clock exists since Linux 2.6.39
-	return t.Nano()
-}
-
 // survivors describes those of pids that still live.
 func survivors(pids []int) []deputy.Survivor {
 	var list []deputy.Survivor

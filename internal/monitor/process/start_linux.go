@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"deputy/internal/monitor/clock"
 )
 
 const (
@@ -26,7 +28,7 @@ const (
 // it is ErrNotExecuted, with an attempt that lives. A birth that ctx ends before it
 // has executed is such a one, too, if there was a process by then.
 func (h *Host) Start(ctx context.Context, s Spec) (Attempt, error) {
-	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: bootNow()}, child: true, pidfd: -1, watch: -1}
+	a := &attempt{Attempt: Attempt{Leaf: s.Leaf, BootNS: clock.Now()}, child: true, pidfd: -1, watch: -1}
 	err := h.reserve(s.Leaf)
 	if err == nil {
 		defer h.busy.Done()
@@ -50,7 +52,7 @@ func (h *Host) Start(ctx context.Context, s Spec) (Attempt, error) {
 		h.unreserve(s.Leaf)
 		return Attempt{}, whyNot(s, late)
 	}
-	if bootNow()-a.BootNS > int64(startSlack) { // a slow exec, or others before us: ask for the exact time
+	if clock.Now()-a.BootNS > int64(startSlack) { // a slow exec, or others before us: ask for the exact time
 		if st, err := readStat(a.PID); err == nil {
 			a.BootNS = st.startNS
 		}

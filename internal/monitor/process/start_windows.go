@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/windows"
+
+	"deputy/internal/monitor/clock"
 )
 
 // startSlack is how far a first process's birth may lie from its BootNS: the
@@ -61,7 +63,7 @@ func (h *Host) birth(s Spec) (*attempt, error) {
 		return nil, err
 	}
 	defer windows.CloseHandle(born.Thread)
-	a.process, a.PID, a.BootNS = born.Process, int(born.ProcessId), bootNow()
+	a.process, a.PID, a.BootNS = born.Process, int(born.ProcessId), clock.Now()
 	if h.options.Holder != nil {
 		err = h.options.Holder.Keep(a.Attempt, uintptr(a.job), uintptr(a.process))
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 )
 
 // member is a living process of a session.
@@ -18,13 +19,6 @@ type member struct {
 	pid         int
 	comm, state string
 	started     time.Time
-}
-
-// bootNow is the clock of BootNS.
-func bootNow() int64 {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail
-	return t.Nano()
 }
 
 // members lists what lives of a leaf, its first process too.
@@ -50,7 +44,7 @@ func (h *Host) members(leaf string) ([]member, error) {
 // bornAt says whether a process that was started at that time of the wall clock
 // is the attempt's first.
 func (a *attempt) bornAt(started time.Time) bool {
-	want := time.Now().Add(-time.Duration(bootNow() - a.BootNS))
+	want := time.Now().Add(-time.Duration(clock.Now() - a.BootNS))
 	return started.Sub(want).Abs() <= startSlack
 }
 

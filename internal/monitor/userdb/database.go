@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"deputy/internal/monitor/clock"
 )
 
 // What the name services said counts for so long.
@@ -61,7 +63,7 @@ func Open(o Options) *Database {
 		o.Tell = func(string) {}
 	}
 	if o.Now == nil {
-		o.Now = bootTime
+		o.Now = func() time.Duration { return time.Duration(clock.Now()) }
 	}
 	return &Database{
 		o: o, asking: make(chan struct{}, rounds), wake: make(chan struct{}, 1),

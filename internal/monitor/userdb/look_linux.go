@@ -116,14 +116,6 @@ func readFile(path string) ([]byte, stamp, error) {
 	return nil, stamp{}, errors.New("it is being written")
 }
 
-func bootTime() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		panic("cannot read the boot clock: " + err.Error()) // every Linux that Go runs on has it
-	}
-	return time.Duration(t.Nano())
-}
-
 // lookUp and lookUpGroup are for systems whose database os/user alone knows.
 func (d *Database) lookUp(string)      {}
 func (d *Database) lookUpGroup(string) {}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"strings"
-	"time"
 )
 
 // file is for Linux, where the local files are read.
@@ -73,6 +72,3 @@ func (d *Database) lookUpGroup(name string) {
 		}
 	}
 }
-
-// bootTime is for what the name services say: nobody asks them here.
-func bootTime() time.Duration { return 0 }

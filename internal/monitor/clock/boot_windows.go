@@ -1,6 +1,7 @@
-package monitor
+package clock
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"syscall"
@@ -17,18 +18,18 @@ const (
 	createdFresh = 1 // REG_CREATED_NEW_KEY
 )
 
-// bootID names this boot of the machine: by a random text in a volatile key of
+// Boot names this boot of the machine: by a random text in a volatile key of
 // the registry, which lives until the machine is shut down. An ordinary user's
 // deputy has a key of its own.
-func bootID() (string, error) {
-	id, err := bootIDUnder(registry.LOCAL_MACHINE)
+func Boot() (string, error) {
+	id, err := bootUnder(registry.LOCAL_MACHINE)
 	if errors.Is(err, windows.ERROR_ACCESS_DENIED) {
-		id, err = bootIDUnder(registry.CURRENT_USER)
+		id, err = bootUnder(registry.CURRENT_USER)
 	}
 	return id, err
 }
 
-func bootIDUnder(root registry.Key) (string, error) {
+func bootUnder(root registry.Key) (string, error) {
 	key, fresh, err := createVolatile(root, bootKey)
 	if err != nil {
 		return "", fmt.Errorf("cannot use the registry: %w", err)
@@ -37,7 +38,7 @@ func bootIDUnder(root registry.Key) (string, error) {
 	if id, _, err := key.GetStringValue(bootValue); err == nil && !fresh {
 		return id, nil
 	}
-	id := newID()
+	id := rand.Text()
 	return id, key.SetStringValue(bootValue, id)
 }
 
@@ -58,7 +59,6 @@ func createVolatile(root registry.Key, path string) (key registry.Key, fresh boo
 	return registry.Key(handle), disposition == createdFresh, nil
 }
 
-// bootNow reads a clock in nanoseconds that goes on also while the machine
-// sleeps (GetTickCount64, to 16 ms). Durations of tasks run on it, so that
-// neither a set clock nor a restart of deputy changes them.
-func bootNow() int64 { return int64(windows.DurationSinceBoot()) }
+// Now reads a clock in nanoseconds that goes on also while the machine
+// sleeps (GetTickCount64, to 16 ms).
+func Now() int64 { return int64(windows.DurationSinceBoot()) }
