@@ -5,6 +5,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
 
@@ -26,16 +27,16 @@ func (m *Monitor) account(c deputy.Caller) deputy.Caller {
 
 // useOf is what all callers of an account cost now. Tasks and keys are counted for
 // each caller, because whose range it lies in can change while they live.
-func (m *Monitor) useOf(account deputy.Caller) use {
+func (m *Monitor) useOf(account deputy.Caller) state.Use {
 	uid, isUID := account.UID()
 	names := m.users.Recent()
 	if !isUID || !names.Shares(uid) {
-		return m.state.count[account]
+		return m.state.UseOf(account)
 	}
-	var sum use
-	for c, u := range m.state.count {
+	var sum state.Use
+	for c, u := range m.state.Uses() {
 		if of, ok := c.UID(); ok && names.Account(of) == uid {
-			sum.live, sum.keys, sum.joins, sum.values = sum.live+u.live, sum.keys+u.keys, sum.joins+u.joins, sum.values+u.values
+			sum = sum.Plus(u)
 		}
 	}
 	return sum
@@ -97,5 +98,5 @@ func (j *judged) depends(r *wall.Request) bool {
 // unsettled says whether it is not known whether groups of a task's caller count.
 func (m *Monitor) unsettled(t *Task) bool {
 	uid, ok := t.Caller.UID()
-	return ok && len(t.Run.GIDs) > 0 && m.users.Standing(uid).Pending
+	return ok && len(t.Terms.GIDs) > 0 && m.users.Standing(uid).Pending
 }

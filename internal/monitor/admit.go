@@ -7,6 +7,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
 
@@ -116,6 +117,9 @@ func (m *Monitor) handle(peer *wall.Peer, r *wall.Request, id policy.Identity, j
 	}
 }
 
+// maxKey is the longest Idempotency-Key, in bytes.
+const maxKey = 255
+
 // call admits a request whole or not at all.
 func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity, j *judged) {
 	if len(r.Key) > maxKey {
@@ -216,15 +220,15 @@ func (a *admission) digests() {
 	a.before = a.plan.Digest(func(_, value string) string { return a.m.seal(value) })
 	a.digest = a.before
 	if a.plan.Secret() {
-		a.digest = a.m.seal(string(scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)) + a.before)
+		a.digest = a.m.seal(string(state.ScopeOf(a.id.Caller, a.id.EndUser, a.r.Key)) + a.before)
 	}
 }
 
 // replay answers a request whose Idempotency-Key was used before.
 func (a *admission) replay() bool {
 	m := a.m
-	used := m.state.Keys[scopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
-	if used == nil || m.age(used.Accepted, used.Time) > keyLife {
+	used := m.state.Keys[state.ScopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
+	if used == nil || m.age(used.Accepted, used.Time) > state.KeyLife {
 		return false
 	}
 	if used.Digest != a.digest && used.Digest != a.before {
@@ -282,12 +286,12 @@ func (a *admission) start() {
 		use := a.use(item)
 		task, queued, refusal := a.place(item, use)
 		if refusal != nil {
-			a.m.refuseAfter(use.seq(), a.peer, a.r, refusal)
+			a.m.refuseAfter(use.Seq(), a.peer, a.r, refusal)
 			return
 		}
 		if task != nil {
 			ids = append(ids, task.ID)
-			joinedSeq = max(joinedSeq, task.Seq, min(task.joinSeq, a.m.lastSeq()))
+			joinedSeq = max(joinedSeq, task.Seq, min(task.JoinSeq, a.m.lastSeq()))
 			known := slices.Contains(task.Joined, a.party())
 			if !known || a.r.Key != "" || a.r.Nonce != nil {
 				e.Tasks = append(e.Tasks, deputy.TaskRecord{ID: task.ID, Joined: true})
@@ -301,7 +305,7 @@ func (a *admission) start() {
 		ids = append(ids, record.ID)
 		e.Tasks = append(e.Tasks, record)
 		fresh++
-		values += weight(record.Params)
+		values += state.Weight(record.Params)
 	}
 	ids = a.each(ids)
 	if len(ids) > len(a.plan.Items) {
@@ -312,7 +316,7 @@ func (a *admission) start() {
 		return
 	}
 	account := a.m.account(a.id.Caller)
-	if refusal := a.m.state.roomForValues(named(a.id.Caller, account), a.m.useOf(account).values, values); refusal != nil {
+	if refusal := a.m.state.RoomForValues(named(a.id.Caller, account), a.m.useOf(account).Values, values); refusal != nil {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
@@ -360,7 +364,7 @@ func (a *admission) event() *deputy.Event {
 // record is a new task as the journal has it.
 func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
-	run := Run{
+	run := state.Terms{
 		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
 		TimeoutMS: act.Timeout.Milliseconds(), WithinMS: act.StartWithin.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
 		LingerMS: act.Linger.Milliseconds(),
@@ -386,7 +390,7 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
-			switch t := m.state.Tasks[e.Tasks[i].ID]; {
+			switch t := m.task(e.Tasks[i].ID); {
 			case t == nil || e.Tasks[i].Joined:
 			case e.Tasks[i].Queued:
 				m.expireQueued(t)
@@ -399,7 +403,7 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.refuse(a.peer, a.r, err)
 	})
 	for _, record := range e.Tasks {
-		if t := m.state.Tasks[record.ID]; t != nil && !record.Joined {
+		if t := m.task(record.ID); t != nil && !record.Joined {
 			t.names = a.names
 		}
 	}

@@ -126,26 +126,29 @@ func (d denials) over(now time.Time) map[deputy.Caller]int {
 	return over
 }
 
+// maxKeys bounds what one caller's keys may cost the monitor's memory.
+const maxKeys = 100_000
+
 // affordable refuses what would be too much for one caller.
 func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins int, withKey bool) *deputy.Error {
 	account := m.account(c)
 	u, who := m.useOf(account), named(c, account)
-	if fresh > 0 && u.live+fresh > d.Live {
+	if fresh > 0 && u.Live+fresh > d.Live {
 		e := deputy.Refuse(deputy.RateLimited,
-			"cannot accept: %s has %d live tasks, of at most %d ([defaults] per_caller.live); wait until some have ended", who, u.live, d.Live)
+			"cannot accept: %s has %d live tasks, of at most %d ([defaults] per_caller.live); wait until some have ended", who, u.Live, d.Live)
 		e.RetryAfter = 1
 		return e
 	}
 	if refusal := m.crowded(fresh); fresh > 0 && refusal != nil {
 		return refusal
 	}
-	if joins > 0 && u.joins+joins > maxJoins {
-		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has joined %d live tasks, each end user counted, of at most %d; wait until some have ended", who, u.joins, maxJoins)
+	if joins > 0 && u.Joins+joins > maxJoins {
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has joined %d live tasks, each end user counted, of at most %d; wait until some have ended", who, u.Joins, maxJoins)
 		e.RetryAfter = 1
 		return e
 	}
-	if withKey && u.keys >= maxKeys {
-		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", who, u.keys)
+	if withKey && u.Keys >= maxKeys {
+		e := deputy.Refuse(deputy.RateLimited, "cannot accept: %s has used %d idempotency keys in a day; they live for 24 hours", who, u.Keys)
 		e.RetryAfter = 3600
 		return e
 	}

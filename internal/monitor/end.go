@@ -11,6 +11,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/state"
 	"deputy/internal/output"
 )
 
@@ -18,11 +19,11 @@ import (
 func (m *Monitor) heard(e process.Event) {
 	m.post(func() {
 		id, _, _ := strings.Cut(e.Leaf, ".")
-		t := m.state.Tasks[id]
+		t := m.task(id)
 		if t == nil || t.Lost || t.Leaf != "" && t.Leaf != e.Leaf {
 			return
 		}
-		if t.Phase == Starting || t.Phase == Stopping && t.Leaf == "" {
+		if t.Phase == state.Starting || t.Phase == state.Stopping && t.Leaf == "" {
 			t.early = append(t.early, e) // it ended before the worker that started it has reported
 			return
 		}
@@ -36,12 +37,12 @@ func (m *Monitor) news(t *Task, e process.Event) {
 		t.exited, t.exit = true, e.Exit
 		t.countKilled(e.Leftover)
 		if !t.empty {
-			m.happen(t, exited)
+			m.happen(t, state.Exited)
 		}
 	case process.Empty:
 		t.empty = true
 		if !t.exited {
-			m.happen(t, emptied)
+			m.happen(t, state.Emptied)
 		}
 	}
 	m.settle(t)
@@ -50,11 +51,11 @@ func (m *Monitor) news(t *Task, e process.Event) {
 // letLinger gives what outlived a first process its time to end by itself: a filter
 // that its output runs through has the last lines still to write.
 func (m *Monitor) letLinger(t *Task) {
-	if t.Run.LingerMS == 0 {
-		m.happen(t, lingerOver)
+	if t.Terms.LingerMS == 0 {
+		m.happen(t, state.LingerOver)
 		return
 	}
-	t.linger = m.timers.After(time.Duration(t.Run.LingerMS)*time.Millisecond, func() { m.happen(t, lingerOver) })
+	t.linger = m.timers.After(time.Duration(t.Terms.LingerMS)*time.Millisecond, func() { m.happen(t, state.LingerOver) })
 }
 
 // countKilled adds to the receipt after a stop, to the leftovers otherwise.
@@ -69,8 +70,8 @@ func (t *Task) countKilled(n int) {
 // settle ends a task once its status is known, nothing of it lives, and every
 // kill has been counted.
 func (m *Monitor) settle(t *Task) {
-	if t.exited && t.empty && t.killing == 0 && t.Phase != Over {
-		m.happen(t, gone)
+	if t.exited && t.empty && t.killing == 0 && t.Phase != state.Over {
+		m.happen(t, state.Gone)
 	}
 }
 
@@ -79,7 +80,7 @@ func (m *Monitor) finishTask(t *Task) {
 	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
 		m.timers.Cancel(timer)
 	}
-	dir, limit := m.o.Paths.task(t.ID), t.Run.Cap
+	dir, limit := m.o.Paths.task(t.ID), t.Terms.Cap
 	m.run(func() {
 		m.capper.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
 			m.post(func() {
@@ -136,7 +137,7 @@ func (t *Task) end() (deputy.State, string) {
 		return deputy.Failed, "it was killed by " + t.exit.Signal
 	case t.exit.Code == nil:
 		return deputy.Unknown, "its status was not found"
-	case slices.Contains(t.Run.Success, *t.exit.Code):
+	case slices.Contains(t.Terms.Success, *t.exit.Code):
 		return deputy.Succeeded, ""
 	}
 	return deputy.Failed, fmt.Sprintf("it exited with code %d", *t.exit.Code)
@@ -145,6 +146,7 @@ func (t *Task) end() (deputy.State, string) {
 // ended goes on once a task's end is durable: whoever waited is told, and the
 // next for its lock begins.
 func (m *Monitor) ended(t *Task, e *deputy.Event) {
+	delete(m.tasks, t.ID)
 	for _, wait := range t.waiters {
 		wait(e.Seq, nil, nil)
 	}
@@ -166,8 +168,8 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 		m.capper.Beside(func() { m.shelve(left) })
 	})
 	if t.Lock != nil {
-		if next := m.state.use(t.lock).holder; next != nil {
-			m.beginQueued(next)
+		if next := m.state.LockOf(t.Task).Holder; next != nil {
+			m.beginQueued(m.task(next.ID))
 		}
 	}
 }

@@ -2,11 +2,11 @@ package monitor
 
 import (
 	"crypto/subtle"
-	"encoding/json"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 )
 
 // A request that asks for what a live task does already is given that task: it
@@ -18,29 +18,29 @@ import (
 // maxJoins bounds what one caller's joins may cost the monitor's memory.
 const maxJoins = 10_000
 
-func (a *admission) use(item *policy.Item) lockUse {
+func (a *admission) use(item *policy.Item) state.LockUse {
 	if item.Lock == nil {
-		return lockUse{}
+		return state.LockUse{}
 	}
-	return a.m.state.use(a.m.state.nameOf(a.plan.Action.Module, item.Lock))
+	return a.m.state.Lock(a.plan.Action.Module, item.Lock)
 }
 
 // place finds where an item goes: to a task that lives already, into the queue
 // behind one, or (nil, false) to a task of its own at once.
-func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bool, refusal *deputy.Error) {
-	if use.holder == nil {
+func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Task, queued bool, refusal *deputy.Error) {
+	if use.Holder == nil {
 		return nil, false, nil
 	}
-	if use.holder.ending && a.plan.Action.OnBusy != manifest.Reject {
-		if use.waiting == nil {
+	if use.Holder.Ending && a.plan.Action.OnBusy != manifest.Reject {
+		if use.Waiting == nil {
 			return nil, true, nil // its end is on its way to the disk, and the lock is free after that
 		}
-		use.holder = use.waiting
+		use.Holder = use.Waiting
 	}
 	switch a.plan.Action.OnBusy {
 	case manifest.Rerun:
-		for _, t := range []*Task{use.waiting, use.holder} {
-			if t != nil && t.Phase == Queued { // it has not begun: it will see what this caller wants seen
+		for _, t := range []*state.Task{use.Waiting, use.Holder} {
+			if t != nil && t.Phase == state.Queued { // it has not begun: it will see what this caller wants seen
 				if a.same(item, t) {
 					return t, false, nil
 				}
@@ -49,25 +49,15 @@ func (a *admission) place(item *policy.Item, use lockUse) (join *Task, queued bo
 		}
 		return nil, true, nil
 	case manifest.Reject:
-		return nil, false, a.busy(item, use.holder)
+		return nil, false, a.busy(item, use.Holder)
 	}
-	if a.same(item, use.holder) {
-		return use.holder, false, nil
+	if a.same(item, use.Holder) {
+		return use.Holder, false, nil
 	}
-	if use.waiting != nil && a.same(item, use.waiting) {
-		return use.waiting, false, nil
+	if use.Waiting != nil && a.same(item, use.Waiting) {
+		return use.Waiting, false, nil
 	}
-	return nil, false, a.busy(item, use.holder)
-}
-
-// canonical gives equal values one text: encoding/json sorts the names. A task
-// without values has nil after a replay: its record left them out.
-func canonical(params map[string]any) string {
-	if len(params) == 0 {
-		return "{}"
-	}
-	text, _ := json.Marshal(params) // values are plain JSON
-	return string(text)
+	return nil, false, a.busy(item, use.Holder)
 }
 
 // party is who asks.
@@ -76,31 +66,31 @@ func (a *admission) party() deputy.Party {
 }
 
 // hides says whether a task's values are none of whoever asks, not even by comparing.
-func (a *admission) hides(t *Task) bool { return t.Run.Secret && t.party() != a.party() }
+func (a *admission) hides(t *state.Task) bool { return t.Terms.Secret && t.Party() != a.party() }
 
 // same says whether a live task does exactly what is asked for, and may be joined.
-func (a *admission) same(item *policy.Item, t *Task) bool {
+func (a *admission) same(item *policy.Item, t *state.Task) bool {
 	if t.Action != a.plan.Action.Name || a.hides(t) {
 		return false
 	}
 	return a.equal(item, t, a.m.sealer(t.ID)) ||
-		t.Run.Secret && a.equal(item, t, func(_, value string) string { return a.m.seal(value) }) // as an earlier version sealed
+		t.Terms.Secret && a.equal(item, t, func(_, value string) string { return a.m.seal(value) }) // as an earlier version sealed
 }
 
 // equal holds what is asked for against a task's values, the sensitive ones sealed
 // as those of the task are. How long it takes says nothing of how near they are.
-func (a *admission) equal(item *policy.Item, t *Task, seal func(param, value string) string) bool {
-	return subtle.ConstantTimeCompare([]byte(canonical(item.Sealed(seal))), []byte(canonical(t.Params))) == 1
+func (a *admission) equal(item *policy.Item, t *state.Task, seal func(param, value string) string) bool {
+	return subtle.ConstantTimeCompare([]byte(state.Canonical(item.Sealed(seal))), []byte(state.Canonical(t.Params))) == 1
 }
 
 // busy refuses what a lock stands against. Who may not see its holder is not told
 // what that does.
-func (a *admission) busy(item *policy.Item, t *Task) *deputy.Error {
+func (a *admission) busy(item *policy.Item, t *state.Task) *deputy.Error {
 	if a.hides(t) {
 		return deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by a task of another, whose values are sensitive; wait until it has ended", item.LockText(), t.Module)
 	}
 	what := "a task"
-	if reaches(a.id, t.party()) || a.m.policy.Rights(a.id).MayRead(t.Module, t.Action, t.Params) {
+	if state.Reaches(a.id, t.Party()) || a.m.policy.Rights(a.id).MayRead(t.Module, t.Action, t.Params) {
 		what = t.Module + "/" + t.Action
 	}
 	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s), which does something else or may not be joined; wait until it has ended, or stop it",

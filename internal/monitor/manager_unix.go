@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/state"
 )
 
 const (
@@ -171,7 +172,7 @@ func (m *Monitor) inherit() {
 func (m *Monitor) live(leaf string) bool {
 	id, _, _ := strings.Cut(leaf, ".")
 	t := m.state.Tasks[id]
-	return t != nil && t.Leaf == leaf && t.Phase != Over
+	return t != nil && t.Leaf == leaf && t.Phase != state.Over
 }
 
 // inheritedSocket takes the socket of a path that the service manager listens on

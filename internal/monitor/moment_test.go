@@ -8,6 +8,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/signature"
 )
 
@@ -37,12 +38,12 @@ func apply(t *testing.T, m *Monitor, e *deputy.Event) {
 // acceptAgo has a queued task accepted ago, with an idempotency key.
 func acceptAgo(t *testing.T, m *Monitor, c *wallClock, ago, within time.Duration) *Task {
 	t.Helper()
-	run, _ := json.Marshal(Run{WithinMS: within.Milliseconds()})
+	run, _ := json.Marshal(state.Terms{WithinMS: within.Milliseconds()})
 	apply(t, m, &deputy.Event{
 		Type: deputy.Accepted, Caller: "uid:1", Time: deputy.Time{Time: c.Add(-ago)}, BootNS: clock.Now() - int64(ago),
 		Key: &deputy.Idempotency{Key: "k"}, Tasks: []deputy.TaskRecord{{ID: "t", Queued: true, Run: run}},
 	})
-	return m.state.Tasks["t"]
+	return m.task("t")
 }
 
 // Within a boot no set clock makes time pass, or not pass; across boots the
@@ -77,7 +78,7 @@ func TestClockJumps(t *testing.T) {
 			if why := m.late(task); (why != "") != test.late {
 				t.Errorf("to be started within 2 h: %q", why)
 			}
-			m.state.expireKeys(m.age)
+			m.state.ExpireKeys(m.age)
 			if forgotten := len(m.state.Keys) == 0; forgotten != test.forgotten {
 				t.Errorf("the key is forgotten: %v", forgotten)
 			}
@@ -105,52 +106,6 @@ func TestKnownNonces(t *testing.T) {
 	m.boot = "other"
 	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other", BootNS: clock.Now()})
 	at("another boot", c.Add(-time.Duration(clock.Now())))
-}
-
-// What is live in a restored journal is lost, through a checkpoint, too; what
-// is accepted later is not.
-func TestRestoredStateIsLost(t *testing.T) {
-	m, c := newClocked(t)
-	acceptAgo(t, m, c, time.Minute, time.Hour)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now(), Restored: true})
-	apply(t, m, m.checkpoint())
-	apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: "u", Queued: true, Run: json.RawMessage("{}")}}})
-	if !m.state.Tasks["t"].Lost || m.state.Tasks["u"].Lost {
-		t.Errorf("lost: %v, %v", m.state.Tasks["t"].Lost, m.state.Tasks["u"].Lost)
-	}
-	if m.state.Known.Boot != "this" {
-		t.Errorf("a checkpoint forgets from when on nonces are known: %+v", m.state.Known)
-	}
-}
-
-// A monitor that ended in good order has nothing half started. The next one may
-// start it, in the same boot by the same intent.
-func TestOrderlyEnd(t *testing.T) {
-	m, _ := newClocked(t)
-	for _, id := range []string{"unborn", "born"} {
-		apply(t, m, &deputy.Event{Type: deputy.Accepted, Tasks: []deputy.TaskRecord{{ID: id, Run: json.RawMessage("{}")}}})
-	}
-	apply(t, m, &deputy.Event{Type: deputy.Started, Task: "born", Attempt: 1, PID: 7, Leaf: "born.1", Boot: "this"})
-	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
-	unborn := func(when, id string, want bool) {
-		t.Helper()
-		if got := m.state.Tasks[id].Unborn; got != want {
-			t.Errorf("%s, %s: it is known not to be born: %v", when, id, got)
-		}
-	}
-	unborn("at the end", "unborn", true)
-	unborn("at the end", "born", false)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other"})
-	apply(t, m, m.checkpoint())
-	unborn("in another boot", "unborn", true)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
-	unborn("in a third", "unborn", true)
-	apply(t, m, &deputy.Event{Type: deputy.StartIntended, Task: "unborn", Attempt: 1})
-	unborn("intended anew", "unborn", false)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorEnd})
-	unborn("at another end", "unborn", true)
-	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "third"})
-	unborn("under a monitor that may start it", "unborn", false)
 }
 
 func TestCapacity(t *testing.T) {

@@ -32,6 +32,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
 	"deputy/internal/output"
 	"deputy/internal/wall"
@@ -67,7 +68,8 @@ type Monitor struct {
 	acting    chan struct{} // one for each stop that signals or kills
 
 	link      *keeper.Link
-	state     *State
+	state     *state.State
+	tasks     map[string]*Task
 	set       *manifest.Policy
 	policy    *policy.Policy
 	journal   *journal.Journal
@@ -91,15 +93,15 @@ type Monitor struct {
 	renew           chan struct{}           // holds one when it has to be told something else
 	notify          atomic.Pointer[os.File] // where tasks tell their progress; the server reads it
 	listener        *os.File
-	lines           map[string]*os.File // by path: Unix sockets where 'Key: Value' is spoken
-	keys            keys                // as the key files were at the last load
-	recent          nonces              // of all signed requests of this monitor, reads too
-	floors          map[lease]int64     // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
-	floor           int64               // the same, of all secrets
-	leases          map[lease]uint64    // the record of each lease of this one
-	forgot          int64               // when nonces were last forgotten, Unix seconds
-	unauthenticated int                 // requests refused for their signature: counted, not recorded
-	turns           *turns              // of requests
+	lines           map[string]*os.File    // by path: Unix sockets where 'Key: Value' is spoken
+	keys            keys                   // as the key files were at the last load
+	recent          state.Nonces           // of all signed requests of this monitor, reads too
+	floors          map[state.Lease]int64  // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
+	floor           int64                  // the same, of all secrets
+	leases          map[state.Lease]uint64 // the record of each lease of this one
+	forgot          int64                  // when nonces were last forgotten, Unix seconds
+	unauthenticated int                    // requests refused for their signature: counted, not recorded
+	turns           *turns                 // of requests
 	budgets         budgets
 	denials         denials
 	users           *userdb.Database
@@ -151,9 +153,9 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: newState(), timers: clock.NewTimers(clock.Now), done: make(chan struct{}), over: make(chan struct{}),
+		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: state.New(), tasks: map[string]*Task{}, timers: clock.NewTimers(clock.Now), done: make(chan struct{}), over: make(chan struct{}),
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
-		recent: nonces{}, floors: map[lease]int64{}, leases: map[lease]uint64{},
+		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{}, missed: map[string]bool{},
 	}
@@ -315,7 +317,7 @@ func (m *Monitor) leave() {
 		m.endIfQuiet()
 		return
 	}
-	for _, t := range m.state.Tasks {
+	for t := range m.all() {
 		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
 	}
 	m.leaveIfIdle()
@@ -346,7 +348,7 @@ func (m *Monitor) leaveIfIdle() {
 	if !m.leaving {
 		return
 	}
-	for _, t := range m.state.Tasks {
+	for t := range m.all() {
 		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
 			return
 		}

@@ -127,7 +127,7 @@ func (m *Monitor) openJournal(unused bool) error {
 	if err := found.Replay(m.state.Apply); err != nil {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
-	m.floors = m.state.Nonces.leases()
+	m.floors = m.state.Nonces.Leases()
 	if found.File != "" && !found.Reserve { // the monitor before may have answered without a lease
 		m.floor = m.o.Now().Unix()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
 
@@ -42,8 +43,8 @@ func (m *Monitor) append(p pending) {
 	}
 	p.seq = m.journal.Append(e)
 	if e.Type == deputy.Ended {
-		if t := m.state.Tasks[e.Task]; t != nil {
-			t.ending, t.outstanding = true, false
+		if t := m.task(e.Task); t != nil {
+			t.Ending, t.outstanding = true, false
 		}
 	} else if err := m.state.Apply(e); err != nil {
 		m.log.Printf("fault: %v", err)
@@ -123,15 +124,15 @@ func (m *Monitor) giveUp(err error, lost []pending) {
 func (m *Monitor) takeBack() (lost []pending) {
 	for _, p := range m.pending {
 		if p.event.Type == deputy.Accepted && len(p.event.Tasks) > 0 {
-			m.state.cancel(p.event)
+			m.state.Cancel(p.event)
 			lost = append(lost, p)
 			continue
 		}
 		if p.event.Key != nil { // of a call that stops tasks: not an answer yet
-			m.state.forget(scopeOf(p.event.Caller, p.event.EndUser, p.event.Key.Key))
+			m.state.Forget(state.ScopeOf(p.event.Caller, p.event.EndUser, p.event.Key.Key))
 		}
 		if t := m.state.Tasks[p.event.Task]; t != nil {
-			t.ending = false
+			t.Ending = false
 		}
 		m.unrecorded = append(m.unrecorded, p)
 	}
@@ -157,7 +158,7 @@ func (p *pending) tell(refusal *deputy.Error) {
 // answerUnrecorded answers those who wait for a record that will be made, but
 // nobody knows when.
 func (m *Monitor) answerUnrecorded(p *pending) {
-	switch t := m.state.Tasks[p.event.Task]; {
+	switch t := m.task(p.event.Task); {
 	case p.event.Type == deputy.NonceUsed: // reads, and refusals, go on
 		for _, a := range p.answers {
 			a.do(m.journal.Durable())
@@ -211,25 +212,14 @@ func (m *Monitor) resumed() {
 
 // checkpoint is what a new segment of the journal begins with.
 func (m *Monitor) checkpoint() *deputy.Event {
-	m.state.expireKeys(m.age)
+	m.state.ExpireKeys(m.age)
 	m.storage.look()
 	e := &deputy.Event{Type: deputy.Checkpoint}
 	if m.set != nil {
 		e.Policy, e.Files = m.set.Digest, m.set.Files
 	}
-	e.Checkpoint, _ = json.Marshal(m.state.unended()) // no type in it can fail
+	e.Checkpoint, _ = json.Marshal(m.state.Unended()) // no type in it can fail
 	return e
-}
-
-// unended is the state without tasks whose end stands in the journal already.
-func (s *State) unended() *State {
-	live := make(map[string]*Task, len(s.Tasks))
-	for id, t := range s.Tasks {
-		if !t.ending {
-			live[id] = t
-		}
-	}
-	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Known: s.Known, Drains: s.Drains}
 }
 
 // answer gives an outcome to whoever asked, if its server still lives.

@@ -12,6 +12,7 @@ import (
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/state"
 	"deputy/internal/output"
 )
 
@@ -33,13 +34,15 @@ func (m *Monitor) recover() {
 		m.endStrays(leaves)
 	}
 	var queued []*Task
-	for _, t := range m.state.Tasks {
+	for t := range m.all() {
+		wasOver := t.Phase == state.Over
+		m.happen(t, state.TakenUp)
 		if t.Lost {
 			m.unknown(t, "the journal was restored from a back-up, which does not know what became of it")
-		} else if t.Phase == Queued || t.Unborn {
+		} else if t.Phase == state.Queued || t.Unborn {
 			queued = append(queued, t)
 		} else {
-			m.recoverStarted(t, exists)
+			m.recoverStarted(t, exists, wasOver)
 		}
 	}
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
@@ -53,11 +56,10 @@ func (m *Monitor) recover() {
 	m.inherit()
 	for _, t := range queued {
 		if t.Unborn { // it was intended in another boot: it is intended anew
-			t.Phase, t.Attempt, t.IntentBoot = Queued, t.Attempt-1, ""
+			t.PutBack()
 		}
 		if t.StopAs != "" {
-			t.Phase = Over
-			m.finishTask(t)
+			m.happen(t, state.Stop)
 			continue
 		}
 		m.beginQueued(t)
@@ -76,7 +78,7 @@ func (m *Monitor) releaseEnded(leaf string) {
 }
 
 // recoverStarted takes up a task whose start was at least intended.
-func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
+func (m *Monitor) recoverStarted(t *Task, exists map[string]bool, wasOver bool) {
 	leaf := t.Leaf
 	if leaf == "" {
 		leaf = attemptLeaf(t.ID, t.Attempt)
@@ -94,7 +96,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		there = false
 	}
 	switch {
-	case t.Leaf == "" && !there && t.Phase == Over:
+	case t.Leaf == "" && !there && wasOver:
 		m.unknown(t, "deputy was ended before it could record how it ended, or why it was not started")
 		return
 	case t.Leaf == "" && !there && m.mayHaveRun(t):
@@ -104,31 +106,32 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 		// A leaf is made before the birth and removed after the end is durable:
 		// where there is none, nothing was ever born.
 		if t.StopAs != "" {
-			t.Phase = Stopping
+			m.happen(t, state.Stop)
 		}
 		m.startIntended(t)
 		return
 	}
 	dir := m.o.Paths.task(t.ID)
-	if err := m.capper.Add(dir, t.Run.Cap); err != nil {
+	if err := m.capper.Add(dir, t.Terms.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
 	if t.Leaf == "" {
 		m.recoverBirth(t, leaf)
 	}
-	t.Leaf, t.Phase = leaf, Running
+	t.Leaf = leaf
 	if err := m.host.Adopt(process.Attempt{Leaf: leaf, PID: t.PID, BootNS: t.BootNS}); err != nil {
 		m.host.Kill(leaf) // an end means that nothing lives
 		m.unknown(t, err.Error())
 		return
 	}
+	m.happen(t, state.Found)
 	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
 		t.BootNS = clock.Now() // its birth was not recorded: its time runs from now on
 	}
 	if t.StopAs != "" {
-		t.Phase, t.sent = Stopping, true
-		m.signalTask(t)
+		t.sent = true
+		m.happen(t, state.Stop)
 		return
 	}
 	m.setDeadline(t)
@@ -139,9 +142,9 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool) {
 
 // endNewborn ends what an earlier monitor had born, if it still has not become its program.
 func (m *Monitor) endNewborn(t *Task) {
-	if t.Phase == Running && m.host.Newborn(t.Leaf) {
+	if t.Phase == state.Running && m.host.Newborn(t.Leaf) {
 		t.failure = "cannot start: " + process.ErrNotExecuted.Error()
-		m.happen(t, hung)
+		m.happen(t, state.Hung)
 	}
 }
 
@@ -173,8 +176,7 @@ func (m *Monitor) recoverBirth(t *Task, leaf string) {
 // unknown ends a task of which too little is known.
 func (m *Monitor) unknown(t *Task, why string) {
 	t.exit = deputy.Exit{Unknown: why}
-	t.Phase = Over
-	m.finishTask(t)
+	m.happen(t, state.Vanished)
 }
 
 func attemptLeaf(id string, attempt int) string { return fmt.Sprintf("%s.%d", id, attempt) }
@@ -185,7 +187,7 @@ func attemptLeaf(id string, attempt int) string { return fmt.Sprintf("%s.%d", id
 func (m *Monitor) Exited(x keeper.Exit) {
 	m.post(func() {
 		m.host.ForeignExit(x.PID, x.Cgroup, x.Status)
-		for _, t := range m.state.Tasks {
+		for t := range m.all() {
 			// Whether or not the kernel has told the host before the keeper told us.
 			if t.PID == x.PID && strings.Contains(x.Cgroup+"/", "/"+t.Leaf+"/") {
 				t.told = append(t.told, x)

@@ -14,9 +14,6 @@ import (
 const (
 	reserveStep    = 1 << 20   // it grows and shrinks by whole ones
 	reserveBase    = 256 << 10 // starts of the monitor, retirements, the cancelled record
-	reserveTask    = 3 << 10   // a task's place in a checkpoint beside its values; its intent, birth, stop and end
-	reserveKey     = 256       // an idempotency key beside its scope and its tasks' ids
-	reserveNonce   = 64
 	retryReserve   = time.Second
 	reservePercent = 150 // of what is needed: what comes while it grows
 )
@@ -41,10 +38,7 @@ func (m *Monitor) fitReserve() {
 }
 
 func (m *Monitor) reserveNeeded() int64 {
-	need := reserveBase + m.state.bytes
-	for _, u := range m.state.Nonces {
-		need += int64(len(u.Seen)) * reserveNonce
-	}
+	need := reserveBase + m.state.Reserve()
 	for _, f := range m.set.Files {
 		need += int64(len(f.Path) + len(f.Text))
 	}
@@ -102,7 +96,7 @@ func (m *Monitor) goOn() {
 		return
 	}
 	m.leaseMissed()
-	for _, t := range m.state.Tasks {
+	for t := range m.all() {
 		m.beginQueued(t)
 	}
 }

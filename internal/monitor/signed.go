@@ -11,6 +11,7 @@ import (
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/request"
 	"deputy/internal/signature"
 	"deputy/internal/strictjson"
@@ -50,7 +51,7 @@ func (m *Monitor) serveSigned(peer *wall.Peer, r, asked *wall.Request, id policy
 	if asked.Nonce != nil {
 		if floor := max(m.floor, m.floors[leaseOf(asked)]); asked.Nonce.Time <= floor {
 			e := deputy.Refuse(deputy.NotDurable,
-				"cannot take this request yet: it was signed before deputy was started, or within %d s of it; sign it anew, and ask again in a moment", leaseTime)
+				"cannot take this request yet: it was signed before deputy was started, or within %d s of it; sign it anew, and ask again in a moment", state.LeaseTime)
 			e.RetryAfter = int(max(1, floor+1-m.o.Now().Unix())) // then a fresh signature is good
 			m.refuse(peer, r, e)
 			return
@@ -79,19 +80,19 @@ func reads(r *wall.Request) bool {
 
 // leaseOf names the lease under which a signed request is answered if nothing
 // is recorded of it.
-func leaseOf(r *wall.Request) lease {
+func leaseOf(r *wall.Request) state.Lease {
 	if reads(r) {
-		return lease{r.Nonce.Secret, leaseReads}
+		return state.Lease{Secret: r.Nonce.Secret, Kind: state.LeaseReads}
 	}
-	return lease{r.Nonce.Secret, leaseRefused}
+	return state.Lease{Secret: r.Nonce.Secret, Kind: state.LeaseRefused}
 }
 
 // lease sees to it that a signed request can be answered without a record of
 // its nonce, and gives the record that must be durable before.
 func (m *Monitor) lease(r *wall.Request) uint64 {
 	l := leaseOf(r)
-	if r.Nonce.Time > m.state.Nonces.leased(l) && m.unwritable() == nil {
-		m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: r.Nonce.Time + leaseTime}}, nil, nil)
+	if r.Nonce.Time > m.state.Nonces.Leased(l) && m.unwritable() == nil {
+		m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: r.Nonce.Time + state.LeaseTime}}, nil, nil)
 		m.leases[l] = m.lastSeq()
 	}
 	return m.leases[l]
@@ -100,9 +101,9 @@ func (m *Monitor) lease(r *wall.Request) uint64 {
 // leaseMissed makes the leases for what was answered while none was recorded.
 func (m *Monitor) leaseMissed() {
 	for secret := range m.recent {
-		for _, kind := range []string{leaseReads, leaseRefused} {
-			l, newest := lease{secret, kind}, m.recent.newest(secret)
-			if newest > m.state.Nonces.leased(l) {
+		for _, kind := range []string{state.LeaseReads, state.LeaseRefused} {
+			l, newest := state.Lease{Secret: secret, Kind: kind}, m.recent.Newest(secret)
+			if newest > m.state.Nonces.Leased(l) {
 				m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: secret, Nonce: kind, Time: newest}}, nil, nil)
 				m.leases[l] = m.lastSeq()
 			}
@@ -113,9 +114,9 @@ func (m *Monitor) leaseMissed() {
 // endLeases shortens them to what was answered indeed, for a next monitor that
 // is started at once.
 func (m *Monitor) endLeases() {
-	for l, until := range m.state.Nonces.leases() {
-		if last := max(m.recent.newest(l.secret), m.floors[l]); last < until && m.unwritable() == nil {
-			m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.secret, Nonce: l.kind, Time: last}}, nil, nil)
+	for l, until := range m.state.Nonces.Leases() {
+		if last := max(m.recent.Newest(l.Secret), m.floors[l]); last < until && m.unwritable() == nil {
+			m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: last}}, nil, nil)
 		}
 	}
 }
@@ -207,7 +208,7 @@ func (m *Monitor) accept(r *wall.Request, e evidence) error {
 	}
 	if e.err == nil && e.secret != "" {
 		r.Nonce = &deputy.Nonce{Secret: e.secret, Nonce: e.signed.Nonce, Time: e.signed.Time}
-		m.recent.use(r.Nonce)
+		m.recent.Use(r.Nonce)
 	}
 	return e.err
 }
@@ -217,8 +218,8 @@ func (m *Monitor) accept(r *wall.Request, e evidence) error {
 func (m *Monitor) timely(secret string, a signature.Authorization) error {
 	now := m.o.Now().Unix()
 	if now != m.forgot { // once a second: it looks at every nonce
-		m.recent.forget(now)
-		m.state.Nonces.forget(now)
+		m.recent.Forget(now)
+		m.state.Nonces.Forget(now)
 		m.forgot = now
 	}
 	switch {
@@ -229,11 +230,11 @@ func (m *Monitor) timely(secret string, a signature.Authorization) error {
 		return deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: what was signed before the machine was started, or until %d s after the journal was restored, may have been used before; sign the request anew, or again in %d s",
 			signature.Window, m.known()-a.Time)
-	case !m.state.Nonces.fresh(secret, a.Nonce, a.Time) || !m.recent.fresh(secret, a.Nonce, a.Time):
+	case !m.state.Nonces.Fresh(secret, a.Nonce, a.Time) || !m.recent.Fresh(secret, a.Nonce, a.Time):
 		return deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: this signature was used before, or is older than one that was forgotten; sign each request anew (if a clock was set back, a new secret works at once: deputy key new)")
-	case m.recent.crowded(secret):
-		e := deputy.Refuse(deputy.RateLimited, "cannot authenticate: this secret has signed more than %d requests in two minutes", maxNonces)
+	case m.recent.Crowded(secret):
+		e := deputy.Refuse(deputy.RateLimited, "cannot authenticate: this secret has signed more than %d requests in two minutes", state.MaxNonces)
 		e.RetryAfter = 60
 		return e
 	}

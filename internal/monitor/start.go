@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -13,12 +14,43 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/state"
 )
+
+// Task is a live task, and what it is to this monitor.
+type Task struct {
+	*state.Task
+	live
+}
+
+// task gives a live task; nil: there is none of that id.
+func (m *Monitor) task(id string) *Task {
+	known := m.state.Tasks[id]
+	if known == nil {
+		return nil
+	}
+	if t := m.tasks[id]; t != nil && t.Task == known {
+		return t
+	}
+	t := &Task{Task: known}
+	m.tasks[id] = t
+	return t
+}
+
+// all gives every live task.
+func (m *Monitor) all() iter.Seq[*Task] {
+	return func(yield func(*Task) bool) {
+		for id := range m.state.Tasks {
+			if !yield(m.task(id)) {
+				return
+			}
+		}
+	}
+}
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
 	intended bool         // the intent to start it is in the journal's hands
-	ending   bool         // its Ended is
 	expiry   *clock.Timer // of the time to be started in
 	deadline *clock.Timer
 	grace    *clock.Timer
@@ -44,43 +76,33 @@ type live struct {
 	pause       time.Duration   // until the next try
 	waiters     []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
-	lock        lockName // the one that it holds or awaits; only where Lock is set
-	joinSeq     uint64   // of the newest record of a join
-	outstanding bool     // nothing of it lives, and the journal cannot be written: its end waits
-	sent        bool     // the stop signal was sent, or is about to be
+	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
+	sent        bool // the stop signal was sent, or is about to be
 	graceMS     int64
-	bytes       int64 // what it needs of the journal's reserve
-	values      int   // bytes of memory that its values take, about
 }
 
 // happen walks one step through the table and does what it says.
-func (m *Monitor) happen(t *Task, h happening) {
-	next, do := transition(t.Phase, h)
-	if do == impossible {
+func (m *Monitor) happen(t *Task, h state.Happening) {
+	switch t.Happen(h) {
+	case state.Impossible:
 		m.log.Printf("fault: task %s was %q when %q happened; it stays as it is", t.ID, t.Phase, h)
-		return
-	}
-	t.Phase = next
-	switch do {
-	case start:
-		m.startTask(t)
-	case watch:
+	case state.Watch:
 		m.setDeadline(t)
 		m.keepPidfd(t, false)
-	case signal:
+	case state.Signal:
 		m.setDeadline(t)
 		m.signalTask(t)
-	case hurry:
+	case state.Hurry:
 		if t.cancelBirth != nil { // otherwise no birth has begun, and none does
 			t.cancelBirth()
 		}
-	case shorten:
+	case state.Shorten:
 		m.shortenGrace(t)
-	case linger:
+	case state.Linger:
 		m.letLinger(t)
-	case kill:
+	case state.Kill:
 		m.killTask(t)
-	case finish:
+	case state.Finish:
 		m.finishTask(t)
 	}
 }
@@ -89,7 +111,7 @@ func (m *Monitor) happen(t *Task, h happening) {
 // policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.use(t.lock).holder != t {
+	if t.Phase != state.Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.LockOf(t.Task).Holder != t.Task {
 		return
 	}
 	if m.unsettled(t) && m.retry(t, func() { m.beginQueued(t) }) {
@@ -101,8 +123,7 @@ func (m *Monitor) beginQueued(t *Task) {
 		return
 	case why != "":
 		t.failure = why
-		t.Phase = Over
-		m.finishTask(t)
+		m.happen(t, state.Barred)
 		return
 	}
 	t.tried = 0
@@ -115,10 +136,10 @@ func (m *Monitor) beginQueued(t *Task) {
 // startIntended starts a task whose intent has become durable, unless a stop
 // came in between.
 func (m *Monitor) startIntended(t *Task) {
-	if t.Phase == Starting {
+	if t.Phase == state.Starting {
 		m.startTask(t)
 	} else {
-		m.happen(t, stillborn)
+		m.happen(t, state.Stillborn)
 	}
 }
 
@@ -139,10 +160,10 @@ func (m *Monitor) stillAllowed(t *Task, again func()) (why string, asked bool) {
 	}
 	module, names := m.set.Modules[t.Module], m.users.Version()
 	id := t.identity(m)
-	if t.Policy == m.set.Digest && (t.names == 0 || t.names == names) && len(id.GIDs) == len(t.Run.GIDs) {
+	if t.Policy == m.set.Digest && (t.names == 0 || t.names == names) && len(id.GIDs) == len(t.Terms.GIDs) {
 		return "", false
 	}
-	if module == nil || module.Digest != t.Run.Manifest {
+	if module == nil || module.Digest != t.Terms.Manifest {
 		return "it was not started: its manifest was changed while it waited", false
 	}
 	if r := t.rejudged; r != nil && r.by == m.policy && r.names == names && !t.judging {
@@ -169,7 +190,7 @@ func (m *Monitor) stillAllowed(t *Task, again func()) (why string, asked bool) {
 }
 
 func (t *Task) identity(m *Monitor) policy.Identity {
-	id := policy.Identity{Caller: t.Caller, UID: t.Run.UID, GIDs: t.Run.GIDs, GroupSIDs: t.Run.GroupSIDs, Name: m.nameOf(t.Caller), EndUser: t.EndUser}
+	id := policy.Identity{Caller: t.Caller, UID: t.Terms.UID, GIDs: t.Terms.GIDs, GroupSIDs: t.Terms.GroupSIDs, Name: m.nameOf(t.Caller), EndUser: t.EndUser}
 	m.reduce(&id)
 	return id
 }
@@ -190,7 +211,7 @@ func (m *Monitor) startTask(t *Task) {
 	}
 	if why != "" || action == nil {
 		t.failure = why
-		m.happen(t, stillborn)
+		m.happen(t, state.Stillborn)
 		return
 	}
 	now, why := m.policy.Now(action)
@@ -199,12 +220,12 @@ func (m *Monitor) startTask(t *Task) {
 			return
 		}
 		t.failure = "it was not started: " + why
-		m.happen(t, stillborn)
+		m.happen(t, state.Stillborn)
 		return
 	}
 	b := &birth{
-		m: m, action: now, id: t.ID, params: t.Params, secret: t.Run.Secret, oneFile: t.Run.OneFile, outputCap: t.Run.Cap,
-		linger: time.Duration(t.Run.LingerMS) * time.Millisecond,
+		m: m, action: now, id: t.ID, params: t.Params, secret: t.Terms.Secret, oneFile: t.Terms.OneFile, outputCap: t.Terms.Cap,
+		linger: time.Duration(t.Terms.LingerMS) * time.Millisecond,
 		leaf:   attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
 			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
@@ -248,7 +269,7 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 		case errors.Is(err, process.ErrNotExecutable):
 			t.exit = deputy.Exit{Code: new(126)}
 		}
-		m.happen(t, stillborn)
+		m.happen(t, state.Stillborn)
 		return
 	}
 	m.record(&deputy.Event{
@@ -256,9 +277,9 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 		PID: attempt.PID, Leaf: attempt.Leaf, Boot: m.boot, BootNS: attempt.BootNS,
 	}, nil, nil)
 	t.PID, t.Leaf, t.Boot, t.BootNS = attempt.PID, attempt.Leaf, m.boot, attempt.BootNS
-	m.happen(t, born)
+	m.happen(t, state.Born)
 	if hangs {
-		m.happen(t, hung)
+		m.happen(t, state.Hung)
 	}
 	early := t.early
 	t.early = nil
@@ -269,9 +290,9 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 
 // setDeadline lets the task's time run out on the boot clock, from its birth.
 func (m *Monitor) setDeadline(t *Task) {
-	if t.Run.TimeoutMS > 0 && t.deadline == nil {
-		t.deadline = m.timers.At(t.BootNS+t.Run.TimeoutMS*int64(time.Millisecond), func() {
-			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Run.TimeoutMS)*time.Millisecond)})
+	if t.Terms.TimeoutMS > 0 && t.deadline == nil {
+		t.deadline = m.timers.At(t.BootNS+t.Terms.TimeoutMS*int64(time.Millisecond), func() {
+			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Terms.TimeoutMS)*time.Millisecond)})
 		})
 	}
 }

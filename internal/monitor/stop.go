@@ -7,6 +7,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
 
@@ -26,7 +27,7 @@ type stopOrder struct {
 // stopCall serves POST /v1/tasks/{id}/stop. The server has checked that the
 // caller may see the task; who may stop it is decided here.
 func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	t := m.state.Tasks[r.Task]
+	t := m.task(r.Task)
 	if t == nil { // it has ended, or never was: the server knows
 		rights := m.policy.Rights(id)
 		last := m.lastSeq()
@@ -62,8 +63,8 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.Error {
 	rights := m.policy.Rights(id)
 	// One that names an end user has what it asked for in that name alone.
-	own := reaches(id, t.party())
-	sees := own || t.joinedBy(id) || rights.MayRead(t.Module, t.Action, t.Params)
+	own := state.Reaches(id, t.Party())
+	sees := own || t.JoinedBy(id) || rights.MayRead(t.Module, t.Action, t.Params)
 	switch {
 	case !sees && !rights.MayStop(t.Module, t.Action, t.Params):
 		return deputy.Refuse(deputy.UnknownTask, "cannot stop task %.40q: there is no such task, or you may not see it", t.ID)
@@ -71,7 +72,7 @@ func (m *Monitor) mayStop(t *Task, r *wall.Request, id policy.Identity) *deputy.
 		e := deputy.Refuse(deputy.NotAllowed, "%s may not stop task %s: it was asked for by another; a rule for %s/%s with stop = true would allow it", id, t.ID, t.Module, t.Action)
 		e.Task = t.ID
 		return e
-	case !t.Run.Stoppable && !(r.Force && rights.Operator):
+	case !t.Terms.Stoppable && !(r.Force && rights.Operator):
 		e := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false; an operator can with: deputy stop --force %s", t.ID, t.Module, t.Action, t.ID)
 		e.Task = t.ID
 		return e
@@ -94,7 +95,7 @@ func (a *admission) stops() {
 	ids := make([]string, len(found))
 	for i, t := range found {
 		ids[i] = t.ID
-		fresh = fresh || t.StopAs == "" && !t.ending && t.Phase != Over
+		fresh = fresh || t.StopAs == "" && !t.Ending && t.Phase != state.Over
 	}
 	e.Rule, e.IDs = a.plan.Rule, ids
 	refusal = m.affordable(a.id.Caller, m.set.Config.Default, 0, 0, a.r.Key != "")
@@ -125,25 +126,26 @@ func (a *admission) stops() {
 // toStop finds the tasks that hold or await the locks of the items, and the rule
 // by which this caller may stop them all.
 func (a *admission) toStop() ([]*Task, *deputy.Error) {
+	m := a.m
 	var found []*Task
 	var asked []policy.Stopped
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
 		use := a.use(item)
-		for _, t := range []*Task{use.holder, use.waiting} {
-			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) && !slices.Contains(found, t) {
-				found = append(found, t)
+		for _, t := range []*state.Task{use.Holder, use.Waiting} {
+			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) && !slices.Contains(found, m.task(t.ID)) {
+				found = append(found, m.task(t.ID))
 				asked = append(asked, policy.Stopped{Params: t.Params, Exact: len(t.Parts) > 0})
 			}
 		}
 	}
-	rule, refusal := a.m.policy.Stops(a.plan, asked)
+	rule, refusal := m.policy.Stops(a.plan, asked)
 	if refusal != nil {
 		return nil, refusal
 	}
 	a.plan.Rule = rule
 	for _, t := range found {
-		if !t.Run.Stoppable {
+		if !t.Terms.Stoppable {
 			refusal := deputy.Refuse(deputy.NotStoppable, "cannot stop task %s: %s/%s is declared stoppable = false", t.ID, t.Module, t.Action)
 			refusal.Task = t.ID
 			return nil, refusal
@@ -163,34 +165,34 @@ func (m *Monitor) lastSeq() uint64 {
 // durable; with a journal that cannot be written it does it at once. Asking
 // again can only shorten the grace period.
 func (m *Monitor) requestStop(t *Task, o stopOrder) {
-	if t.ending || t.Phase == Over {
+	if t.Ending || t.Phase == state.Over {
 		return
 	}
 	if t.StopAs != "" {
 		t.shorten(o.grace)
 		if t.sent {
-			m.happen(t, stop)
+			m.happen(t, state.Stop)
 		}
 		return
 	}
 	if t.exited { // it has ended by itself; what it left over is killed already, or now
-		if t.Phase == Lingering {
-			m.happen(t, stop)
+		if t.Phase == state.Lingering {
+			m.happen(t, state.Stop)
 		}
 		return
 	}
-	if t.Phase == Running && m.host.Hurry(t.Leaf) { // the same, and the news is to come
+	if t.Phase == state.Running && m.host.Hurry(t.Leaf) { // the same, and the news is to come
 		return
 	}
-	t.graceMS = t.Run.GraceMS
+	t.graceMS = t.Terms.GraceMS
 	t.shorten(o.grace)
 	t.began = time.Now()
 	e := &deputy.Event{
 		Type: deputy.StopRequested, Task: t.ID, State: o.as, Reason: o.why, Caller: o.caller, EndUser: o.endUser, Rule: o.rule,
 	}
-	again := stop
+	again := state.Stop
 	if o.as == deputy.TimedOut {
-		again = deadline
+		again = state.Deadline
 	}
 	m.record(e, func() {
 		if !t.sent {
@@ -216,10 +218,10 @@ func (t *Task) shorten(ms *int64) {
 // run. A grace of nothing kills at once.
 func (m *Monitor) signalTask(t *Task) {
 	if t.began.IsZero() { // a stop that an earlier monitor had recorded
-		t.began, t.graceMS = time.Now(), t.Run.GraceMS
+		t.began, t.graceMS = time.Now(), t.Terms.GraceMS
 	}
 	if t.graceMS > 0 {
-		sig := syscall.Signal(t.Run.Signal)
+		sig := syscall.Signal(t.Terms.Signal)
 		t.receipt.Signalled = true
 		leaf := t.Leaf
 		m.act(func() {
@@ -228,7 +230,7 @@ func (m *Monitor) signalTask(t *Task) {
 			}
 		})
 	}
-	t.grace = m.timers.After(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, graceOver) })
+	t.grace = m.timers.After(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, state.GraceOver) })
 }
 
 func (m *Monitor) shortenGrace(t *Task) {
@@ -237,7 +239,7 @@ func (m *Monitor) shortenGrace(t *Task) {
 	}
 	m.timers.Cancel(t.grace)
 	left := time.Until(t.began.Add(time.Duration(t.graceMS) * time.Millisecond))
-	t.grace = m.timers.After(max(0, left), func() { m.happen(t, graceOver) })
+	t.grace = m.timers.After(max(0, left), func() { m.happen(t, state.GraceOver) })
 }
 
 // killTask kills all that lives of a task; that nothing does is told by the
@@ -263,7 +265,7 @@ func (m *Monitor) killTask(t *Task) {
 // tellSurvivors answers those who wait for a stop when something could not be
 // killed: a process in an uninterruptible sleep, say. It looks again for who asks later.
 func (m *Monitor) tellSurvivors(t *Task) {
-	if t.Phase != Killing {
+	if t.Phase != state.Killing {
 		return
 	}
 	t.killed = m.timers.After(tellSurvivors, func() { m.tellSurvivors(t) })

@@ -54,8 +54,8 @@ type leavings struct {
 func (m *Monitor) leavingsOf(t *Task, e *deputy.Event) leavings {
 	empty := func(o *deputy.Output) bool { return o.Bytes == 0 && !o.Rewritten }
 	return leavings{
-		id: t.ID, caller: m.account(t.Caller), keep: time.Duration(t.Run.KeepMS) * time.Millisecond,
-		noStdout: empty(e.Out), noStderr: empty(e.Err), secret: t.Run.Secret,
+		id: t.ID, caller: m.account(t.Caller), keep: time.Duration(t.Terms.KeepMS) * time.Millisecond,
+		noStdout: empty(e.Out), noStderr: empty(e.Err), secret: t.Terms.Secret,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
 
@@ -39,17 +40,17 @@ func TestWhatWasAnsweredWithoutALease(t *testing.T) {
 	served(read()) // a start that has its reserve refuses nobody
 
 	v.end(false)
-	v.now = v.now.Add(2 * leaseTime * time.Second) // the lease of the read above is over
+	v.now = v.now.Add(2 * state.LeaseTime * time.Second) // the lease of the read above is over
 	r := read()
 	if err := os.Remove(filepath.Join(v.o.Paths.journal(), "reserve")); err != nil {
 		t.Fatal(err)
 	}
 	v.begin() // after one that had used its reserve
 	refused(r, "before deputy was started")
-	v.now = v.now.Add(2 * leaseTime * time.Second)
+	v.now = v.now.Add(2 * state.LeaseTime * time.Second)
 	served(read())
 
-	v.now = v.now.Add(2 * leaseTime * time.Second)
+	v.now = v.now.Add(2 * state.LeaseTime * time.Second)
 	r = read()
 	full := make(chan bool)
 	v.post(func() { v.reserve.short = errors.New("the disk is full"); full <- true })

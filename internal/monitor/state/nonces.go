@@ -1,4 +1,4 @@
-package monitor
+package state
 
 import (
 	"deputy"
@@ -9,14 +9,14 @@ import (
 // the window, since a signer's clock may be ahead by one.
 const nonceLife = 2 * signature.Window
 
-// maxNonces bounds what one secret may cost in memory and in a checkpoint.
-const maxNonces = 100_000
+// MaxNonces bounds what one secret may cost in memory and in a checkpoint.
+const MaxNonces = 100_000
 
-// nonces are the used ones of each secret. When old ones are forgotten the
+// Nonces are the used ones of each secret. When old ones are forgotten the
 // secret's floor rises to the newest of them: nothing signed at or before the
 // floor is accepted any more. So a clock that is set back reopens nothing, and
 // a secret that was never used has no floor and always works.
-type nonces map[string]*used
+type Nonces map[string]*used
 
 type used struct {
 	Floor  int64            `json:"floor"`            // Unix seconds
@@ -27,19 +27,19 @@ type used struct {
 // Requests that change nothing leave no record of their own, and so no nonce
 // for the next monitor to know. Instead the journal says in advance up to which
 // time of signing such requests may be answered: a lease, one record for all
-// requests of a secret within leaseTime. The next monitor refuses what was
+// requests of a secret within LeaseTime. The next monitor refuses what was
 // signed up to there. In the journal a lease stands as a nonce of its kind.
 const (
-	leaseReads   = "reads"
-	leaseRefused = "refused" // requests that would have changed something
-	leaseTime    = 5         // seconds
+	LeaseReads   = "reads"
+	LeaseRefused = "refused" // requests that would have changed something
+	LeaseTime    = 5         // seconds
 )
 
-// lease is one kind of one secret's.
-type lease struct{ secret, kind string }
+// Lease is one kind of one secret's.
+type Lease struct{ Secret, Kind string }
 
-// fresh says whether a nonce was never used and is not too old to know.
-func (n nonces) fresh(secret, nonce string, time int64) bool {
+// Fresh says whether a nonce was never used and is not too old to know.
+func (n Nonces) Fresh(secret, nonce string, time int64) bool {
 	u := n[secret]
 	if u == nil {
 		return true
@@ -48,14 +48,14 @@ func (n nonces) fresh(secret, nonce string, time int64) bool {
 	return !seen && time > u.Floor
 }
 
-// crowded says whether a secret has used as many as are remembered.
-func (n nonces) crowded(secret string) bool {
+// Crowded says whether a secret has used as many as are remembered.
+func (n Nonces) Crowded(secret string) bool {
 	u := n[secret]
-	return u != nil && len(u.Seen) >= maxNonces
+	return u != nil && len(u.Seen) >= MaxNonces
 }
 
-// use takes note of a nonce, or of a lease.
-func (n nonces) use(x *deputy.Nonce) {
+// Use takes note of a nonce, or of a lease.
+func (n Nonces) Use(x *deputy.Nonce) {
 	if x == nil {
 		return
 	}
@@ -64,7 +64,7 @@ func (n nonces) use(x *deputy.Nonce) {
 		u = &used{Seen: map[string]int64{}}
 		n[x.Secret] = u
 	}
-	if x.Nonce == leaseReads || x.Nonce == leaseRefused {
+	if x.Nonce == LeaseReads || x.Nonce == LeaseRefused {
 		if u.Leases == nil {
 			u.Leases = map[string]int64{}
 		}
@@ -74,27 +74,27 @@ func (n nonces) use(x *deputy.Nonce) {
 	u.Seen[x.Nonce] = x.Time
 }
 
-// leased gives the time up to which a lease goes.
-func (n nonces) leased(l lease) int64 {
-	if u := n[l.secret]; u != nil {
-		return u.Leases[l.kind]
+// Leased gives the time up to which a lease goes.
+func (n Nonces) Leased(l Lease) int64 {
+	if u := n[l.Secret]; u != nil {
+		return u.Leases[l.Kind]
 	}
 	return 0
 }
 
-// leases lists all of them.
-func (n nonces) leases() map[lease]int64 {
-	all := map[lease]int64{}
+// Leases lists all of them.
+func (n Nonces) Leases() map[Lease]int64 {
+	all := map[Lease]int64{}
 	for secret, u := range n {
 		for kind, time := range u.Leases {
-			all[lease{secret, kind}] = time
+			all[Lease{secret, kind}] = time
 		}
 	}
 	return all
 }
 
-// newest gives the latest time that a secret was seen with.
-func (n nonces) newest(secret string) int64 {
+// Newest gives the latest time that a secret was seen with.
+func (n Nonces) Newest(secret string) int64 {
 	u := n[secret]
 	if u == nil {
 		return 0
@@ -106,8 +106,8 @@ func (n nonces) newest(secret string) int64 {
 	return newest
 }
 
-// forget drops nonces that are too old for any window at the time now.
-func (n nonces) forget(now int64) {
+// Forget drops nonces that are too old for any window at the time now.
+func (n Nonces) Forget(now int64) {
 	for _, u := range n {
 		for nonce, time := range u.Seen {
 			if time < now-nonceLife {

@@ -1,8 +1,10 @@
-package monitor
+package state
 
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,13 +27,13 @@ func (s *State) nameOf(module string, parts []string) lockName {
 	return lockName{module: module, parts: policy.LockKey(parts)}
 }
 
-// lockUse is who has a lock: at most one task holds it, at most one waits.
-type lockUse struct{ holder, waiting *Task }
+// LockUse is who has a lock: at most one task holds it, at most one waits.
+type LockUse struct{ Holder, Waiting *Task }
 
-// seq is the record from which on the server knows both.
-func (u lockUse) seq() uint64 {
+// Seq is the record from which on the server knows both.
+func (u LockUse) Seq() uint64 {
 	seq := uint64(0)
-	for _, t := range []*Task{u.holder, u.waiting} {
+	for _, t := range []*Task{u.Holder, u.Waiting} {
 		if t != nil {
 			seq = max(seq, t.Seq)
 		}
@@ -39,46 +41,51 @@ func (u lockUse) seq() uint64 {
 	return seq
 }
 
-// keyScope is where an Idempotency-Key counts. It is one string, so that it
+// Scope is where an Idempotency-Key counts. It is one string, so that it
 // can name a member of a JSON object.
-type keyScope string
+type Scope string
 
-func scopeOf(c deputy.Caller, endUser, key string) keyScope {
+// ScopeOf names it.
+func ScopeOf(c deputy.Caller, endUser, key string) Scope {
 	text, _ := json.Marshal([]string{string(c), endUser, key}) // strings always marshal
-	return keyScope(text)
+	return Scope(text)
 }
 
-// keyUse is what an Idempotency-Key was used for.
-type keyUse struct {
+// KeyUse is what an Idempotency-Key was used for.
+type KeyUse struct {
 	Caller deputy.Caller `json:"caller"`
 	Digest string        `json:"digest"`
 	Tasks  []string      `json:"tasks"`
 	Seq    uint64        `json:"seq"`
 	Time   deputy.Time   `json:"time"`
 
-	Accepted moment `json:"accepted"` // Time on the boot clock
+	Accepted Moment `json:"accepted"` // Time on the boot clock
 }
 
-// use is what a caller costs now.
-type use struct{ live, keys, joins, values int }
+// Use is what a caller costs now.
+type Use struct {
+	Live, Keys, Joins int
+	Values            int // bytes of memory, about
+}
 
-func newState() *State {
+// New knows nothing yet.
+func New() *State {
 	return &State{
-		Tasks: map[string]*Task{}, Keys: map[keyScope]*keyUse{}, Nonces: nonces{},
-		locks: map[lockName]*lockUse{}, count: map[deputy.Caller]use{},
+		Tasks: map[string]*Task{}, Keys: map[Scope]*KeyUse{}, Nonces: Nonces{},
+		locks: map[lockName]*LockUse{}, count: map[deputy.Caller]Use{},
 	}
 }
 
 // restore takes the state of a checkpoint; what was known before is dropped.
 func (s *State) restore(text json.RawMessage) error {
-	*s = *newState()
-	read := newState()
+	*s = *New()
+	read := New()
 	if err := json.Unmarshal(text, read); err != nil {
 		return fmt.Errorf("cannot read a checkpoint: %w", err)
 	}
 	for _, t := range read.Tasks {
 		if t.Phase != Queued {
-			s.add(t) // holders first, so that the waiting find them
+			s.add(t) // Holders first, so that the Waiting find them
 		}
 	}
 	for _, t := range read.Tasks {
@@ -93,10 +100,21 @@ func (s *State) restore(text json.RawMessage) error {
 	return nil
 }
 
-func (s *State) charge(c deputy.Caller, more use) {
+// Plus is both together.
+func (u Use) Plus(more Use) Use {
+	return Use{Live: u.Live + more.Live, Keys: u.Keys + more.Keys, Joins: u.Joins + more.Joins, Values: u.Values + more.Values}
+}
+
+// UseOf is what a caller costs now.
+func (s *State) UseOf(c deputy.Caller) Use { return s.count[c] }
+
+// Uses gives all callers who cost something, and what.
+func (s *State) Uses() iter.Seq2[deputy.Caller, Use] { return maps.All(s.count) }
+
+func (s *State) charge(c deputy.Caller, more Use) {
 	u := s.count[c]
-	u.live, u.keys, u.joins, u.values = u.live+more.live, u.keys+more.keys, u.joins+more.joins, u.values+more.values
-	if u == (use{}) {
+	u = u.Plus(more)
+	if u == (Use{}) {
 		delete(s.count, c)
 		return
 	}
@@ -105,11 +123,11 @@ func (s *State) charge(c deputy.Caller, more use) {
 
 func (s *State) add(t *Task) {
 	s.Tasks[t.ID] = t
-	t.bytes = reserveTask + int64(len(canonical(t.Params)))
+	t.bytes = reserveTask + int64(len(Canonical(t.Params)))
 	s.bytes += t.bytes
-	t.values = weight(map[string]any(t.Params))
+	t.values = Weight(map[string]any(t.Params))
 	s.values += t.values
-	s.charge(t.Caller, use{live: 1, values: t.values})
+	s.charge(t.Caller, Use{Live: 1, Values: t.values})
 	joined := t.Joined
 	t.Joined = nil
 	for _, p := range joined {
@@ -124,13 +142,13 @@ func (s *State) add(t *Task) {
 	}
 	l := s.locks[t.lock]
 	if l == nil {
-		l = &lockUse{}
+		l = &LockUse{}
 		s.locks[t.lock] = l
 	}
-	if l.holder == nil {
-		l.holder = t
+	if l.Holder == nil {
+		l.Holder = t
 	} else {
-		l.waiting = t
+		l.Waiting = t
 	}
 }
 
@@ -143,9 +161,9 @@ func (s *State) remove(id string) {
 	delete(s.Tasks, id)
 	s.bytes -= t.bytes
 	s.values -= t.values
-	s.charge(t.Caller, use{live: -1, values: -t.values})
+	s.charge(t.Caller, Use{Live: -1, Values: -t.values})
 	for _, p := range t.Joined {
-		s.charge(p.Caller, use{joins: -1})
+		s.charge(p.Caller, Use{Joins: -1})
 	}
 	if t.Lock == nil {
 		return
@@ -153,19 +171,19 @@ func (s *State) remove(id string) {
 	l := s.locks[t.lock]
 	switch {
 	case l == nil:
-	case l.waiting == t:
-		l.waiting = nil
-	case l.holder == t:
-		l.holder, l.waiting = l.waiting, nil
+	case l.Waiting == t:
+		l.Waiting = nil
+	case l.Holder == t:
+		l.Holder, l.Waiting = l.Waiting, nil
 	}
-	if l != nil && l.holder == nil {
+	if l != nil && l.Holder == nil {
 		delete(s.locks, t.lock)
 	}
 }
 
 // join notes that a party was given a task that another request had started.
 func (s *State) join(t *Task, p deputy.Party, seq uint64) {
-	t.joinSeq = seq
+	t.JoinSeq = seq
 	if !slices.Contains(t.Joined, p) {
 		t.Joined = append(t.Joined, p)
 		s.weigh(t, p, 1)
@@ -184,47 +202,52 @@ func (s *State) weigh(t *Task, p deputy.Party, n int) {
 	text, _ := json.Marshal(p) // strings always marshal
 	t.bytes += int64(n * (len(text) + 1))
 	s.bytes += int64(n * (len(text) + 1))
-	s.charge(p.Caller, use{joins: n})
+	s.charge(p.Caller, Use{Joins: n})
 }
 
-// use says who holds and who waits for a lock.
-func (s *State) use(name lockName) lockUse {
+// Lock says who has the lock of a module that has these parts.
+func (s *State) Lock(module string, parts []string) LockUse { return s.use(s.nameOf(module, parts)) }
+
+// LockOf says who has a task's lock; only for one that has a lock.
+func (s *State) LockOf(t *Task) LockUse { return s.use(t.lock) }
+
+func (s *State) use(name lockName) LockUse {
 	if l := s.locks[name]; l != nil {
 		return *l
 	}
-	return lockUse{}
+	return LockUse{}
 }
 
 func (s *State) remember(e *deputy.Event, tasks []string) {
-	scope := scopeOf(e.Caller, e.EndUser, e.Key.Key)
-	s.forget(scope)
-	s.keep(scope, &keyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time, Accepted: moment{s.Boot, e.BootNS}})
+	scope := ScopeOf(e.Caller, e.EndUser, e.Key.Key)
+	s.Forget(scope)
+	s.keep(scope, &KeyUse{Caller: e.Caller, Digest: e.Key.Digest, Tasks: tasks, Seq: e.Seq, Time: e.Time, Accepted: Moment{s.Boot, e.BootNS}})
 }
 
-func (s *State) keep(scope keyScope, k *keyUse) {
+func (s *State) keep(scope Scope, k *KeyUse) {
 	s.Keys[scope] = k
-	s.charge(k.Caller, use{keys: 1})
+	s.charge(k.Caller, Use{Keys: 1})
 	s.bytes += k.bytes(scope)
 }
 
 // bytes is what a key needs of the journal's reserve.
-func (k *keyUse) bytes(scope keyScope) int64 {
+func (k *KeyUse) bytes(scope Scope) int64 {
 	return reserveKey + int64(2*len(scope)+len(`"",`)*len(k.Tasks)+36*len(k.Tasks))
 }
 
-func (s *State) forget(scope keyScope) {
+func (s *State) Forget(scope Scope) {
 	if k := s.Keys[scope]; k != nil {
 		delete(s.Keys, scope)
 		s.bytes -= k.bytes(scope)
-		s.charge(k.Caller, use{keys: -1})
+		s.charge(k.Caller, Use{Keys: -1})
 	}
 }
 
-// expireKeys forgets what is older than a day.
-func (s *State) expireKeys(age func(moment, deputy.Time) time.Duration) {
+// ExpireKeys forgets what is older than a day.
+func (s *State) ExpireKeys(age func(Moment, deputy.Time) time.Duration) {
 	for scope, k := range s.Keys {
-		if age(k.Accepted, k.Time) > keyLife {
-			s.forget(scope)
+		if age(k.Accepted, k.Time) > KeyLife {
+			s.Forget(scope)
 		}
 	}
 }

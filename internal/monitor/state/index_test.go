@@ -1,4 +1,4 @@
-package monitor
+package state
 
 import (
 	"encoding/json"
@@ -16,8 +16,8 @@ func acceptLocked(t *testing.T, s *State, queued bool, id, lock string, parts ..
 	}
 }
 
-func (u lockUse) names() (ids [2]string) {
-	for i, t := range []*Task{u.holder, u.waiting} {
+func (u LockUse) names() (ids [2]string) {
+	for i, t := range []*Task{u.Holder, u.Waiting} {
 		if t != nil {
 			ids[i] = t.ID
 		}
@@ -28,7 +28,7 @@ func (u lockUse) names() (ids [2]string) {
 // The parts of a lock are its identity. What an earlier version accepted is known
 // by its text alone, and excludes whatever reads the same until it has ended.
 func TestALockIsTheTupleOfItsParts(t *testing.T) {
-	s := newState()
+	s := New()
 	held := func(what string, parts []string, want ...string) {
 		t.Helper()
 		var ids [2]string
@@ -46,7 +46,7 @@ func TestALockIsTheTupleOfItsParts(t *testing.T) {
 	if got := s.use(s.nameOf("n", one)).names(); got != [2]string{} {
 		t.Errorf("another module's lock is held by %q", got)
 	}
-	again := newState()
+	again := New()
 	text, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)

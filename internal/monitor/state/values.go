@@ -1,6 +1,8 @@
-package monitor
+package state
 
 import (
+	"encoding/json"
+
 	"deputy"
 )
 
@@ -11,9 +13,9 @@ const (
 	valuesAll  = 32 << 20
 )
 
-// weight is about how many bytes a value takes: a small one takes many times those of
+// Weight is about how many bytes a value takes: a small one takes many times those of
 // its text.
-func weight(v any) int {
+func Weight(v any) int {
 	const each = 48 // an interface, what it points to, and what the allocator adds
 	switch v := v.(type) {
 	case string:
@@ -25,22 +27,22 @@ func weight(v any) int {
 	case []any:
 		sum := each
 		for _, item := range v {
-			sum += weight(item)
+			sum += Weight(item)
 		}
 		return sum
 	case map[string]any:
 		sum := each
 		for name, item := range v {
-			sum += each + len(name) + weight(item)
+			sum += each + len(name) + Weight(item)
 		}
 		return sum
 	}
 	return each
 }
 
-// roomForValues refuses values that would take too much beside those of the tasks that
+// RoomForValues refuses values that would take too much beside those of the tasks that
 // live.
-func (s *State) roomForValues(who string, own, more int) *deputy.Error {
+func (s *State) RoomForValues(who string, own, more int) *deputy.Error {
 	var refusal *deputy.Error
 	switch {
 	case more == 0:
@@ -55,4 +57,14 @@ func (s *State) roomForValues(who string, own, more int) *deputy.Error {
 		refusal.RetryAfter = 1
 	}
 	return refusal
+}
+
+// Canonical gives equal values one text: encoding/json sorts the names. A task
+// without values has nil after a replay: its record left them out.
+func Canonical(params map[string]any) string {
+	if len(params) == 0 {
+		return "{}"
+	}
+	text, _ := json.Marshal(params) // values are plain JSON
+	return string(text)
 }
