@@ -19,6 +19,7 @@ import (
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/userdb"
 )
 
@@ -186,10 +187,10 @@ func runProbe(program string, o options) int {
 	return 0
 }
 
-func paths(program string, o options) monitor.Paths {
-	p := monitor.InstalledPaths()
+func paths(program string, o options) site.Paths {
+	p := site.Installed()
 	if o.config != "" {
-		p = monitor.PathsUnder(absolute(o.config), absolute(o.state))
+		p = site.Under(absolute(o.config), absolute(o.state))
 	}
 	if o.socket != "" {
 		p.Socket = absolute(o.socket)

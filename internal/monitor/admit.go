@@ -373,7 +373,7 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 		Secret: len(item.Secrets) > 0,
 	}
 	r := deputy.TaskRecord{ID: a.idFor(item), Queued: queued}
-	r.Params = item.Sealed(a.m.sealer(r.ID))
+	r.Params = item.Sealed(a.m.seal.OfTask(r.ID))
 	r.Run, _ = json.Marshal(run) // plain values
 	if item.Lock != nil {
 		r.Lock, r.Parts = new(item.LockText()), item.Lock

@@ -90,7 +90,7 @@ func (b *birth) prepare() (spec process.Spec, err error) {
 	if err := declaredFiles(&spec, launch.Files); err != nil {
 		return spec, err
 	}
-	spec.Stdout, spec.Stderr, err = b.m.capper.Start(b.m.o.Paths.task(b.id), b.serverGID, b.oneFile, b.outputCap)
+	spec.Stdout, spec.Stderr, err = b.m.capper.Start(b.m.o.Paths.Task(b.id), b.serverGID, b.oneFile, b.outputCap)
 	if err != nil {
 		b.drop()
 	}
@@ -98,7 +98,7 @@ func (b *birth) prepare() (spec process.Spec, err error) {
 }
 
 // drop takes back what prepare has made.
-func (b *birth) drop() { b.m.capper.Abandon(b.m.o.Paths.task(b.id)) }
+func (b *birth) drop() { b.m.capper.Abandon(b.m.o.Paths.Task(b.id)) }
 
 func closeFiles(files ...*os.File) {
 	for _, f := range files {

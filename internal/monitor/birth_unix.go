@@ -2,12 +2,15 @@
 
 package monitor
 
-import "deputy/internal/monitor/process"
+import (
+	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/site"
+)
 
 // credential changes the user wherever deputyd may; as an ordinary user it is
 // the same one anyway.
 func (b *birth) credential() *process.Credential {
-	if !b.m.root() {
+	if !site.Root() {
 		return nil
 	}
 	groups := b.action.GIDs

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"deputy/internal/monitor/confine"
+	"deputy/internal/monitor/site"
 	"deputy/internal/wall"
 )
 
@@ -19,7 +20,7 @@ func (m *Monitor) plan(g *wall.Greeting) *confine.Plan {
 		return nil
 	}
 	p := &confine.Plan{Program: m.o.Paths.ServerProg, UID: -1, GID: -1, Write: g.HistoryDir, Read: []string{g.TasksDir}}
-	if m.root() && m.serverUID != 0 {
+	if site.Root() && m.serverUID != 0 {
 		p.UID, p.GID = m.serverUID, m.serverGID
 	}
 	if len(g.HTTPS) > 0 {

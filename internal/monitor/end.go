@@ -80,7 +80,7 @@ func (m *Monitor) finishTask(t *Task) {
 	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
 		m.timers.Cancel(timer)
 	}
-	dir, limit := m.o.Paths.task(t.ID), t.Terms.Cap
+	dir, limit := m.o.Paths.Task(t.ID), t.Terms.Cap
 	m.run(func() {
 		m.capper.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
 			m.post(func() {
@@ -157,7 +157,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	m.log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
 	leaf, left := t.Leaf, m.leavingsOf(t, e)
 	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
-	dir := m.o.Paths.task(t.ID)
+	dir := m.o.Paths.Task(t.ID)
 	m.run(func() {
 		if leaf != "" {
 			m.host.Release(leaf)

@@ -12,6 +12,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/site"
 )
 
 // Each head that reaches the system's log proves the journal up to it: at the
@@ -24,7 +25,7 @@ func TestHeadsInTheSystemLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	m := New(Options{Log: log.New(io.Discard, "", 0), Paths: Paths{Syslog: socket}})
+	m := New(Options{Log: log.New(io.Discard, "", 0), Paths: site.Paths{Syslog: socket}})
 	var later time.Duration // than it is
 	now := func() int64 { return clock.Now() + int64(later) }
 	m.timers = clock.NewTimers(now)

@@ -4,19 +4,12 @@ package monitor
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/userdb"
 )
-
-// root says whether deputyd may become any user.
-func (m *Monitor) root() bool { return os.Geteuid() == 0 }
-
-// selfSID is for Windows.
-func selfSID() string { return "" }
 
 // nameOf is for messages alone: one that is not known, or not yet, is "".
 func (m *Monitor) nameOf(c deputy.Caller) string {

@@ -5,23 +5,9 @@ import (
 	"os/user"
 	"strings"
 
-	"golang.org/x/sys/windows"
-
 	"deputy"
 	"deputy/internal/monitor/policy"
 )
-
-// root says whether deputyd may become any user: nobody may here.
-func (m *Monitor) root() bool { return false }
-
-// selfSID is whom deputyd runs as.
-func selfSID() string {
-	u, err := windows.GetCurrentProcessToken().GetTokenUser()
-	if err != nil {
-		return ""
-	}
-	return u.User.Sid.String()
-}
 
 // nameOf is for messages alone: one that is not known is "".
 func (m *Monitor) nameOf(c deputy.Caller) string {

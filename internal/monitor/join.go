@@ -73,7 +73,7 @@ func (a *admission) same(item *policy.Item, t *state.Task) bool {
 	if t.Action != a.plan.Action.Name || a.hides(t) {
 		return false
 	}
-	return a.equal(item, t, a.m.sealer(t.ID)) ||
+	return a.equal(item, t, a.m.seal.OfTask(t.ID)) ||
 		t.Terms.Secret && a.equal(item, t, func(_, value string) string { return a.m.seal(value) }) // as an earlier version sealed
 }
 

@@ -17,7 +17,7 @@ func TestSealsOfAnEarlierVersion(t *testing.T) {
 		return &admission{m: m, id: policy.Identity{Caller: caller}, plan: &policy.Plan{Action: &manifest.Action{Name: "a"}}},
 			&policy.Item{Params: map[string]any{"who": "x"}, Secrets: map[string]any{"pin": pin}}
 	}
-	for name, seal := range map[string]string{"earlier": m.seal("1234"), "now": m.sealer("t")("pin", "1234")} {
+	for name, seal := range map[string]string{"earlier": m.seal("1234"), "now": m.seal.OfTask("t")("pin", "1234")} {
 		task := &state.Task{ID: "t", LiveTask: deputy.LiveTask{Action: "a", Caller: "uid:1", Params: deputy.Params{"who": "x", "pin": seal}}, Terms: state.Terms{Secret: true}}
 		for _, c := range []struct {
 			caller deputy.Caller

@@ -32,6 +32,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
 	"deputy/internal/output"
@@ -40,7 +41,7 @@ import (
 
 // Options is what the command line says.
 type Options struct {
-	Paths    Paths
+	Paths    site.Paths
 	Up       bool          // `deputy up`: everything as one user, and nothing is left at the end
 	NoCgroup bool          // as if there were no cgroup v2
 	Forker   []string      // argv of what makes the first processes of tasks
@@ -79,7 +80,7 @@ type Monitor struct {
 	capper    *output.Capper
 	reception *reception
 	timers    *clock.Timers
-	seal      func(string) string
+	seal      site.Seal
 
 	pending    []pending // recorded, not durable yet, in order
 	unrecorded []pending // what happened while the journal could not be written

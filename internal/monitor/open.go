@@ -3,7 +3,6 @@ package monitor
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"deputy"
@@ -12,6 +11,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/site"
 	"deputy/internal/output"
 	"deputy/internal/signature"
 )
@@ -40,24 +40,25 @@ func (m *Monitor) open() error {
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}
-	if err := m.makeDirectories(set); err != nil {
+	m.chooseServerUser(set)
+	if err := p.MakeDirectories(site.Access{ServerUID: m.serverUID, ServerGID: m.serverGID, Inherited: m.o.Up}, set.Config.Listen.Unix.Path); err != nil {
 		return err
 	}
-	_, unused := os.Stat(p.installationKey())
-	if m.seal, err = openSeal(p.installationKey()); err != nil {
+	var unused bool
+	if m.seal, unused, err = p.OpenSeal(); err != nil {
 		return err
 	}
 	m.adopt(set)
 	m.adoptKeys(m.readKeys())
 	m.lock = m.link.Held()[heldLock]
-	if err := m.openJournal(unused != nil); err != nil {
+	if err := m.openJournal(unused); err != nil {
 		return err
 	}
 	if err := m.link.Hold(heldLock, m.journal.Lock()); err != nil {
 		return err
 	}
 	if m.host, err = process.Open(m.held(process.Options{
-		Instance: p.instance(), Forker: m.o.Forker, Reaper: m.o.Reaper, StateDir: p.reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
+		Instance: p.Instance(), Forker: m.o.Forker, Reaper: m.o.Reaper, StateDir: p.Reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
 		Kept: kept(m.link),
 	})); err != nil {
 		return err
@@ -71,11 +72,19 @@ func (m *Monitor) open() error {
 	return m.openSockets()
 }
 
+// chooseServerUser settles whom the server runs as, until we are started anew.
+func (m *Monitor) chooseServerUser(set *manifest.Policy) {
+	m.serverUID, m.serverGID = os.Geteuid(), os.Getegid()
+	if u := set.Config.Server.User; u != nil && site.Root() {
+		m.serverUser, m.serverUID, m.serverGID = u.Word(), int(u.UID), int(u.GID)
+	}
+}
+
 // adopt puts a loaded policy in force.
 func (m *Monitor) adopt(set *manifest.Policy) {
 	m.set = set
 	m.users.Adopt(set.Words)
-	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: selfSID(), Users: m.users.View})
+	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: site.SelfSID(), Users: m.users.View})
 	m.deciding.Store(m.policy)
 	m.signers.Store(&signers{m.set, m.keys})
 	m.connections.Store(int64(set.Config.Default.Connections))
@@ -85,7 +94,7 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 
 // readKeys reads the key files.
 func (m *Monitor) readKeys() (keys, []string) {
-	return loadKeys(filepath.Join(m.o.Paths.Config, "keys"), uint32(os.Geteuid()), m.seal)
+	return loadKeys(m.o.Paths.Keys(), uint32(os.Geteuid()), m.seal)
 }
 
 // adoptKeys puts keys that were read in force.
@@ -100,8 +109,8 @@ func (m *Monitor) adoptKeys(k keys, warnings []string) {
 func (m *Monitor) loadOptions() manifest.Options {
 	p := m.o.Paths
 	return manifest.Options{
-		ConfigFile: filepath.Join(p.Config, "deputy.toml"), ModuleDirs: p.Modules, AllowDir: filepath.Join(p.Config, "allow.d"),
-		KeysDir: filepath.Join(p.Config, "keys"), Users: m.users, Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket, Look: m.look,
+		ConfigFile: p.ConfigFile(), ModuleDirs: p.Modules, AllowDir: p.AllowDir(),
+		KeysDir: p.Keys(), Users: m.users, Root: !m.o.Up, UID: uint32(os.Geteuid()), Socket: p.Socket, Look: m.look,
 	}
 }
 
@@ -113,7 +122,7 @@ const heldLock = "lock"
 // records that this monitor began and by which policy. unused says that no
 // monitor was here before.
 func (m *Monitor) openJournal(unused bool) error {
-	j, found, err := journal.Open(m.o.Paths.journal(), journal.Options{
+	j, found, err := journal.Open(m.o.Paths.Journal(), journal.Options{
 		Checkpoint: m.checkpoint, Lock: m.lock,
 		Notify: func() { m.post(m.synced) },
 	})
@@ -150,9 +159,9 @@ func (m *Monitor) placeJournal(fresh, unused bool) error {
 	why, err := "it is new, and the installation is not", error(nil)
 	switch {
 	case fresh && unused:
-		return writePlace(m.o.Paths.place())
+		return m.o.Paths.NotePlace()
 	case !fresh:
-		why, err = checkPlace(m.o.Paths.place())
+		why, err = m.o.Paths.Restored()
 	}
 	if m.restored = why != ""; m.restored {
 		m.log.Printf("the journal was restored from a back-up, or begun anew (%s): what was live in it is unknown, and signatures are good from %v after this on", why, signature.Window*time.Second)

@@ -48,7 +48,7 @@ func (m *Monitor) recover() {
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us, on a full disk too.
 	if m.journal.Flush() == nil && m.restored {
-		if err := writePlace(m.o.Paths.place()); err != nil {
+		if err := m.o.Paths.NotePlace(); err != nil {
 			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
 		}
 	}
@@ -71,7 +71,7 @@ func (m *Monitor) recover() {
 // its monitor died. Leaves of another installation are no business of ours.
 func (m *Monitor) releaseEnded(leaf string) {
 	id, _, _ := strings.Cut(leaf, ".")
-	if _, err := os.Stat(m.o.Paths.task(id)); err == nil && m.state.Tasks[id] == nil {
+	if _, err := os.Stat(m.o.Paths.Task(id)); err == nil && m.state.Tasks[id] == nil {
 		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
 		m.run(func() { m.host.Release(leaf) })
 	}
@@ -111,7 +111,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool, wasOver bool) 
 		m.startIntended(t)
 		return
 	}
-	dir := m.o.Paths.task(t.ID)
+	dir := m.o.Paths.Task(t.ID)
 	if err := m.capper.Add(dir, t.Terms.Cap); err != nil {
 		m.log.Printf("task %s: %v", t.ID, err)
 	}
@@ -153,7 +153,7 @@ func (m *Monitor) endNewborn(t *Task) {
 // a task without a leaf was never born only if its output, which is made just
 // before the leaf, is missing, too.
 func (m *Monitor) mayHaveRun(t *Task) bool {
-	_, err := os.Lstat(filepath.Join(m.o.Paths.task(t.ID), output.Stdout))
+	_, err := os.Lstat(filepath.Join(m.o.Paths.Task(t.ID), output.Stdout))
 	return !m.sameKeeper() && !errors.Is(err, fs.ErrNotExist)
 }
 

@@ -36,7 +36,7 @@ func (m *Monitor) ours(leaf, id string) bool {
 	if m.host.Ours(leaf) {
 		return true
 	}
-	_, err := os.Stat(m.o.Paths.task(id))
+	_, err := os.Stat(m.o.Paths.Task(id))
 	return err == nil
 }
 

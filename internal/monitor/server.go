@@ -227,7 +227,7 @@ func (m *Monitor) greeting() wall.Greeting {
 	p := m.o.Paths
 	g := wall.Greeting{
 		Release: deputy.Version, Name: m.set.Config.Server.Name,
-		TasksDir: p.tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
+		TasksDir: p.Tasks(), HistoryDir: p.History, StateDir: p.State, ConfigDir: p.Config,
 		Proof: m.host.Proof(), Weakness: m.weakness(), CgroupTasks: m.host.TasksPath(),
 		Policy: m.set.Digest, Draining: m.state.Drains, Last: m.journal.Durable(), Recent: m.recently(), Connections: m.set.Config.Default.Connections,
 		Started: m.since.String(),

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy/internal/monitor/confine"
+	"deputy/internal/monitor/site"
 	"deputy/internal/wall"
 )
 
@@ -88,7 +89,7 @@ func (m *Monitor) serverCommand(plan *confine.Plan, more ...string) (program str
 
 // serverCredential is whom the server runs as; nil: as we do.
 func (m *Monitor) serverCredential() *syscall.Credential {
-	if !m.root() || m.serverUID == 0 {
+	if !site.Root() || m.serverUID == 0 {
 		return nil
 	}
 	return &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}

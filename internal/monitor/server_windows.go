@@ -12,6 +12,7 @@ import (
 
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/site"
 	"deputy/internal/pipe"
 	"deputy/internal/wall"
 )
@@ -76,7 +77,7 @@ func (m *Monitor) execServer(stream, door windows.Handle) (*os.Process, error) {
 // serverToken is LocalService's where we are the system. Any other account can
 // become nobody else: then the server has our own rights without our privileges.
 func serverToken() (windows.Token, error) {
-	if selfSID() == systemSID {
+	if site.SelfSID() == site.SystemSID {
 		return process.LogOn(process.LocalService)
 	}
 	var own, less windows.Token

@@ -16,6 +16,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
+	"deputy/internal/monitor/site"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -100,14 +101,14 @@ func (v *verifier) writeKey(name string, list ...string) {
 func (v *verifier) begin() {
 	v.t.Helper()
 	v.Monitor = New(Options{
-		Paths: PathsUnder(filepath.Join(v.dir, "etc"), filepath.Join(v.dir, "var")), Up: true,
+		Paths: site.Under(filepath.Join(v.dir, "etc"), filepath.Join(v.dir, "var")), Up: true,
 		Log: log.New(io.Discard, "", 0), Now: func() time.Time { return v.now },
 	})
 	if err := os.MkdirAll(filepath.Join(v.dir, "var", "journal"), 0o755); err != nil {
 		v.t.Fatal(err)
 	}
 	var err error
-	if v.seal, err = openSeal(v.o.Paths.installationKey()); err != nil {
+	if v.seal, _, err = v.o.Paths.OpenSeal(); err != nil {
 		v.t.Fatal(err)
 	}
 	v.load()

@@ -80,7 +80,7 @@ func (m *Monitor) closeLine(path string, f *os.File) {
 }
 
 func (m *Monitor) listenLine(path string) error {
-	if err := makeDirectory(filepath.Dir(path), 0o755, -1, -1); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("cannot make %s: %w", filepath.Dir(path), err)
 	}
 	f, err := m.socket(lineSocket+path, path, unix.SOCK_STREAM, m.set.Config.Listen.Unix.Mode, m.set.Config.Listen.Unix.GID)

@@ -29,7 +29,7 @@ type storage struct {
 
 // startStorage begins to watch the disk.
 func (m *Monitor) startStorage(ctx context.Context) {
-	k := &keeperOfSpace{m: m, tasks: m.o.Paths.tasks()}
+	k := &keeperOfSpace{m: m, tasks: m.o.Paths.Tasks()}
 	m.storage.kick = make(chan struct{}, 1)
 	go k.run(ctx)
 }
@@ -63,7 +63,7 @@ func (m *Monitor) leavingsOf(t *Task, e *deputy.Event) leavings {
 // is empty goes, the rest is charged to its caller. A worker calls it.
 func (m *Monitor) shelve(l leavings) {
 	defer m.storage.look()
-	dir := m.o.Paths.task(l.id)
+	dir := m.o.Paths.Task(l.id)
 	if !m.capper.Tidy(dir, l.noStdout, l.noStderr, l.secret) {
 		return
 	}

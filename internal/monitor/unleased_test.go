@@ -42,7 +42,7 @@ func TestWhatWasAnsweredWithoutALease(t *testing.T) {
 	v.end(false)
 	v.now = v.now.Add(2 * state.LeaseTime * time.Second) // the lease of the read above is over
 	r := read()
-	if err := os.Remove(filepath.Join(v.o.Paths.journal(), "reserve")); err != nil {
+	if err := os.Remove(filepath.Join(v.o.Paths.Journal(), "reserve")); err != nil {
 		t.Fatal(err)
 	}
 	v.begin() // after one that had used its reserve

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/site"
 )
 
 // A program that cannot read the journal, or the configuration, says so.
 func TestProve(t *testing.T) {
-	o := Options{Paths: PathsUnder(t.TempDir(), t.TempDir()), Up: true}
+	o := Options{Paths: site.Under(t.TempDir(), t.TempDir()), Up: true}
 	if err := Prove(o, journal.Format); err != nil {
 		t.Errorf("of its own format: %v", err)
 	}

@@ -263,7 +263,7 @@ func (m *Monitor) discard(ids ...string) {
 	v.unused, v.dropped = nil, true
 	go func() {
 		for _, id := range now {
-			os.RemoveAll(m.o.Paths.task(id)) // what cannot be removed now is by the next start
+			os.RemoveAll(m.o.Paths.Task(id)) // what cannot be removed now is by the next start
 		}
 		m.post(func() {
 			for _, id := range now {

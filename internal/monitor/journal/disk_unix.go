@@ -40,16 +40,6 @@ func sameFile(a, b *os.File) bool {
 	return err == nil && os.SameFile(one, other)
 }
 
-// syncDir makes the names in dir durable: births, deaths and renames of files.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 func truncate(f *os.File, size int64) error { return f.Truncate(size) }
 
 // NoRoom says whether an error means that the disk, or a quota, is full.

@@ -34,10 +34,6 @@ func lockDir(dir string, _ *os.File) (*os.File, error) {
 // fdatasync is FlushFileBuffers: what was written, and the length, are on the disk.
 func fdatasync(f *os.File) error { return f.Sync() }
 
-// syncDir does nothing: there is no call that flushes a folder. NTFS writes
-// names to its own log, and flushing a file flushes the log up to its name.
-func syncDir(string) error { return nil }
-
 // truncate cuts f, which was opened for appending and so cannot do it itself.
 func truncate(f *os.File, size int64) error { return os.Truncate(f.Name(), size) }
 

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/durable"
 )
 
 // Format is the version of the records that this package writes, and the newest
@@ -138,7 +139,7 @@ func open(dir string, o Options) (*Journal, *Recovered, error) {
 	}
 	dir = filepath.Clean(dir)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		if err = errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
+		if err = errors.Join(os.MkdirAll(dir, 0o700), durable.Dir(filepath.Dir(dir))); err != nil {
 			return nil, nil, err
 		}
 	}

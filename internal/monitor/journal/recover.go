@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"deputy"
+	"deputy/internal/monitor/durable"
 )
 
 // Recovered is what Open found in the last segment.
@@ -55,7 +56,7 @@ func (j *Journal) recover() (*Recovered, error) {
 			r.Cuts = append(r.Cuts, *cut)
 		}
 		if s.whole == 0 { // not even its checkpoint: the chain ends one file earlier
-			if err := errors.Join(os.Remove(last.File), syncDir(j.dir)); err != nil {
+			if err := errors.Join(os.Remove(last.File), durable.Dir(j.dir)); err != nil {
 				return nil, err
 			}
 			list = list[:len(list)-1]
@@ -112,7 +113,7 @@ func (j *Journal) take(last *Segment, s *scan, cut *Cut) error {
 	if cut != nil {
 		err = cutTo(f, s.whole)
 	}
-	if err = errors.Join(err, f.Sync(), syncDir(j.dir)); err != nil {
+	if err = errors.Join(err, f.Sync(), durable.Dir(j.dir)); err != nil {
 		f.Close()
 		return err
 	}

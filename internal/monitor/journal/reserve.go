@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"deputy/internal/monitor/durable"
 )
 
 // The reserve is room for what must be recorded when the disk is full. It is an
@@ -76,7 +78,7 @@ func makeReserve(dir string, size int64) (held int64, err error) {
 	if held < size || held > 4*size {
 		err = fallocate(f, size)
 		held, _ = blocks(f)
-		if err = errors.Join(err, f.Sync(), syncDir(dir)); err != nil {
+		if err = errors.Join(err, f.Sync(), durable.Dir(dir)); err != nil {
 			return held, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"deputy"
+	"deputy/internal/monitor/durable"
 )
 
 // Retirement gives the records of the heads of the oldest n segments, never of the
@@ -44,7 +45,7 @@ func (j *Journal) Remove(n int) error {
 			break
 		}
 	}
-	if err = errors.Join(err, syncDir(j.dir)); err != nil {
+	if err = errors.Join(err, durable.Dir(j.dir)); err != nil {
 		return fmt.Errorf("cannot remove retired segments of the journal: %w", err)
 	}
 	return nil

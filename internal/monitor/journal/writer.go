@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+
+	"deputy/internal/monitor/durable"
 )
 
 // write makes durable what is appended: all that has gathered while it was busy
@@ -59,7 +61,7 @@ func (j *Journal) commit(b *batch) error {
 		return err
 	}
 	if begins { // the file's name must be as durable as what is in it
-		if err := errors.Join(j.live.Sync(), syncDir(j.dir)); err != nil {
+		if err := errors.Join(j.live.Sync(), durable.Dir(j.dir)); err != nil {
 			return err
 		}
 	} else if err := fdatasync(j.live); err != nil {

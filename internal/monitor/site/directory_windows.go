@@ -1,4 +1,4 @@
-package monitor
+package site
 
 import (
 	"errors"
@@ -7,11 +7,7 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/windows"
-
-	"deputy/internal/monitor/manifest"
 )
-
-const systemSID = "S-1-5-18"
 
 // Access of the installed service's folders, and of all in them: the system,
 // administrators and deputyd's own account may do all; LocalService, which the
@@ -22,19 +18,17 @@ const (
 	serverOwns  = "(A;OICI;FA;;;LS)"
 )
 
-// makeDirectories makes what may be missing. Under "deputy up" who may do what
-// there follows from the access list of the folder above.
-func (m *Monitor) makeDirectories(*manifest.Policy) error {
-	p := m.o.Paths
+// MakeDirectories makes what may be missing. The pipe on which callers ask lies in none.
+func (p Paths) MakeDirectories(a Access, _ string) error {
 	for _, d := range []struct{ path, more string }{
-		{p.State, ""}, {p.journal(), ""}, {p.tasks(), serverReads}, {p.History, serverOwns},
+		{p.State, ""}, {p.Journal(), ""}, {p.Tasks(), serverReads}, {p.History, serverOwns},
 	} {
 		if err := os.MkdirAll(filepath.Dir(d.path), 0o700); err != nil {
 			return fmt.Errorf("cannot make %s: %w", d.path, err)
 		}
 		err := os.Mkdir(d.path, 0o700)
-		if err == nil && !m.o.Up {
-			err = protect(d.path, fmt.Sprintf(ours, selfSID())+d.more)
+		if err == nil && !a.Inherited {
+			err = protect(d.path, fmt.Sprintf(ours, SelfSID())+d.more)
 		}
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return fmt.Errorf("cannot make %s: %w", d.path, err)
@@ -56,7 +50,3 @@ func protect(path, rights string) error {
 	return windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
 		windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION, nil, nil, list, nil)
 }
-
-// syncDir has nothing to do: NTFS writes names in the order in which they were
-// made (its log), and a folder cannot be flushed.
-func syncDir(string) error { return nil }

@@ -1,42 +1,34 @@
 //go:build unix
 
-package monitor
+package site
 
 import (
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"deputy/internal/monitor/manifest"
 )
 
-// makeDirectories makes what may be missing, each with its owner and mode.
-func (m *Monitor) makeDirectories(set *manifest.Policy) error {
-	p := m.o.Paths
-	uid, gid := os.Geteuid(), os.Getegid()
-	if u := set.Config.Server.User; u != nil && m.root() {
-		uid, gid = int(u.UID), int(u.GID)
-		m.serverUser = u.Word()
-	}
-	m.serverUID, m.serverGID = uid, gid
+// MakeDirectories makes what may be missing, each with its owner and mode. socket is
+// where callers ask.
+func (p Paths) MakeDirectories(a Access, socket string) error {
 	for _, d := range []struct {
 		path     string
 		mode     os.FileMode
 		uid, gid int
 	}{
 		{p.State, 0o755, -1, -1},
-		{p.journal(), 0o700, -1, -1},
-		{p.tasks(), 0o750, -1, gid},
-		{p.reapers(), 0o700, -1, -1},
+		{p.Journal(), 0o700, -1, -1},
+		{p.Tasks(), 0o750, -1, a.ServerGID},
+		{p.Reapers(), 0o700, -1, -1},
 		{filepath.Dir(p.Notify), 0o755, -1, -1},
-		{filepath.Dir(set.Config.Listen.Unix.Path), 0o755, -1, -1},
+		{filepath.Dir(socket), 0o755, -1, -1},
 	} {
 		if err := makeDirectory(d.path, d.mode, d.uid, d.gid); err != nil {
 			return fmt.Errorf("cannot make %s: %w", d.path, err)
 		}
 	}
-	if err := makeHistory(p.History, uid, gid); err != nil {
+	if err := makeHistory(p.History, a.ServerUID, a.ServerGID); err != nil {
 		return fmt.Errorf("cannot make %s: %w", p.History, err)
 	}
 	return nil
@@ -70,12 +62,4 @@ func makeDirectory(path string, mode os.FileMode, uid, gid int) error {
 		return nil
 	}
 	return os.Chown(path, uid, gid)
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,4 +1,4 @@
-package monitor
+package site
 
 import (
 	"path/filepath"
@@ -9,8 +9,8 @@ import (
 // pipeName is the name of the installed service's, and how all others begin.
 const pipeName = `\\.\pipe\deputy`
 
-// InstalledPaths are those of the installed service.
-func InstalledPaths() Paths {
+// Installed are those of the installed service.
+func Installed() Paths {
 	root := `C:\ProgramData\deputy`
 	if data, err := windows.KnownFolderPath(windows.FOLDERID_ProgramData, windows.KF_FLAG_DEFAULT); err == nil {
 		root = filepath.Join(data, "deputy")
@@ -27,5 +27,5 @@ func InstalledPaths() Paths {
 
 // socketUnder names a pipe, which is in no folder, by the folder of the state.
 func socketUnder(state string) string {
-	return pipeName + "-" + Paths{State: filepath.Clean(state)}.instance()
+	return pipeName + "-" + Paths{State: filepath.Clean(state)}.Instance()
 }

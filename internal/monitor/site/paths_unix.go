@@ -1,11 +1,11 @@
 //go:build unix
 
-package monitor
+package site
 
 import "path/filepath"
 
-// InstalledPaths are those of a root install.
-func InstalledPaths() Paths {
+// Installed are those of a root install.
+func Installed() Paths {
 	return Paths{
 		Config:  "/etc/deputy",
 		Modules: []string{"/usr/lib/deputy/modules.d", "/etc/deputy/modules.d"},

@@ -1,4 +1,4 @@
-package monitor
+package site
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"deputy/internal/monitor/durable"
 )
 
 // place is what a small file in the journal's folder says of itself: which file
@@ -19,8 +21,12 @@ type place struct {
 	Born  int64  `json:"born"` // btime, ns since 1970 (statx(2)); 0 where the file system has none
 }
 
-// checkPlace says why the journal is not where it was written; "" if it is.
-func checkPlace(path string) (why string, err error) {
+func (p Paths) place() string { return filepath.Join(p.Journal(), "place") }
+
+// Restored says why the journal is not where it was written, but a copy of what was
+// there; "" if it is.
+func (p Paths) Restored() (why string, err error) {
+	path := p.place()
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "there is no " + path, nil
@@ -39,16 +45,18 @@ func checkPlace(path string) (why string, err error) {
 	return "", nil
 }
 
-// writePlace makes the file anew; it is there whole, or as before.
-func writePlace(path string) error {
+// NotePlace says from now on that the journal is where it was written. The file is there
+// whole, or as before.
+func (p Paths) NotePlace() error {
+	path := p.place()
 	made := path + ".new"
 	_ = os.Remove(made) // what a crash left
-	err := writeSynced(made, nil)
+	err := durable.WriteFile(made, nil)
 	if err == nil {
 		var here place
 		if here, err = placeOf(made); err == nil {
 			text, _ := json.Marshal(here) // numbers alone
-			err = errors.Join(writeSynced(made, append(text, '\n')), os.Rename(made, path), syncDir(filepath.Dir(path)))
+			err = errors.Join(durable.WriteFile(made, append(text, '\n')), os.Rename(made, path), durable.Dir(filepath.Dir(path)))
 		}
 	}
 	if err != nil {
