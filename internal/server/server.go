@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"deputy/internal/output"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 	"deputy/internal/server/httpapi"
 	"deputy/internal/server/lineproto"
@@ -99,8 +100,9 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	defer notify.close()
 	ready := make(chan struct{})
 	ours, others := share.NewBodies(), share.NewBodies()
+	askers := asker.New(p.client, p.history, p.greeting)
 	api := httpapi.New(httpapi.Config{
-		Local: ours, Network: others,
+		Askers: askers, Local: ours, Network: others,
 		Monitor: p.client, History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log, LogLost: p.lost,
 	})
@@ -109,9 +111,9 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		from = p.greeting.Recent
 		p.log.Warn("the disk is full: the history is in memory, from record " + strconv.FormatUint(from, 10) + " on, until there is room")
 	}
-	feed := &feed{history: p.history, api: api, last: p.greeting.Last, ready: ready}
+	feed := &feed{history: p.history, askers: askers, api: api, last: p.greeting.Last, ready: ready}
 	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
-	web, line := httpapi.NewServer(api), lineproto.New(p.client, p.log, ours, others)
+	web, line := httpapi.NewServer(api), lineproto.New(askers, p.log, ours, others)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
 	local := httpapi.NewListener(sorter{door, line}, p.log)
@@ -174,6 +176,7 @@ func unlessClosed(err error) error {
 // feed gives the journal's records to the history.
 type feed struct {
 	history *history.History
+	askers  *asker.Askers
 	api     *httpapi.API
 	last    uint64 // the journal's last record when the server started
 	once    sync.Once
@@ -190,7 +193,7 @@ func (f *feed) Record(seq uint64, line []byte) error {
 }
 
 // Policy voids what was known of the one before; see wall.Records.
-func (f *feed) Policy(digest string) { f.api.PolicyChanged(digest) }
+func (f *feed) Policy(digest string) { f.askers.PolicyChanged(digest) }
 
 // Draining passes on whether anything new is taken; see wall.Records.
 func (f *feed) Draining(on bool) { f.api.Draining(on) }

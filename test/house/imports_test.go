@@ -93,8 +93,17 @@ func TestLayers(t *testing.T) {
 		{"deputy/internal/request", "deputy/internal/monitor", "both sides use it"},
 		{"deputy/internal/request", "deputy/internal/server", "both sides use it"},
 		{"deputy/internal/server/history", "deputy/internal/server/httpapi", "a front door uses the history, not the other way"},
+		{"deputy/internal/server/history", "deputy/internal/server/asker", "who sees what is decided above what there is"},
+		{"deputy/internal/server/asker", "deputy/internal/server/history", "it is the same for every front door, and asks for one task at a time"},
+		{"deputy/internal/server/asker", "deputy/internal/server/httpapi", "front doors use it, not the other way"},
+		{"deputy/internal/server/asker", "deputy/internal/server/lineproto", "front doors use it, not the other way"},
+		{"deputy/internal/server/asker", "deputy/internal/server/tcp", "front doors use it, not the other way"},
+		{"deputy/internal/server/asker", "net/http", "it knows no form of a request"},
 		{"deputy/internal/server/lineproto", "deputy/internal/server/httpapi", "front doors never import each other"},
 		{"deputy/internal/server/httpapi", "deputy/internal/server/lineproto", "front doors never import each other"},
+		{"deputy/internal/server/httpapi", "deputy/internal/server/tcp", "front doors never import each other"},
+		{"deputy/internal/server/tcp", "deputy/internal/server/httpapi", "front doors never import each other"},
+		{"deputy/internal/server/tcp", "deputy/internal/server/lineproto", "front doors never import each other"},
 		{"deputy", "deputy/internal", "the nouns know nothing"},
 	} {
 		for _, pkg := range append(deps(t, rule.pkg), depsOn(t, "windows/amd64", rule.pkg)...) {

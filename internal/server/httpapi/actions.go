@@ -18,33 +18,24 @@ func (x *exchange) listActions() error {
 	if values.Has("all") && all != "0" && all != "1" {
 		return badRequest("cannot list the actions: all is 0 or 1, not %.50q", all)
 	}
-	list := x.actions
+	list := x.asker.Actions
 	if all == "1" {
-		list = x.everybody
+		list = x.asker.AllActions
 	}
-	actions, err := list()
+	actions, err := list(x.r.Context())
 	if err != nil {
 		return err
 	}
 	return x.answer(http.StatusOK, map[string]any{"actions": actions})
 }
 
-// everybody gives all actions, and who may use them, to an auditor.
-func (x *exchange) everybody() ([]deputy.ActionInfo, error) {
-	if x.peer.remote != nil {
-		return x.peer.actions, nil
-	}
-	outcome, err := x.ask(wall.Request{Kind: wall.Actions, All: true})
-	return outcome.Actions, err
-}
-
 func (x *exchange) showAction() error {
-	action, err := x.action()
+	action, err := x.asker.Action(x.r.Context(), x.target.module, x.target.action)
 	switch {
 	case err != nil:
 		return err
 	case action == nil:
-		return deputy.Refuse(deputy.UnknownAction, "cannot show %.31q/%.31q: %s may use no such action; see: deputy actions", x.target.module, x.target.action, x.peer.caller)
+		return deputy.Refuse(deputy.UnknownAction, "cannot show %.31q/%.31q: %s may use no such action; see: deputy actions", x.target.module, x.target.action, x.asker.Caller())
 	}
 	if _, err := x.query(); err != nil {
 		return err
@@ -67,12 +58,12 @@ func (x *exchange) explain() error {
 	if err != nil {
 		return x.behindAction(err)
 	}
-	outcome, err := x.ask(wall.Request{Kind: wall.Explain, Module: x.target.module, Action: x.target.action,
-		As: as, EndUser: x.endUser, Params: object})
+	explanation, err := x.asker.Explain(x.r.Context(), as, x.target.module, x.target.action, object)
+	x.freeBody() // all of it went with this
 	if err != nil {
 		return err
 	}
-	return x.answer(http.StatusOK, outcome.Explain)
+	return x.answer(http.StatusOK, explanation)
 }
 
 // reload has the monitor read the policy again.

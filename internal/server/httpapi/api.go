@@ -1,32 +1,24 @@
 // Package httpapi is the HTTP/JSON front door. Every request of a client is
 // parsed here, without privilege; what may change anything is decided by the
-// monitor, at the other end of the wall. What this package decides itself is
-// who sees which task.
+// monitor, at the other end of the wall, and who sees what by package asker.
 package httpapi
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
-	"deputy"
 	"deputy/internal/output"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
 
-// Monitor is asked over the wall. An error means that the wall ended: whether
-// the request was accepted is not known.
-type Monitor interface {
-	Do(ctx context.Context, r wall.Request) (wall.Outcome, error)
-}
-
 // Config is what the front door stands between.
 type Config struct {
-	Monitor  Monitor
+	Askers   *asker.Askers
+	Monitor  Monitor // for its pulse alone
 	History  *history.History
 	Watcher  *output.Watcher
 	Greeting *wall.Greeting
@@ -42,22 +34,19 @@ type Config struct {
 type API struct {
 	Config
 	routes []route
-	policy atomic.Pointer[policy]
 	drains atomic.Bool // nothing new is taken
 	sizes  sizes
 	pulse  pulse
-	keys   callers // what signed requests are being answered
 
 	local, network *share.Bodies // of the Unix sockets, and of TCP, where nobody knows who sends
 	work, long     *share.Desks  // for what is dear, and for long bodies
 }
 
-// New makes an API that knows the policy of the monitor's greeting.
+// New makes an API.
 func New(c Config) *API {
 	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}},
 		local: c.Local, network: c.Network, work: share.NewWork(share.Processors()), long: share.NewDesks(longAtOnce)}
 	a.routes = a.table()
-	a.PolicyChanged(c.Greeting.Policy)
 	a.Draining(c.Greeting.Draining)
 	return a
 }
@@ -65,56 +54,15 @@ func New(c Config) *API {
 // Draining lets /healthz say whether anything new is taken.
 func (a *API) Draining(on bool) { a.drains.Store(on) }
 
-// PolicyChanged voids the rights and actions that were asked for before.
-func (a *API) PolicyChanged(digest string) {
-	a.policy.Store(&policy{digest: digest, maxBody: map[mayCall]int64{}})
-}
-
-// policy is what is known of the policy in force. Whatever was learned under
-// another one is void: its holders compare the pointer.
-type policy struct {
-	digest string
-
-	mu      sync.Mutex
-	maxBody map[mayCall]int64 // of what callers were told that they may use, in bytes
-}
-
+// name is a {module} and an {action} of a path.
 type name struct{ module, action string }
-
-// mayCall is an action of which a caller was told.
-type mayCall struct {
-	caller deputy.Caller
-	name
-}
-
-// maxLearned is how many sizes are remembered.
-const maxLearned = 10_000
-
-func (p *policy) learn(caller deputy.Caller, actions []deputy.ActionInfo) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.maxBody) > maxLearned {
-		clear(p.maxBody)
-	}
-	for _, a := range actions {
-		p.maxBody[mayCall{caller, name{a.Module, a.Action}}] = a.MaxBody
-	}
-}
-
-// limit is the longest body that a caller may send for an action, if it was
-// told that it may use it.
-func (p *policy) limit(caller deputy.Caller, n name) (bytes int64, known bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	bytes, known = p.maxBody[mayCall{caller, n}]
-	return bytes, known
-}
 
 // ServeHTTP answers one request. The order of the checks is the order in which
 // refusals go before one another.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{w: w, r: r, api: a, peer: peerOf(r)}
-	x.who, x.room = x.sender()
+	peer := peerOf(r)
+	x := &exchange{w: w, r: r, api: a, peer: peer, asker: peer.session.Begin()}
+	x.room = x.bodies().Hold(peer.session.Sender())
 	x.peer.spoken.begin()
 	defer x.done()
 	if err := x.serve(); err != nil {
@@ -150,10 +98,11 @@ func (x *exchange) serve() error {
 	if err := x.checkTarget(); err != nil {
 		return err
 	}
-	if signed && route.method == http.MethodPost {
-		return route.handle(x) // the monitor verifies and decides at once; see ask
-	}
 	if signed {
+		x.sign()
+		if route.method == http.MethodPost {
+			return route.handle(x) // the monitor verifies and decides at once; see ask
+		}
 		if err := x.identify(); err != nil {
 			return err
 		}

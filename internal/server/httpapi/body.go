@@ -21,8 +21,7 @@ const defaultBody = share.DefaultBody
 // object and a value in the innermost one count there.
 const maxDepth = wall.MaxDepth - 2
 
-// maxBody is the longest body of what x is about, in bytes. Which actions there
-// are is the caller's to know: one that it may not use has the default.
+// maxBody is the longest body of what x is about, in bytes.
 func (x *exchange) maxBody() (int64, error) {
 	if x.peer.remote != nil { // who asks is not known yet
 		return max(x.api.Greeting.MaxBody, defaultBody), nil
@@ -30,14 +29,7 @@ func (x *exchange) maxBody() (int64, error) {
 	if x.target == (name{}) {
 		return defaultBody, nil
 	}
-	if limit, known := x.api.policy.Load().limit(x.peer.caller, x.target); known {
-		return limit, nil
-	}
-	action, err := x.action()
-	if err != nil || action == nil {
-		return defaultBody, err
-	}
-	return action.MaxBody, nil
+	return x.asker.MaxBody(x.r.Context(), x.target.module, x.target.action, defaultBody)
 }
 
 // readBody reads the body of a POST, which must be JSON by its headers. Over TCP

@@ -9,6 +9,7 @@ import (
 
 	"deputy"
 	"deputy/internal/request"
+	"deputy/internal/server/asker"
 	"deputy/internal/wall"
 )
 
@@ -38,7 +39,7 @@ func (x *exchange) call() error {
 	}
 	outcome, err := x.ask(wall.Request{
 		Kind: wall.Call, Module: x.target.module, Action: x.target.action,
-		Key: o.key, EndUser: x.endUser, Params: o.params,
+		Key: o.key, Params: o.params,
 	})
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (x *exchange) call() error {
 		return err
 	}
 	status := http.StatusAccepted
-	if o.held && !slices.ContainsFunc(tasks, func(t shown) bool { return !t.State.Ended() }) {
+	if o.held && !slices.ContainsFunc(tasks, func(t asker.Shown) bool { return !t.State.Ended() }) {
 		status = http.StatusOK
 	}
 	h := x.w.Header()
@@ -110,28 +111,9 @@ func idempotencyKey(values []string) (string, error) {
 }
 
 // behindAction gives what goes before err: that there is no such action, or
-// that this caller may not have it. The monitor is asked, but for nothing to be
-// done.
+// that this caller may not have it.
 func (x *exchange) behindAction(err error) error {
-	if x.peer.remote != nil {
-		return err // who asks is not known yet
-	}
-	action, askErr := x.action()
-	if askErr != nil {
-		return askErr
-	}
-	if action != nil {
-		return err
-	}
-	outcome, askErr := x.ask(wall.Request{Kind: wall.Explain,
-		Module: x.target.module, Action: x.target.action, EndUser: x.endUser, Params: deputy.Params{}})
-	if askErr != nil {
-		return askErr
-	}
-	if e := outcome.Explain; e != nil && e.Error != nil && (e.Error.Code == deputy.UnknownAction || e.Error.Code == deputy.NotAllowed) {
-		return e.Error
-	}
-	return err
+	return x.asker.BehindAction(x.r.Context(), x.target.module, x.target.action, err)
 }
 
 // checkTarget refuses names that cannot be those of an action, before they

@@ -16,7 +16,7 @@ func (x *exchange) checkConnection() error {
 		if x.peer.remote != nil {
 			err = x.checkRemote()
 		} else {
-			err = x.checkLocal()
+			err = x.peer.session.Refused()
 		}
 	}
 	// Nothing that follows a body in chunks is ever taken for a request.
@@ -49,19 +49,6 @@ func (x *exchange) checkHead() error {
 	return nil
 }
 
-// checkLocal refuses a connection that is beyond a limit.
-func (x *exchange) checkLocal() error {
-	switch {
-	case x.peer.Over:
-		return &deputy.Error{Code: deputy.RateLimited, RetryAfter: 1,
-			Detail: "cannot take this connection: " + string(x.peer.caller) + " has too many open; close some, or the administrator raises per_caller.connections"}
-	case x.peer.Full:
-		return &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
-			Detail: "cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"}
-	}
-	return nil
-}
-
 // checkSender refuses a request whose sender is not clear: one that came
 // through a browser or a proxy, and one with two end users.
 func (x *exchange) checkSender() error {
@@ -71,8 +58,8 @@ func (x *exchange) checkSender() error {
 		return badRequest("cannot tell for whom this is: Deputy-End-User stands twice; send it once")
 	}
 	if len(users) == 1 {
-		x.endUser = users[0]
-		if !request.IsEndUser(x.endUser) {
+		x.asker.EndUser = users[0]
+		if !request.IsEndUser(x.asker.EndUser) {
 			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end; leave it out if there is none", maxName)
 		}
 	}
@@ -110,17 +97,14 @@ func forwarded(h http.Header) string {
 // caller is trusted to say for whom it asks: otherwise every visitor of a web
 // server would act as the web server. It catches a mistake; it is no boundary.
 func (x *exchange) checkForwarded(header string) error {
-	named := x.endUser
-	x.endUser = "" // whether the caller may name one is what is asked here
-	rights, err := x.rights()
-	x.endUser = named
+	rights, err := x.asker.CallerRights(x.r.Context())
 	if err != nil {
 		return err
 	}
 	if rights.NamesEndUser {
 		return nil
 	}
-	who := string(x.peer.caller)
+	who := string(x.asker.Caller())
 	if rights.Name != "" {
 		who += " (" + rights.Name + ")"
 	}

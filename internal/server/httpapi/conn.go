@@ -45,7 +45,7 @@ func NewServer(a *API) *http.Server {
 		Protocols:                    protocols,
 		ErrorLog:                     slog.NewLogLogger(a.Log.Handler(), slog.LevelWarn),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, newPeer(c))
+			return context.WithValue(ctx, peerKey{}, a.newPeer(c))
 		},
 	}
 }

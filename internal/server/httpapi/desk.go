@@ -1,10 +1,6 @@
 package httpapi
 
-import (
-	"net"
-
-	"deputy/internal/server/share"
-)
+import "deputy/internal/server/share"
 
 // cheapBody is how long a body may be that waits for none of its sender's others, in
 // bytes.
@@ -14,15 +10,12 @@ const cheapBody = 4 << 10
 // byte until the monitor has answered, which serves one of them at a time.
 const longAtOnce = 16
 
-// sender is who sends, and which room the body of x has. Over TCP whoever sends is
-// known by the host alone.
-func (x *exchange) sender() (who string, room share.Hold) {
-	if x.peer.remote == nil {
-		who = string(x.peer.Account())
-		return who, x.api.local.Hold(who)
+// bodies is the room that the body of x has a part of.
+func (x *exchange) bodies() *share.Bodies {
+	if x.peer.remote != nil {
+		return x.api.network
 	}
-	host, _, _ := net.SplitHostPort(x.r.RemoteAddr) // of net/http: it has both
-	return "tcp:" + host, x.api.network.Hold(host)
+	return x.api.local
 }
 
 // work waits until it is this sender's turn to have something dear done: of all that
@@ -32,7 +25,7 @@ func (x *exchange) work() error {
 	if x.working != nil {
 		return nil
 	}
-	leave, err := x.api.work.Enter(x.r.Context(), x.who)
+	leave, err := x.api.work.Enter(x.r.Context(), x.peer.session.Sender())
 	x.working = leave
 	return err
 }
@@ -49,7 +42,7 @@ func (x *exchange) beginBody() error {
 	if n := x.r.ContentLength; n >= 0 && n <= cheapBody {
 		return nil
 	}
-	leave, err := x.api.long.EnterBody(x.r.Context(), x.who)
+	leave, err := x.api.long.EnterBody(x.r.Context(), x.peer.session.Sender())
 	x.sending = leave
 	return err
 }

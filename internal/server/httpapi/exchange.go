@@ -11,6 +11,7 @@ import (
 
 	"deputy"
 	"deputy/internal/request"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/share"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
@@ -23,70 +24,35 @@ type exchange struct {
 	api  *API
 	peer *peer
 
-	at      request.Target
-	endUser string // for whom the caller asks; empty: none is named
-	target  name   // {module} and {action} of the path
-	id      string // {id} of the path
-	task    deputy.Task
-	seen    sight  // how much of it may be shown
-	body    []byte // of a POST, and of any request over TCP
+	asker  asker.Asker
+	at     request.Target
+	target name   // {module} and {action} of the path
+	id     string // {id} of the path
+	task   deputy.Task
+	seen   asker.Sight // how much of it may be shown
+	body   []byte      // of a POST, and of any request over TCP
 
-	proof   proof         // over TCP: who asks
-	counted deputy.Caller // over TCP: it counts among this caller's requests
-	who     string        // who sends, for its share of what there is
-	room    share.Hold    // what its body has
-	sending func()        // gives back its place among long bodies; nil: it has none
-	working func()        // gives back its place at work; nil: it has none
+	proof   proof      // over TCP: who asks
+	room    share.Hold // what its body has
+	sending func()     // gives back its place among long bodies; nil: it has none
+	working func()     // gives back its place at work; nil: it has none
 }
 
 // done gives back what the request has held.
 func (x *exchange) done() {
-	if x.counted != "" {
-		x.api.keys.add(x.counted, -1)
-	}
+	x.asker.End()
 	x.rest()
 	x.freeBody()
 	x.peer.done()
 }
 
-// ask asks the monitor in the name of this connection. A refusal is the error.
-// Over TCP it is the signed request itself that is asked, whatever r is: what
-// the signature does not cover is not asked for.
+// ask asks the monitor in the asker's name. A refusal is the error.
 func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
-	r.Connection = x.peer.Number
-	now := x.api.policy.Load()
-	if x.peer.remote != nil {
-		var err error
-		if r, err = x.signed(); err != nil {
-			return wall.Outcome{}, err
-		}
-	}
-	outcome, err := x.api.Monitor.Do(x.r.Context(), r)
-	if x.proof.used || r.Kind == wall.Call || r.Kind == wall.Explain {
+	outcome, err := x.asker.Ask(x.r.Context(), r)
+	if x.peer.remote != nil || r.Kind == wall.Call {
 		x.freeBody() // all of it went with this
 	}
-	x.verified(&outcome, now)
-	switch {
-	case errors.Is(err, context.Canceled): // the client has gone
-		return outcome, err
-	case err != nil && x.reads(r.Kind):
-		return outcome, &deputy.Error{Code: deputy.NotDurable, RetryAfter: 1,
-			Detail: "cannot answer this request: deputy was restarted before it did; nothing was changed, ask again in a moment"}
-	case err != nil:
-		return outcome, &deputy.Error{Code: deputy.OutcomeUnknown, RetryAfter: 1,
-			Detail: "cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"}
-	case outcome.Error != nil:
-		return outcome, outcome.Error
-	}
-	return outcome, nil
-}
-
-// reads says whether what is asked of the monitor changes nothing.
-func (x *exchange) reads(k wall.Kind) bool {
-	if k == wall.Signed {
-		return x.r.Method != http.MethodPost || x.at.Is("v1", "explain", "*", "*")
-	}
-	return k == wall.Rights || k == wall.Actions || k == wall.Explain
+	return outcome, err
 }
 
 // answer sends v as JSON.

@@ -8,6 +8,7 @@ import (
 
 	"deputy"
 	"deputy/internal/output"
+	"deputy/internal/server/asker"
 )
 
 // following reads a stream of the task as it grows.
@@ -128,7 +129,7 @@ func (x *exchange) breakOff(err error) error {
 	if err == nil {
 		return nil
 	}
-	if x.r.Context().Err() == nil && !errors.Is(err, errPolicyChanged) { // otherwise the client has gone
+	if x.r.Context().Err() == nil && !errors.Is(err, asker.ErrPolicyChanged) { // otherwise the client has gone
 		x.api.Log.Error("cannot answer to the end", "path", x.r.URL.Path, "error", err)
 	}
 	panic(http.ErrAbortHandler)

@@ -37,7 +37,7 @@ func (x *exchange) health() error {
 	}
 	return x.answer(http.StatusOK, health{
 		Status: status, Refusing: beat.Refusing, Version: deputy.Version, Proof: g.Proof, Weakness: g.Weakness,
-		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.policy.Load().digest, Draining: draining,
+		StateDir: g.StateDir, ConfigDir: g.ConfigDir, Policy: x.api.Askers.Policy(), Draining: draining,
 		Started: g.Started, LogLost: beat.LogLost + x.api.LogLost(),
 	})
 }
@@ -54,6 +54,11 @@ type health struct {
 	Policy    string `json:"policy"`      // digest of the one in force
 	Draining  bool   `json:"draining"`    // nothing new is taken
 	LogLost   uint64 `json:"log_dropped"` // lines that could not be written to the log of monitor and server
+}
+
+// Monitor is asked over the wall. An error means that the wall ended.
+type Monitor interface {
+	Do(ctx context.Context, r wall.Request) (wall.Outcome, error)
 }
 
 // pulse asks the monitor for all who want to know at the same time: nobody says

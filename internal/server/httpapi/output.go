@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"strconv"
 
+	"deputy"
 	"deputy/internal/output"
+	"deputy/internal/server/asker"
 )
 
 // chunk is how much of an output is read at once, in bytes.
@@ -51,6 +53,15 @@ func (x *exchange) output(stream string) error {
 		return x.pollOutput(stream, offset, wait)
 	}
 	return x.wholeOutput(stream)
+}
+
+// needWhole refuses the output of a task to who sees but an outline of it.
+func (x *exchange) needWhole() error {
+	if x.seen == asker.Whole {
+		return nil
+	}
+	return deputy.Refuse(deputy.NotAllowed, "%s may not see what task %s writes: another asked for it first, and you have joined; a rule for %s/%s with read = true would allow it",
+		x.asker.Caller(), x.id, x.task.Module, x.task.Action)
 }
 
 // openOutput opens a stream of the task. Where there is no file, because the

@@ -14,7 +14,7 @@ func (x *exchange) stop() error {
 	if err != nil {
 		return err
 	}
-	outcome, err := x.ask(wall.Request{Kind: wall.Stop, Task: x.id, GraceMS: grace, Force: force, EndUser: x.endUser})
+	outcome, err := x.ask(wall.Request{Kind: wall.Stop, Task: x.id, GraceMS: grace, Force: force})
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (x *exchange) stop() error {
 			task.Stop = outcome.Receipt
 		}
 	}
-	return x.answer(status, task.form())
+	return x.answer(status, task.Form())
 }
 
 func (x *exchange) readStop() (graceMS int64, force bool, err error) {

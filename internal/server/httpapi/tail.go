@@ -5,12 +5,13 @@ import (
 	"io"
 
 	"deputy/internal/output"
+	"deputy/internal/server/asker"
 )
 
 // answerWithOutput answers with tasks and the last bytes of what each wrote, as
 // text. The text is sent as it is read, so that a hundred tasks cost no more
 // memory than one.
-func (x *exchange) answerWithOutput(status int, tasks []shown, last int64) error {
+func (x *exchange) answerWithOutput(status int, tasks []asker.Shown, last int64) error {
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(status)
 	w := bufio.NewWriterSize(x.w, 32<<10)
@@ -28,13 +29,13 @@ func (x *exchange) answerWithOutput(status int, tasks []shown, last int64) error
 	return nil
 }
 
-func (x *exchange) writeTask(w *bufio.Writer, task shown, last int64) error {
-	text, err := encode(task.form())
+func (x *exchange) writeTask(w *bufio.Writer, task asker.Shown, last int64) error {
+	text, err := encode(task.Form())
 	if err != nil {
 		return err
 	}
 	_, _ = w.Write(text[:len(text)-2]) // without } and the newline
-	if task.sight != whole {
+	if task.Sight != asker.Whole {
 		_, err = w.WriteString(`,"stdout":null,"stderr":null,"truncated":null}`)
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 )
 
@@ -23,56 +24,40 @@ const (
 // findTask finds the task {id}. One that the caller may not see is said not to
 // be there.
 func (x *exchange) findTask() error {
-	unknown := deputy.Refuse(deputy.UnknownTask, "cannot find task %.50q: there is none, or %s may not see it; see: deputy ps -a", x.id, x.peer.caller)
 	if !isName(x.id) {
-		return unknown
+		return x.asker.UnknownTask(x.id)
 	}
-	task, found, err := x.api.History.Task(x.r.Context(), x.id)
+	found, err := x.asker.Find(x.r.Context(), x.id, x.r.Method == http.MethodPost) // a POST is a stop
 	if err != nil {
 		return err
 	}
-	if !found {
-		return unknown
-	}
-	seen, err := x.sight(&task)
-	if err != nil {
-		return err
-	}
-	if seen == hidden && x.r.Method == http.MethodPost { // a stop: who may stop it need not be able to read it
-		rights, err := x.rights()
-		if err != nil {
-			return err
-		}
-		if rights.MayStop(task.Module, task.Action, task.Params) {
-			seen = outline
-		}
-	}
-	if seen == hidden {
-		return unknown
-	}
-	x.task, x.seen = task, seen
+	x.task, x.seen = *found.Task, found.Sight
 	return nil
 }
 
 // load finds tasks that the caller was given, with the sizes of their outputs,
 // which may be as old as age.
-func (x *exchange) load(ids []string, age time.Duration) ([]shown, error) {
-	tasks := make([]shown, 0, len(ids))
+func (x *exchange) load(ids []string, age time.Duration) ([]asker.Shown, error) {
+	tasks := make([]asker.Shown, 0, len(ids))
 	for _, id := range ids {
-		task, found, err := x.api.History.Task(x.r.Context(), id)
+		s, err := x.asker.Given(x.r.Context(), id)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
-			return nil, errors.New("a task that the monitor named is not in the history: " + id)
-		}
-		s := x.show(&task)
-		if s.sight == whole {
-			x.api.sizes.fill(&task, age)
+		if s.Sight == asker.Whole {
+			x.api.sizes.fill(s.Task, age)
 		}
 		tasks = append(tasks, s)
 	}
 	return tasks, nil
+}
+
+func forms(tasks []asker.Shown) []any {
+	list := make([]any, len(tasks))
+	for i := range tasks {
+		list[i] = tasks[i].Form()
+	}
+	return list
 }
 
 // showTask answers with one task, once it has ended or the wait is over.
@@ -94,7 +79,7 @@ func (x *exchange) showTask() error {
 	if err != nil {
 		return err
 	}
-	return x.answer(http.StatusOK, tasks[0].form())
+	return x.answer(http.StatusOK, tasks[0].Form())
 }
 
 // listTasks answers with a page of the tasks that the caller may see.
@@ -103,39 +88,27 @@ func (x *exchange) listTasks() error {
 	if err != nil {
 		return err
 	}
-	rights, err := x.rights()
+	selection, err := x.asker.Select(x.r.Context(), q.Lock != "" || q.Caller != "" || q.EndUser != "")
 	if err != nil {
 		return err
 	}
 	var scope *history.Scope
-	var visible func(*deputy.Task) bool
-	if !rights.Auditor {
-		visible = func(t *deputy.Task) bool {
-			seen, err := x.sight(t)
-			// A list that is chosen by what an outline does not show would tell it.
-			chosen := q.Lock != "" || q.Caller != "" || q.EndUser != ""
-			return err == nil && (seen == whole || seen == outline && !chosen)
-		}
-		if len(rights.Read) == 0 { // then an index finds them
-			scope = &history.Scope{Caller: x.peer.caller}
-		}
+	if selection.Caller != "" { // then an index finds them
+		scope = &history.Scope{Caller: selection.Caller}
 	}
 	if err := x.work(); err != nil {
 		return err
 	}
-	tasks, next, err := x.api.History.Tasks(x.r.Context(), q, visible, scope)
+	tasks, next, err := x.api.History.Tasks(x.r.Context(), q, selection.Visible, scope)
 	if errors.Is(err, history.ErrCursor) {
 		return badRequest("cannot use cursor=%.50q: it is not one of this list; send the next of an answer, or none", q.Before)
 	}
 	if err != nil {
 		return err
 	}
-	list := make([]shown, len(tasks))
+	list := make([]asker.Shown, len(tasks))
 	for i := range tasks {
-		if list[i] = (shown{&tasks[i], whole}); !rights.Auditor {
-			list[i] = x.show(&tasks[i])
-		}
-		if list[i].sight == whole {
+		if list[i] = selection.Show(&tasks[i]); list[i].Sight == asker.Whole {
 			x.api.sizes.fill(&tasks[i], 0)
 		}
 	}

@@ -17,16 +17,6 @@ import (
 	"deputy/internal/wall"
 )
 
-// The room is that of whose number it is that sends.
-func TestWhoseRoomABodyTakes(t *testing.T) {
-	for want, c := range map[string]wall.Connection{"uid:5": {UID: 5}, "uid:7": {UID: 5, Lent: true, Owner: 7}, "uid:0": {UID: 5, Lent: true}} {
-		x := &exchange{api: &API{Config: Config{Local: share.NewBodies()}}, peer: &peer{Connection: c, caller: c.Caller()}}
-		if got, _ := x.sender(); got != want {
-			t.Errorf("%+v takes the room of %s, want %s", c, got, want)
-		}
-	}
-}
-
 // A line of the table that does not say what guards it is open to nobody.
 func TestEveryRouteHasAnAccess(t *testing.T) {
 	if routes := (&API{}).table(); len(routes) < 10 {

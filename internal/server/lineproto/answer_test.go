@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/share"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
@@ -81,22 +83,24 @@ func (m *monitor) Do(_ context.Context, r wall.Request) (wall.Outcome, error) {
 func TestAnswers(t *testing.T) {
 	legacy := "module:m\naction:a\nsignature:" + signature.Legacy([]byte("x"), "m") + "\n\n"
 	m := &monitor{}
-	s := New(m, slog.New(slog.DiscardHandler), share.NewBodies(), share.NewBodies())
-	if got := string(s.remote([]byte(legacy), false).bytes()); !strings.Contains(got, `"err_code": 3`) || !strings.Contains(got, "loopback") || m.asked != nil {
+	askers := asker.New(m, nil, &wall.Greeting{})
+	afar := askers.Network(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)})
+	s := New(askers, slog.New(slog.DiscardHandler), share.NewBodies(), share.NewBodies())
+	if got := string(s.remote(afar, []byte(legacy), false).bytes()); !strings.Contains(got, `"err_code": 3`) || !strings.Contains(got, "loopback") || m.asked != nil {
 		t.Errorf("the original's signature from afar: %s, asked %+v", got, m.asked)
 	}
-	if got := s.ours(wall.Connection{Over: true}, []byte("module:m\naction:a\n\n")).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "rate_limited"`) || m.asked != nil {
+	if got := s.ours(askers.Local(wall.Connection{Over: true}), []byte("module:m\naction:a\n\n")).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "rate_limited"`) || m.asked != nil {
 		t.Errorf("a connection too many: %s", got)
 	}
 	m.outcome = wall.Outcome{Tasks: []string{}}
-	if got := string(s.remote([]byte(legacy), true).bytes()); got != `{"success": true, "msg": "a ok", "tasks": []}`+"\n" {
+	if got := string(s.remote(afar, []byte(legacy), true).bytes()); got != `{"success": true, "msg": "a ok", "tasks": []}`+"\n" {
 		t.Errorf("answered: %s", got)
 	}
 	if r := m.asked[0]; r.Transport != wall.Legacy || string(r.Body) != legacy || r.Module != "" || r.Params != nil {
 		t.Errorf("asked: %+v", r)
 	}
 	m.err = errors.New("gone")
-	if got := s.remote([]byte(legacy), true).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "outcome_unknown"`) {
+	if got := s.remote(afar, []byte(legacy), true).bytes(); !strings.Contains(string(got), `"err_code": 2, "code": "outcome_unknown"`) {
 		t.Errorf("without an answer: %s", got)
 	}
 }

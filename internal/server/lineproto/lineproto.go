@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"deputy/internal/server/asker"
 	"deputy/internal/server/local"
 	"deputy/internal/server/share"
 	"deputy/internal/wall"
@@ -26,25 +27,19 @@ const (
 	drainTime   = time.Second     // for the peer to close, once it has the answer
 )
 
-// Monitor is asked over the wall. An error means that the wall ended: whether
-// the request was accepted is not known.
-type Monitor interface {
-	Do(ctx context.Context, r wall.Request) (wall.Outcome, error)
-}
-
 // Server answers messages.
 type Server struct {
-	monitor Monitor
+	askers  *asker.Askers
 	log     *slog.Logger
 	local   *share.Bodies  // what messages may hold: of the Unix sockets,
 	network *share.Bodies  // and of TCP
 	open    sync.WaitGroup // connections
 }
 
-// New makes a server that asks monitor. Its messages have their room where the
+// New makes a server. Its messages have their room where the
 // bodies of HTTP have theirs.
-func New(monitor Monitor, log *slog.Logger, local, network *share.Bodies) *Server {
-	return &Server{monitor: monitor, log: log, local: local, network: network}
+func New(askers *asker.Askers, log *slog.Logger, local, network *share.Bodies) *Server {
+	return &Server{askers: askers, log: log, local: local, network: network}
 }
 
 // Take answers a connection that the monitor has accepted and identified, and
@@ -56,7 +51,8 @@ func (s *Server) Take(c wall.Connection, file *os.File) {
 		return
 	}
 	s.open.Go(func() {
-		s.converse(socket, s.local.Hold(string(c.Account())), func(message []byte) answer { return s.ours(c, message) })
+		who := s.askers.Local(c)
+		s.converse(socket, s.local.Hold(who.Sender()), func(message []byte) answer { return s.ours(who, message) })
 		socket.Close()
 	})
 }
@@ -80,8 +76,8 @@ func (s *Server) Serve(l net.Listener) error {
 		s.open.Go(func() {
 			defer stream.Close()
 			near := loopback(conn.LocalAddr()) && loopback(conn.RemoteAddr())
-			host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
-			s.converse(stream, s.network.Hold(host), func(message []byte) answer { return s.remote(message, near) })
+			who := s.askers.Network(conn.RemoteAddr())
+			s.converse(stream, s.network.Hold(who.Sender()), func(message []byte) answer { return s.remote(who, message, near) })
 		})
 	}
 }

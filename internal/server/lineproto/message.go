@@ -10,6 +10,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/server/asker"
 	"deputy/internal/server/share"
 	"deputy/internal/wall"
 )
@@ -54,14 +55,9 @@ func malformed(format string, args ...any) *deputy.Error {
 }
 
 // ours answers a peer that the monitor has identified.
-func (s *Server) ours(c wall.Connection, message []byte) answer {
-	if c.Over {
-		return refused(deputy.Refuse(deputy.RateLimited,
-			"cannot take this connection: %s has too many open; close some, or the administrator raises per_caller.connections", c.Caller()))
-	}
-	if c.Full {
-		return refused(deputy.Refuse(deputy.NotDurable,
-			"cannot take this connection: deputy has as many as the limit of open files allows it; nothing was started, ask again in a moment, or the administrator raises the limit (LimitNOFILE, ulimit -n)"))
+func (s *Server) ours(who *asker.Session, message []byte) answer {
+	if err := who.Refused(); err != nil {
+		return refused(refusalOf(err))
 	}
 	m, err := keyvalue.Parse(message)
 	switch {
@@ -71,15 +67,15 @@ func (s *Server) ours(c wall.Connection, message []byte) answer {
 		return refused(deputy.Refuse(deputy.NotAuthenticated,
 			"cannot take a signature here: on this socket the caller is the user who connects; leave it out"))
 	}
-	return s.ask(m, wall.Request{
-		Kind: wall.Call, Connection: c.Number, Module: m.Module, Action: m.Action,
+	return s.ask(who, m, wall.Request{
+		Kind: wall.Call, Module: m.Module, Action: m.Action,
 		Key: m.IdempotencyKey, EndUser: m.EndUser, Params: m.Params,
 	})
 }
 
 // remote passes a signed message on whole. What is parsed here is for the
 // answer's sake alone: the monitor derives what is asked for itself.
-func (s *Server) remote(message []byte, near bool) answer {
+func (s *Server) remote(who *asker.Session, message []byte, near bool) answer {
 	m, err := keyvalue.Parse(message)
 	if err != nil {
 		return refused(deputy.Refuse(deputy.BadRequest, "%v", err))
@@ -97,11 +93,11 @@ func (s *Server) remote(message []byte, near bool) answer {
 		return refused(deputy.Refuse(deputy.NotAuthenticated,
 			"cannot authenticate: the message has no signature; its first line must be Authorization: Deputy1 id=…,ts=…,nonce=…,sig=…"))
 	}
-	return s.ask(m, r)
+	return s.ask(who, m, r)
 }
 
 // ask asks the monitor, and answers once the request is durable.
-func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
+func (s *Server) ask(who *asker.Session, m *keyvalue.Message, r wall.Request) answer {
 	if m.Action == "" {
 		return refused(errNoAction)
 	}
@@ -109,13 +105,24 @@ func (s *Server) ask(m *keyvalue.Message, r wall.Request) answer {
 	if r.Check() != nil {
 		return refused(malformed("a name or a number is longer than %d bytes", wall.MaxName))
 	}
-	outcome, err := s.monitor.Do(context.Background(), r)
-	switch {
-	case err != nil:
-		return refused(&deputy.Error{Code: deputy.OutcomeUnknown, RetryAfter: 1,
-			Detail: "cannot say what became of this request: deputy was restarted before it answered; ask again with the same Idempotency-Key, or look at the tasks"})
-	case outcome.Error != nil:
-		return refused(outcome.Error)
+	a := who.Begin()
+	defer a.End()
+	a.EndUser = r.EndUser
+	if r.Kind == wall.Signed {
+		a.Sign(r)
+	}
+	outcome, err := a.Ask(context.Background(), r)
+	if err != nil {
+		return refused(refusalOf(err))
 	}
 	return answer{action: m.Action, tasks: outcome.Tasks}
+}
+
+// refusalOf tells err to the sender.
+func refusalOf(err error) *deputy.Error {
+	var refusal *deputy.Error
+	if errors.As(err, &refusal) {
+		return refusal
+	}
+	return deputy.Refuse(deputy.OutcomeUnknown, "cannot answer: deputy-server has failed; look at the tasks before you ask again")
 }

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"deputy/internal/server/asker"
 )
 
 // Limits are how many connections may be open.
@@ -51,7 +53,7 @@ func NewGate(l Limits) *Gate { return &Gate{limits: l, hosts: map[netip.Addr]*ho
 // admit finds a place for a connection, and closes the one that it takes the
 // place of; nil: there is none, and nobody to take it from.
 func (g *Gate) admit(raw net.Conn) *slot {
-	s := &slot{raw: raw, from: origin(raw)}
+	s := &slot{raw: raw, from: asker.Origin(raw.RemoteAddr())}
 	g.mu.Lock()
 	h := g.hosts[s.from]
 	if h == nil {
@@ -122,21 +124,6 @@ func (g *Gate) leave(s *slot) {
 	if h.open--; h.open == 0 {
 		delete(g.hosts, s.from)
 	}
-}
-
-// origin is what a connection counts under.
-func origin(c net.Conn) netip.Addr {
-	address, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	ip := address.Addr().Unmap().WithZone("")
-	if ip.Is6() {
-		if network, err := ip.Prefix(64); err == nil {
-			return network.Addr()
-		}
-	}
-	return ip
 }
 
 // Listener gives the connections that have a place.

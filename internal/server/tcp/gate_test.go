@@ -169,33 +169,3 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("%d open, %d hosts, %d idle at the end", gate.open, len(gate.hosts), gate.idle.Len())
 	}
 }
-
-func TestOrigin(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.1:5": "192.0.2.1", "[::ffff:192.0.2.1]:5": "192.0.2.1",
-		"[2001:db8:1:2:3:4:5:6]:7": "2001:db8:1:2::", "[2001:db8:1:2::9]:7": "2001:db8:1:2::",
-	} {
-		c := addressed{address}
-		if got := origin(c).String(); got != want {
-			t.Errorf("%s counts under %s, want %s", address, got, want)
-		}
-	}
-}
-
-// addressed is a connection of which only the other end's address matters.
-type addressed struct{ address string }
-
-func (a addressed) RemoteAddr() net.Addr {
-	addr, err := net.ResolveTCPAddr("tcp", a.address)
-	if err != nil {
-		panic(err)
-	}
-	return addr
-}
-func (addressed) LocalAddr() net.Addr              { return nil }
-func (addressed) Read([]byte) (int, error)         { return 0, io.EOF }
-func (addressed) Write([]byte) (int, error)        { return 0, io.EOF }
-func (addressed) Close() error                     { return nil }
-func (addressed) SetDeadline(time.Time) error      { return nil }
-func (addressed) SetReadDeadline(time.Time) error  { return nil }
-func (addressed) SetWriteDeadline(time.Time) error { return nil }
