@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"deputy"
-	"deputy/internal/monitor/clock"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
@@ -63,7 +63,7 @@ func (m *Monitor) request(one turn) (served bool) {
 	if pending && !one.held && j.depends(r) && j.policy.Waits(whole) {
 		return false
 	}
-	m.inLoop(func() { m.handle(peer, r, id, j) })
+	m.loop.Do(func() { m.handle(peer, r, id, j) })
 	return true
 }
 
@@ -138,7 +138,7 @@ func (a *admission) decideAnew(decided func(*judged)) {
 	a.m.turns.again(a.m.account(id.Caller), turn{do: func() {
 		a.m.reduce(&id)
 		j := a.m.judge(a.r, id)
-		a.m.inLoop(func() {
+		a.m.loop.Do(func() {
 			a.id = id
 			decided(j)
 		})
@@ -237,9 +237,9 @@ func (a *admission) replay() bool {
 		return true
 	}
 	seq := used.Seq
-	if a.r.Nonce != nil && m.unwritable() == nil {
-		m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, nil, nil)
-		seq = m.lastSeq()
+	if a.r.Nonce != nil && m.ledger.Unwritable() == nil {
+		m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Caller: a.id.Caller, Nonce: a.r.Nonce}, ledger.After{})
+		seq = m.ledger.Last()
 	}
 	a.answerWith(seq, wall.Outcome{Tasks: used.Tasks, Replayed: true})
 	return true
@@ -248,30 +248,7 @@ func (a *admission) replay() bool {
 // answerWith answers once the record seq is durable, which it may be already:
 // what an answer names can then be looked at.
 func (a *admission) answerWith(seq uint64, o wall.Outcome) {
-	a.m.whenDurable(seq, func(seq uint64) { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
-}
-
-// whenDurable calls do once the record seq is durable, which it may be already,
-// or lost when it never will be, or nobody knows when.
-func (m *Monitor) whenDurable(seq uint64, do func(seq uint64), lost func(*deputy.Error)) {
-	for i := range m.pending {
-		if p := &m.pending[i]; p.seq == seq {
-			p.answers = append(p.answers, answer{do, lost})
-			return
-		}
-	}
-	do(seq)
-}
-
-// whenRecorded is whenDurable of the last record, which may still have to wait for
-// its turn: see resuming.
-func (m *Monitor) whenRecorded(do func(seq uint64), lost func(*deputy.Error)) {
-	if n := len(m.unrecorded); n > 0 {
-		p := &m.unrecorded[n-1]
-		p.answers = append(p.answers, answer{do, lost})
-		return
-	}
-	m.whenDurable(m.lastSeq(), do, lost)
+	a.m.ledger.WhenDurable(seq, func(seq uint64) { a.answer(seq, o) }, func(err *deputy.Error) { a.m.refuse(a.peer, a.r, err) })
 }
 
 // start makes the tasks of a request, or finds those to join.
@@ -291,7 +268,7 @@ func (a *admission) start() {
 		}
 		if task != nil {
 			ids = append(ids, task.ID)
-			joinedSeq = max(joinedSeq, task.Seq, min(task.JoinSeq, a.m.lastSeq()))
+			joinedSeq = max(joinedSeq, task.Seq, min(task.JoinSeq, a.m.ledger.Last()))
 			known := slices.Contains(task.Joined, a.party())
 			if !known || a.r.Key != "" || a.r.Nonce != nil {
 				e.Tasks = append(e.Tasks, deputy.TaskRecord{ID: task.ID, Joined: true})
@@ -353,7 +330,7 @@ func (a *admission) event() *deputy.Event {
 	e := &deputy.Event{
 		Type: deputy.Accepted, Caller: a.id.Caller, EndUser: a.id.EndUser,
 		Module: a.plan.Action.Module, Action: a.plan.Action.Name, Rule: a.plan.Rule, Policy: a.m.set.Digest, Nonce: a.r.Nonce,
-		BootNS: clock.Now(),
+		BootNS: a.m.loop.Now(),
 	}
 	if a.r.Key != "" {
 		e.Key = &deputy.Idempotency{Key: a.r.Key, Digest: a.digest}
@@ -386,7 +363,7 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 func (a *admission) accept(e *deputy.Event, ids []string) {
 	m := a.m
 	a.keep()
-	m.record(e, func() {
+	m.ledger.Record(e, ledger.After{Durable: func() {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
@@ -398,10 +375,15 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 				m.startIntended(t)
 			}
 		}
-	}, func(err *deputy.Error) {
+	}, Lost: func(err *deputy.Error) {
+		for i := range e.Tasks {
+			if !e.Tasks[i].Joined {
+				delete(m.tasks, e.Tasks[i].ID)
+			}
+		}
 		m.discard(a.taken...)
 		m.refuse(a.peer, a.r, err)
-	})
+	}})
 	for _, record := range e.Tasks {
 		if t := m.task(record.ID); t != nil && !record.Joined {
 			t.names = a.names

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
@@ -51,26 +52,26 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 		what = "stop of task " + r.Task
 	}
 	m.log.Printf("%s %s denied: %s", callerLabel(id), what, refusal.Detail)
-	if m.unwritable() != nil {
+	if m.ledger.Unwritable() != nil {
 		m.denials.hide(account, hidden+1)
 		return
 	}
-	m.record(&deputy.Event{
+	m.ledger.Record(&deputy.Event{
 		Type: deputy.Denied, Caller: id.Caller, EndUser: id.EndUser, Module: r.Module, Action: r.Action, Task: r.Task,
 		Code: refusal.Code, Reason: refusal.Detail, Count: hidden,
-	}, nil, nil)
+	}, ledger.After{})
 }
 
 // recordHidden records by number the denials that were too many to be recorded
 // one by one, once their hour is over.
 func (m *Monitor) recordHidden() {
-	if m.unwritable() == nil {
+	if m.ledger.Unwritable() == nil {
 		for caller, count := range m.denials.over(time.Now()) {
-			m.record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
-				Reason: "more denials like those recorded before, of this caller and of those whose limits are the same"}, nil, nil)
+			m.ledger.Record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
+				Reason: "more denials like those recorded before, of this caller and of those whose limits are the same"}, ledger.After{})
 		}
 	}
-	m.timers.After(denialsSpan/6, m.recordHidden)
+	m.loop.After(denialsSpan/6, m.recordHidden)
 }
 
 // logAccepted writes the one line of an accepted request, like

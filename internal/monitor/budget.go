@@ -157,7 +157,7 @@ func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins 
 
 // recordable refuses what cannot be made durable now, or could not run.
 func (m *Monitor) recordable() *deputy.Error {
-	if refusal := m.refuseUnwritable("accept"); refusal != nil {
+	if refusal := m.ledger.Refuse("accept"); refusal != nil {
 		return refusal
 	}
 	if full := m.storage.full; full != "" {

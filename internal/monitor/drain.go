@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"deputy"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
@@ -22,12 +23,12 @@ func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity
 		m.refuse(peer, r, refusal)
 		return
 	}
-	if refusal := m.refuseUnwritable("drain"); refusal != nil { // and nothing new is taken as it is
+	if refusal := m.ledger.Refuse("drain"); refusal != nil { // and nothing new is taken as it is
 		m.refuse(peer, r, refusal)
 		return
 	}
 	m.drain(r.On, id)
-	m.whenDurable(m.lastSeq(), func(seq uint64) {
+	m.ledger.WhenDurable(m.ledger.Last(), func(seq uint64) {
 		m.answer(peer, r, seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
 	}, func(err *deputy.Error) { m.refuse(peer, r, err) })
 }
@@ -45,7 +46,7 @@ func (m *Monitor) drain(on bool, id policy.Identity) {
 	if id.Caller == "" {
 		e.Reason = "ordered by the service manager"
 	}
-	m.record(e, func() { m.drainChanged(e) }, nil)
+	m.ledger.Record(e, ledger.After{Durable: func() { m.drainChanged(e) }})
 }
 
 // drainChanged tells of it once it is durable.

@@ -10,6 +10,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/clock"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/state"
 	"deputy/internal/output"
@@ -55,7 +56,7 @@ func (m *Monitor) letLinger(t *Task) {
 		m.happen(t, state.LingerOver)
 		return
 	}
-	t.linger = m.timers.After(time.Duration(t.Terms.LingerMS)*time.Millisecond, func() { m.happen(t, state.LingerOver) })
+	t.linger = m.loop.After(time.Duration(t.Terms.LingerMS)*time.Millisecond, func() { m.happen(t, state.LingerOver) })
 }
 
 // countKilled adds to the receipt after a stop, to the leftovers otherwise.
@@ -78,10 +79,10 @@ func (m *Monitor) settle(t *Task) {
 // finishTask finds out what is left of a task's output, then records its end.
 func (m *Monitor) finishTask(t *Task) {
 	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
-		m.timers.Cancel(timer)
+		m.loop.Cancel(timer)
 	}
 	dir, limit := m.o.Paths.Task(t.ID), t.Terms.Cap
-	m.run(func() {
+	m.loop.Work(func() {
 		m.capper.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
 			m.post(func() {
 				if err != nil {
@@ -106,19 +107,24 @@ func (m *Monitor) recordEnd(t *Task, stdout, stderr deputy.Output) {
 		}
 		e.Receipt = &t.receipt
 	}
-	m.record(e, func() { m.ended(t, e) }, nil)
-	if m.failed != nil {
+	m.ledger.Record(e, ledger.After{Durable: func() { m.ended(t, e) }, Outstanding: func() { m.tellOutstanding(t) }})
+	t.finished = true
+	if m.ledger.Failed() != nil {
 		m.tellOutstanding(t)
 		m.leaveIfIdle()
 	}
 }
 
+// outstanding says whether nothing of a task lives, and its end cannot be recorded.
+func (m *Monitor) outstanding(t *Task) bool {
+	return t.finished && !t.Ending && m.ledger.Failed() != nil
+}
+
 // tellOutstanding answers those who wait for the end of a task, of which nothing
 // lives, but whose end cannot be recorded now.
 func (m *Monitor) tellOutstanding(t *Task) {
-	t.outstanding = true
 	for _, wait := range t.waiters {
-		wait(0, nil, m.outstanding("nothing of task "+t.ID+" lives"))
+		wait(0, nil, m.ledger.Outstanding("nothing of task "+t.ID+" lives"))
 	}
 	t.waiters = nil
 }
@@ -158,7 +164,7 @@ func (m *Monitor) ended(t *Task, e *deputy.Event) {
 	leaf, left := t.Leaf, m.leavingsOf(t, e)
 	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
 	dir := m.o.Paths.Task(t.ID)
-	m.run(func() {
+	m.loop.Work(func() {
 		if leaf != "" {
 			m.host.Release(leaf)
 		}

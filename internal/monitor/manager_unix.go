@@ -68,7 +68,7 @@ func (m *Monitor) tellReloading() {
 func (m *Monitor) tellAlive() {
 	if every := m.o.Manager.Watchdog / 2; every > 0 {
 		m.tell("WATCHDOG=1")
-		m.timers.After(every, m.tellAlive)
+		m.loop.After(every, m.tellAlive)
 	}
 }
 
@@ -85,7 +85,7 @@ func (m *Monitor) keepPidfd(t *Task, adopted bool) {
 	if adopted && m.o.Manager.Listens {
 		m.stored[leaf] = true
 	}
-	m.timers.After(keptAfter, func() {
+	m.loop.After(keptAfter, func() {
 		if m.heldAs[leaf] != "" || !adopted && len(m.stored) >= m.o.Manager.Store {
 			return
 		}

@@ -6,16 +6,11 @@ import (
 	"time"
 
 	"deputy"
-	"deputy/internal/monitor/clock"
 )
 
-// age is how long ago something was recorded. In one boot the boot clock says
-// it; across boots only the wall clock, which may be wrong, goes on.
+// age is how long ago something was recorded.
 func (m *Monitor) age(at state.Moment, wall deputy.Time) time.Duration {
-	if at.Boot == m.boot {
-		return time.Duration(clock.Now() - at.NS)
-	}
-	return m.o.Now().Sub(wall.Time)
+	return m.loop.Since(at.Boot, at.NS, wall.Time)
 }
 
 // late says why a task may not be started any more; "" if it may.
@@ -34,7 +29,7 @@ func (m *Monitor) expireQueued(t *Task) {
 	if t.Terms.WithinMS == 0 || t.Phase != state.Queued {
 		return
 	}
-	t.expiry = m.timers.After(m.left(t), func() {
+	t.expiry = m.loop.After(m.left(t), func() {
 		if why := m.late(t); why != "" && !t.intended {
 			t.failure = why
 			m.happen(t, state.Barred)

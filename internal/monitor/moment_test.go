@@ -23,7 +23,7 @@ func newClocked(t *testing.T) (*Monitor, *wallClock) {
 	t.Helper()
 	c := &wallClock{time.Now()}
 	m := New(Options{Now: c.now})
-	m.boot = "this"
+	m.loop.Boot = "this"
 	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now() - int64(time.Hour)})
 	return m, c
 }
@@ -71,7 +71,7 @@ func TestClockJumps(t *testing.T) {
 			m, c := newClocked(t)
 			task := acceptAgo(t, m, c, test.ago, 2*time.Hour)
 			if test.boot != "this" {
-				m.boot = test.boot
+				m.loop.Boot = test.boot
 				apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: clock.Now()})
 			}
 			c.Time = c.Add(test.jump)
@@ -103,7 +103,7 @@ func TestKnownNonces(t *testing.T) {
 	at("that clock set right", c.Add(signature.Window*time.Second))
 	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "this", BootNS: clock.Now()})
 	at("a restart is no restore", c.Add(signature.Window*time.Second))
-	m.boot = "other"
+	m.loop.Boot = "other"
 	apply(t, m, &deputy.Event{Type: deputy.MonitorStart, Boot: "other", BootNS: clock.Now()})
 	at("another boot", c.Add(-time.Duration(clock.Now())))
 }

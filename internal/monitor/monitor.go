@@ -28,7 +28,9 @@ import (
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/look"
+	"deputy/internal/monitor/loop"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -59,14 +61,13 @@ type Options struct {
 // Monitor is the whole of it. The loop in Run owns every member; other
 // goroutines reach it by post alone.
 type Monitor struct {
-	o     Options
-	log   *log.Logger
-	inbox chan func()
-	work  chan func()
+	o      Options
+	log    *log.Logger
+	loop   *loop.Loop
+	ledger *ledger.Ledger
 
-	rooms     *rooms        // for births
-	preparing *fairly       // a place for each birth that is being prepared
-	acting    chan struct{} // one for each stop that signals or kills
+	rooms     *rooms  // for births
+	preparing *fairly // a place for each birth that is being prepared
 
 	link      *keeper.Link
 	state     *state.State
@@ -79,14 +80,7 @@ type Monitor struct {
 	look      *look.Pool
 	capper    *output.Capper
 	reception *reception
-	timers    *clock.Timers
 	seal      site.Seal
-
-	pending    []pending // recorded, not durable yet, in order
-	unrecorded []pending // what happened while the journal could not be written
-	failed     error     // why it cannot; nil: it can
-	resuming   error     // the failure after which a new segment is being begun; nil: none is
-	cancelled  []pending // requests that were lost by it, and are told how that went
 
 	peer            *wall.Peer              // nil: no server lives
 	greeted         wall.Greeting           // what the server that lives, or is being started, was told
@@ -108,17 +102,14 @@ type Monitor struct {
 	users           *userdb.Database
 	storage         storage
 	vault           vault
-	boot            string      // this boot's id
 	since           deputy.Time // when we began
 
 	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
 	missed   map[string]bool   // paths whose socket was deleted, and cannot be made again: that was said
 	taken    map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
-	reserve  reserve
-	heads    heads
-	retiring bool // segments of the journal are
-	restored bool // the journal was found to be a restored copy
+	short    bool              // the server that lives was started while the journal's reserve was not whole: its history may be in memory
+	restored bool              // the journal was found to be a restored copy
 
 	capacity             capacity
 	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
@@ -133,18 +124,11 @@ type Monitor struct {
 	leaving     bool          // told to end: nothing new is taken
 	ending      atomic.Bool   // the installed service was: nothing begins, either
 	upgrading   bool          // ordered, or being proved
+	orphaned    bool          // the keeper is gone
 	handingOver bool          // the monitor is to be executed anew once the loop has ended
 	retire      chan struct{} // closed: the server is to end, and none to follow
 	served      chan struct{} // closed: none follows
-	done        chan struct{} // closed: the loop may end
-	over        chan struct{} // closed: it has
 }
-
-const (
-	inboxSize = 4096
-	actors    = 64 // who signal and kill at the same time
-	workers   = 2  // ends, and preparations of births, at the same time: one for each core of a small machine
-)
 
 // New makes a monitor that has touched nothing yet.
 func New(o Options) *Monitor {
@@ -153,13 +137,14 @@ func New(o Options) *Monitor {
 	}
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
-		o:    o, log: o.Log, inbox: make(chan func(), inboxSize), work: make(chan func(), inboxSize),
-		rooms: newRooms(), preparing: newFairly(workers), acting: make(chan struct{}, actors), state: state.New(), tasks: map[string]*Task{}, timers: clock.NewTimers(clock.Now), done: make(chan struct{}), over: make(chan struct{}),
+		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
+		rooms: newRooms(), preparing: newFairly(preparations), state: state.New(), tasks: map[string]*Task{},
 		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{}, missed: map[string]bool{},
 	}
+	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
@@ -176,9 +161,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	}
 	defer m.journal.Close()
 	go m.endWithKeeper()
-	for range workers {
-		go m.worker()
-	}
+	m.loop.StartWorkers()
 	for range servers {
 		go m.serveTurns()
 	}
@@ -201,41 +184,91 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	go m.users.Keep(ctx.Done())
 	go m.sweepSecrets()
 	m.recordHidden()
-	err := m.loop(signals)
-	close(m.over)
+	go m.listen(signals)
+	m.loop.Run()
 	m.turns.close()
 	cancel()
 	<-m.served
 	m.reception.close()
 	m.look.Close()
 	switch {
-	case err != nil:
-		return err
+	case m.orphaned:
+		return errors.New("the keeper is gone; the next start takes the tasks up again")
 	case m.handingOver:
 		return errors.Join(ErrUpgrade, m.host.Close(true))
 	}
 	return m.close() // after the server's end: our cgroups cannot go while it is in one
 }
 
-func (m *Monitor) loop(signals <-chan os.Signal) error {
+// preparations of births are made at the same time: one for each core of a small machine.
+const preparations = 2
+
+// listen passes on what ends the monitor or orders it about, until the loop is over.
+func (m *Monitor) listen(signals <-chan os.Signal) {
 	for {
 		select {
-		case do := <-m.inbox:
-			do()
-		case <-m.timers.Due():
-			m.timers.Run()
 		case sig := <-signals:
-			m.obey(sig)
+			m.post(func() { m.obey(sig) })
 		case <-m.link.Lost():
-			if m.o.Up && m.upgrading { // it was told to end while it executed itself
-				return nil
-			}
-			return fmt.Errorf("the keeper is gone; the next start takes the tasks up again")
-		case <-m.done:
-			return nil
+			m.post(func() {
+				// `deputy up` that was told to end while it executed itself just ends.
+				m.orphaned = !(m.o.Up && m.upgrading)
+				m.loop.End()
+			})
+			return
+		case <-m.loop.Over():
+			return
 		}
 	}
 }
+
+// noticed acts on what the ledger tells of the journal.
+func (m *Monitor) noticed(n ledger.Notice) {
+	switch n {
+	case ledger.Advanced:
+		if m.peer != nil {
+			m.peer.Advanced()
+		}
+		m.leaveIfIdle()
+	case ledger.TakenBack:
+		m.leasesTakenBack()
+	case ledger.Failing:
+		m.tell("STATUS=cannot write the journal: " + m.ledger.Failed().Error())
+	case ledger.Resumed:
+		m.tellServing()
+	case ledger.Short:
+		m.storage.look()
+	case ledger.Writable:
+		m.goOn()
+	}
+}
+
+// goOn does what was held back while nothing new could be recorded.
+func (m *Monitor) goOn() {
+	m.leaseMissed()
+	for t := range m.all() {
+		m.beginQueued(t)
+	}
+	if m.short {
+		m.replaceServer()
+	}
+}
+
+// inForce is the policy that a checkpoint tells of.
+func (m *Monitor) inForce() (digest string, files []deputy.PolicyFile) {
+	if m.set == nil {
+		return "", nil
+	}
+	return m.set.Digest, m.set.Files
+}
+
+// checkpoint is what a new segment of the journal begins with.
+func (m *Monitor) checkpoint() *deputy.Event {
+	m.storage.look()
+	return m.ledger.Checkpoint()
+}
+
+func (m *Monitor) post(do func()) { m.loop.Post(do) }
 
 func (m *Monitor) obey(sig os.Signal) {
 	switch sig {
@@ -264,40 +297,6 @@ func (m *Monitor) endWithKeeper() {
 	<-m.link.Lost()
 	time.Sleep(lostPatience)
 	os.Exit(1)
-}
-
-// post has do called by the loop. Only other goroutines may use it.
-func (m *Monitor) post(do func()) {
-	select {
-	case m.inbox <- do:
-	case <-m.over: // nobody serves the inbox any more
-	}
-}
-
-// run gives slow work (births, files) to the workers; it posts its result.
-func (m *Monitor) run(do func()) {
-	select {
-	case m.work <- do:
-	default:
-		go func() { m.work <- do }() // the loop never waits for the workers, who wait for it
-	}
-}
-
-// act gives what a stop does to goroutines of its own: it waits a moment for
-// processes that do not stop, and neither a birth nor another's end may have to wait
-// behind that.
-func (m *Monitor) act(do func()) {
-	go func() {
-		m.acting <- struct{}{}
-		defer func() { <-m.acting }()
-		do()
-	}()
-}
-
-func (m *Monitor) worker() {
-	for do := range m.work {
-		do()
-	}
 }
 
 // leave ends the monitor: an installed service leaves its tasks alive for the
@@ -331,17 +330,15 @@ func (m *Monitor) endIfQuiet() {
 	if !m.ending.Load() || m.births > 0 {
 		return
 	}
-	m.record(&deputy.Event{Type: deputy.MonitorEnd}, nil, nil)
+	m.ledger.Record(&deputy.Event{Type: deputy.MonitorEnd}, ledger.After{})
 	m.end()
 }
 
 // end lets the loop end.
 func (m *Monitor) end() {
-	select {
-	case <-m.done:
-	default:
+	if !m.loop.Ending() {
 		m.endLeases()
-		close(m.done)
+		m.loop.End()
 	}
 }
 
@@ -350,7 +347,7 @@ func (m *Monitor) leaveIfIdle() {
 		return
 	}
 	for t := range m.all() {
-		if !t.outstanding { // otherwise nothing of it lives, and the next start says so
+		if !m.outstanding(t) { // otherwise nothing of it lives, and the next start says so
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -21,7 +22,7 @@ import (
 func (m *Monitor) open() error {
 	p := m.o.Paths
 	var err error
-	if m.boot, err = clock.Boot(); err != nil {
+	if m.loop.Boot, err = clock.Boot(); err != nil {
 		return fmt.Errorf("cannot tell which boot this is: %w", err)
 	}
 	if m.capacity, err = findCapacity(); err != nil {
@@ -124,12 +125,13 @@ const heldLock = "lock"
 func (m *Monitor) openJournal(unused bool) error {
 	j, found, err := journal.Open(m.o.Paths.Journal(), journal.Options{
 		Checkpoint: m.checkpoint, Lock: m.lock,
-		Notify: func() { m.post(m.synced) },
+		Notify: func() { m.post(m.ledger.Synced) },
 	})
 	if err != nil {
 		return err
 	}
 	m.journal = j
+	m.ledger.Use(j)
 	for _, cut := range found.Cuts {
 		m.log.Printf("journal: %s", cut)
 	}
@@ -143,12 +145,12 @@ func (m *Monitor) openJournal(unused bool) error {
 	if err := m.placeJournal(found.File == "", unused); err != nil {
 		return err
 	}
-	m.record(&deputy.Event{
-		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.boot, BootNS: clock.Now(), PID: os.Getpid(), Restored: m.restored,
-	}, nil, nil)
-	m.record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, nil, nil)
+	m.ledger.Record(&deputy.Event{
+		Type: deputy.MonitorStart, Version: deputy.Version, Boot: m.loop.Boot, BootNS: m.loop.Now(), PID: os.Getpid(), Restored: m.restored,
+	}, ledger.After{})
+	m.ledger.Record(&deputy.Event{Type: deputy.PolicyLoaded, Policy: m.set.Digest, Files: m.set.Files}, ledger.After{})
 	if m.state.Drains && m.first() {
-		m.record(&deputy.Event{Type: deputy.DrainOff, Reason: "deputy was started anew"}, nil, nil)
+		m.ledger.Record(&deputy.Event{Type: deputy.DrainOff, Reason: "deputy was started anew"}, ledger.After{})
 	}
 	return nil
 }

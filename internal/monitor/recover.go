@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"deputy"
-	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/state"
 	"deputy/internal/output"
@@ -52,7 +52,7 @@ func (m *Monitor) recover() {
 			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
 		}
 	}
-	m.synced()
+	m.ledger.Synced()
 	m.inherit()
 	for _, t := range queued {
 		if t.Unborn { // it was intended in another boot: it is intended anew
@@ -73,7 +73,7 @@ func (m *Monitor) releaseEnded(leaf string) {
 	id, _, _ := strings.Cut(leaf, ".")
 	if _, err := os.Stat(m.o.Paths.Task(id)); err == nil && m.state.Tasks[id] == nil {
 		m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf)
-		m.run(func() { m.host.Release(leaf) })
+		m.loop.Work(func() { m.host.Release(leaf) })
 	}
 }
 
@@ -84,10 +84,10 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool, wasOver bool) 
 		leaf = attemptLeaf(t.ID, t.Attempt)
 	}
 	switch {
-	case t.Boot != "" && t.Boot != m.boot:
+	case t.Boot != "" && t.Boot != m.loop.Boot:
 		m.unknown(t, "machine restarted while it ran")
 		return
-	case t.Leaf == "" && t.IntentBoot != m.boot:
+	case t.Leaf == "" && t.IntentBoot != m.loop.Boot:
 		m.unknown(t, "machine restarted when it may just have been started")
 		return
 	}
@@ -127,7 +127,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool, wasOver bool) 
 	m.happen(t, state.Found)
 	m.keepPidfd(t, true)
 	if t.BootNS == 0 {
-		t.BootNS = clock.Now() // its birth was not recorded: its time runs from now on
+		t.BootNS = m.loop.Now() // its birth was not recorded: its time runs from now on
 	}
 	if t.StopAs != "" {
 		t.sent = true
@@ -136,7 +136,7 @@ func (m *Monitor) recoverStarted(t *Task, exists map[string]bool, wasOver bool) 
 	}
 	m.setDeadline(t)
 	if m.host.Newborn(leaf) {
-		m.timers.After(process.BornWithin, func() { m.endNewborn(t) })
+		m.loop.After(process.BornWithin, func() { m.endNewborn(t) })
 	}
 }
 
@@ -166,11 +166,11 @@ func (m *Monitor) sameKeeper() bool { return len(m.link.Held()) > 0 }
 func (m *Monitor) recoverBirth(t *Task, leaf string) {
 	a, found := m.host.FindFirst(leaf)
 	if !found {
-		a = process.Attempt{BootNS: clock.Now()} // its time runs from now on
+		a = process.Attempt{BootNS: m.loop.Now()} // its time runs from now on
 	}
-	m.record(&deputy.Event{
-		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.boot, BootNS: a.BootNS,
-	}, nil, nil)
+	m.ledger.Record(&deputy.Event{
+		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt, PID: a.PID, Leaf: leaf, Boot: m.loop.Boot, BootNS: a.BootNS,
+	}, ledger.After{})
 }
 
 // unknown ends a task of which too little is known.

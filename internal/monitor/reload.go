@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"deputy"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
@@ -45,7 +46,7 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 			for _, w := range warnings {
 				m.log.Printf("warning: %s", w)
 			}
-			if refusal := m.refuseUnwritable("reload"); err == nil && refusal != nil {
+			if refusal := m.ledger.Refuse("reload"); err == nil && refusal != nil {
 				err = refusal
 			}
 			if err != nil {
@@ -60,7 +61,7 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 
 func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*manifest.Policy, uint64, error)) {
 	e := &deputy.Event{Type: deputy.PolicyLoaded, Policy: set.Digest, Files: set.Files}
-	m.record(e, func() {
+	m.ledger.Record(e, ledger.After{Durable: func() {
 		m.adopt(set)
 		adoptKeys()
 		m.listenLines()
@@ -70,7 +71,7 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 		m.log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
 		done(set, e.Seq, nil)
 		m.renewServer()
-	}, nil)
+	}})
 }
 
 // namesChanged: other names of the policy stand for somebody than before. What

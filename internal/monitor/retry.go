@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"syscall"
 	"time"
-
-	"deputy/internal/monitor/clock"
 )
 
 // A birth that failed because the machine, or the task's user, has no process,
@@ -36,14 +34,14 @@ func (m *Monitor) retryBirth(t *Task) bool {
 }
 
 func (m *Monitor) retry(t *Task, do func()) bool {
-	now := clock.Now()
+	now := m.loop.Now()
 	if t.tried == 0 {
 		t.tried, t.pause = now, retryFirst
 	}
 	if now-t.tried >= int64(retryFor) {
 		return false
 	}
-	m.timers.After(t.pause, do)
+	m.loop.After(t.pause, do)
 	t.pause = min(2*t.pause, retryLast)
 	return true
 }

@@ -76,7 +76,7 @@ func (m *Monitor) sweepSecrets() {
 				os.Remove(dir) // works on an empty one alone: of a task that never was
 			}
 		}
-	case <-m.over:
+	case <-m.loop.Over():
 	}
 }
 

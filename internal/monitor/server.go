@@ -139,7 +139,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 		g = m.greeting()
 		p = m.plan(&g)
 		m.greeted, m.planned = g, p
-		m.reserve.server = m.reserve.short != nil
+		m.short = m.ledger.Lacks() > 0
 		select {
 		case <-m.renew: // it is told all of it now
 		default:
@@ -148,7 +148,7 @@ func (m *Monitor) prepareServer() (g wall.Greeting, p *confine.Plan, err error) 
 	select {
 	case <-ready:
 		return g, p, err
-	case <-m.over: // nobody makes one any more
+	case <-m.loop.Over(): // nobody makes one any more
 		return wall.Greeting{}, nil, errors.New("the monitor ends")
 	}
 }

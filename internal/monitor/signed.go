@@ -8,7 +8,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
-	"deputy/internal/monitor/clock"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
@@ -25,7 +25,7 @@ import (
 func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 	proven := m.verify(r)
 	err := errors.New("deputy ends") // unless the loop takes it
-	m.inLoop(func() {
+	m.loop.Do(func() {
 		if m.signers.Load() != proven.by { // keys were added or removed meanwhile
 			proven = m.verify(r)
 		}
@@ -36,13 +36,13 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		asked, err = proven.by.askedFor(r)
 	}
 	if err != nil {
-		m.inLoop(func() { m.refuse(peer, r, refusalOf(err)) })
+		m.loop.Do(func() { m.refuse(peer, r, refusalOf(err)) })
 		return
 	}
 	asked.ID, asked.Size, asked.Nonce = r.ID, r.Size, r.Nonce
 	id := policy.Identity{Caller: proven.caller, EndUser: asked.EndUser}
 	j := m.judge(asked, id)
-	m.inLoop(func() { m.serveSigned(peer, r, asked, id, j) })
+	m.loop.Do(func() { m.serveSigned(peer, r, asked, id, j) })
 }
 
 // serveSigned does what a verified request asks for, once the next monitor will
@@ -64,13 +64,13 @@ func (m *Monitor) serveSigned(peer *wall.Peer, r, asked *wall.Request, id policy
 	case !reads(asked):
 		// A stop that cannot be recorded is done all the same. Sent again to the
 		// next monitor it stops the same task, and so nothing.
-		if m.unwritable() == nil {
-			m.record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, nil, nil)
+		if m.ledger.Unwritable() == nil {
+			m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, ledger.After{})
 		}
 		m.handle(peer, asked, id, j)
 		return
 	}
-	m.whenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id, j) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
+	m.ledger.WhenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id, j) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
 }
 
 // reads says whether a request changes nothing whatever it is told.
@@ -91,11 +91,19 @@ func leaseOf(r *wall.Request) state.Lease {
 // its nonce, and gives the record that must be durable before.
 func (m *Monitor) lease(r *wall.Request) uint64 {
 	l := leaseOf(r)
-	if r.Nonce.Time > m.state.Nonces.Leased(l) && m.unwritable() == nil {
-		m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: r.Nonce.Time + state.LeaseTime}}, nil, nil)
-		m.leases[l] = m.lastSeq()
+	if r.Nonce.Time > m.state.Nonces.Leased(l) && m.ledger.Unwritable() == nil {
+		m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: r.Nonce.Time + state.LeaseTime}}, ledger.After{})
+		m.leases[l] = m.ledger.Last()
 	}
 	return m.leases[l]
+}
+
+// leasesTakenBack: numbers of records that are none any more are given anew.
+func (m *Monitor) leasesTakenBack() {
+	durable := m.ledger.Durable()
+	for l, seq := range m.leases {
+		m.leases[l] = min(seq, durable)
+	}
 }
 
 // leaseMissed makes the leases for what was answered while none was recorded.
@@ -104,8 +112,8 @@ func (m *Monitor) leaseMissed() {
 		for _, kind := range []string{state.LeaseReads, state.LeaseRefused} {
 			l, newest := state.Lease{Secret: secret, Kind: kind}, m.recent.Newest(secret)
 			if newest > m.state.Nonces.Leased(l) {
-				m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: secret, Nonce: kind, Time: newest}}, nil, nil)
-				m.leases[l] = m.lastSeq()
+				m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: secret, Nonce: kind, Time: newest}}, ledger.After{})
+				m.leases[l] = m.ledger.Last()
 			}
 		}
 	}
@@ -115,8 +123,8 @@ func (m *Monitor) leaseMissed() {
 // is started at once.
 func (m *Monitor) endLeases() {
 	for l, until := range m.state.Nonces.Leases() {
-		if last := max(m.recent.Newest(l.Secret), m.floors[l]); last < until && m.unwritable() == nil {
-			m.record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: last}}, nil, nil)
+		if last := max(m.recent.Newest(l.Secret), m.floors[l]); last < until && m.ledger.Unwritable() == nil {
+			m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Nonce: &deputy.Nonce{Secret: l.Secret, Nonce: l.Kind, Time: last}}, ledger.After{})
 		}
 	}
 }
@@ -247,10 +255,10 @@ func (m *Monitor) timely(secret string, a signature.Authorization) error {
 // now, so that a clock that was wrong then locks nobody out.
 func (m *Monitor) known() int64 {
 	from := int64(0)
-	if m.state.Known.Boot == m.boot {
+	if m.state.Known.Boot == m.loop.Boot {
 		from = m.state.Known.NS
 	}
-	return m.o.Now().Add(time.Duration(from - clock.Now())).Unix()
+	return m.o.Now().Add(time.Duration(from - m.loop.Now())).Unix()
 }
 
 // verifyLegacy finds the key of the original's scheme, which covers the module

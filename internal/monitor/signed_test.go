@@ -120,14 +120,7 @@ func (v *verifier) begin() {
 	go v.peer.Write(noRecords{})
 	go func(m *Monitor, stopped chan struct{}) {
 		defer close(stopped)
-		for {
-			select {
-			case do := <-m.inbox:
-				do()
-			case <-m.done:
-				return
-			}
-		}
+		m.loop.Run()
 	}(v.Monitor, v.stopped)
 }
 
@@ -148,7 +141,7 @@ func (v *verifier) end(orderly bool) {
 		if orderly {
 			v.Monitor.end()
 		} else {
-			close(v.done)
+			v.loop.End()
 		}
 	})
 	<-v.stopped
@@ -156,7 +149,6 @@ func (v *verifier) end(orderly bool) {
 	if err := v.journal.Close(); err != nil {
 		v.t.Error(err)
 	}
-	close(v.over)
 }
 
 // ask serves requests, one after another, and gives their answers in order.
@@ -370,7 +362,7 @@ func TestAMillionMutatedMessages(t *testing.T) {
 // lastSeqNow is the journal's last record, once the loop has nothing to do.
 func (v *verifier) lastSeqNow() uint64 {
 	seq := make(chan uint64, 1)
-	v.post(func() { seq <- v.lastSeq() })
+	v.post(func() { seq <- v.ledger.Last() })
 	return <-seq
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/output"
 )
@@ -33,15 +34,13 @@ func (k *keeperOfSpace) ask() (view, bool) {
 	ch := make(chan view, 1)
 	k.m.post(func() {
 		v := view{rules: k.m.set.Config.Storage, live: k.m.liveIDs(), segments: k.m.journal.Segments()}
-		if k.m.reserve.short != nil {
-			v.reserve = k.m.reserve.asked
-		}
+		v.reserve = k.m.ledger.Lacks()
 		ch <- v
 	})
 	select {
 	case v := <-ch:
 		return v, true
-	case <-k.m.over:
+	case <-k.m.loop.Over():
 		return view{}, false
 	}
 }
@@ -194,7 +193,7 @@ func (r *removal) record() {
 		return
 	}
 	m.post(func() {
-		m.record(&deputy.Event{Type: deputy.OutputRemoved, IDs: ids}, nil, nil)
+		m.ledger.Record(&deputy.Event{Type: deputy.OutputRemoved, IDs: ids}, ledger.After{})
 	})
 }
 
@@ -212,7 +211,7 @@ func (k *keeperOfSpace) retire(v view, s space) {
 	if n == 0 {
 		return
 	}
-	k.m.post(func() { k.m.retireSegments(n) })
+	k.m.post(func() { k.m.ledger.RetireSegments(n) })
 }
 
 // leastInodes is with how many left nothing new is accepted.

@@ -11,6 +11,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/keeper"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -76,9 +77,9 @@ type live struct {
 	pause       time.Duration   // until the next try
 	waiters     []func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 
-	outstanding bool // nothing of it lives, and the journal cannot be written: its end waits
-	sent        bool // the stop signal was sent, or is about to be
-	graceMS     int64
+	finished bool // nothing of it lives, and its end was handed to the ledger
+	sent     bool // the stop signal was sent, or is about to be
+	graceMS  int64
 }
 
 // happen walks one step through the table and does what it says.
@@ -111,7 +112,7 @@ func (m *Monitor) happen(t *Task, h state.Happening) {
 // policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see goOn.
 func (m *Monitor) beginQueued(t *Task) {
-	if t.Phase != state.Queued || t.intended || m.leaving || m.ending.Load() || m.unwritable() != nil || t.Lock != nil && m.state.LockOf(t.Task).Holder != t.Task {
+	if t.Phase != state.Queued || t.intended || m.leaving || m.ending.Load() || m.ledger.Unwritable() != nil || t.Lock != nil && m.state.LockOf(t.Task).Holder != t.Task {
 		return
 	}
 	if m.unsettled(t) && m.retry(t, func() { m.beginQueued(t) }) {
@@ -127,10 +128,10 @@ func (m *Monitor) beginQueued(t *Task) {
 		return
 	}
 	t.tried = 0
-	m.timers.Cancel(t.expiry)
+	m.loop.Cancel(t.expiry)
 	e := &deputy.Event{Type: deputy.StartIntended, Task: t.ID, Attempt: t.Attempt + 1, Policy: m.set.Digest}
 	t.intended = true
-	m.record(e, func() { m.startIntended(t) }, nil)
+	m.ledger.Record(e, ledger.After{Durable: func() { m.startIntended(t) }})
 }
 
 // startIntended starts a task whose intent has become durable, unless a stop
@@ -272,11 +273,11 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 		m.happen(t, state.Stillborn)
 		return
 	}
-	m.record(&deputy.Event{
+	m.ledger.Record(&deputy.Event{
 		Type: deputy.Started, Task: t.ID, Attempt: t.Attempt,
-		PID: attempt.PID, Leaf: attempt.Leaf, Boot: m.boot, BootNS: attempt.BootNS,
-	}, nil, nil)
-	t.PID, t.Leaf, t.Boot, t.BootNS = attempt.PID, attempt.Leaf, m.boot, attempt.BootNS
+		PID: attempt.PID, Leaf: attempt.Leaf, Boot: m.loop.Boot, BootNS: attempt.BootNS,
+	}, ledger.After{})
+	t.PID, t.Leaf, t.Boot, t.BootNS = attempt.PID, attempt.Leaf, m.loop.Boot, attempt.BootNS
 	m.happen(t, state.Born)
 	if hangs {
 		m.happen(t, state.Hung)
@@ -291,7 +292,7 @@ func (m *Monitor) started(t *Task, attempt process.Attempt, err error) {
 // setDeadline lets the task's time run out on the boot clock, from its birth.
 func (m *Monitor) setDeadline(t *Task) {
 	if t.Terms.TimeoutMS > 0 && t.deadline == nil {
-		t.deadline = m.timers.At(t.BootNS+t.Terms.TimeoutMS*int64(time.Millisecond), func() {
+		t.deadline = m.loop.At(t.BootNS+t.Terms.TimeoutMS*int64(time.Millisecond), func() {
 			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Terms.TimeoutMS)*time.Millisecond)})
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
@@ -30,8 +31,8 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 	t := m.task(r.Task)
 	if t == nil { // it has ended, or never was: the server knows
 		rights := m.policy.Rights(id)
-		last := m.lastSeq()
-		m.whenDurable(last, func(last uint64) { m.answer(peer, r, last, wall.Outcome{Tasks: []string{r.Task}, Rights: &rights}) },
+		last := m.ledger.Last()
+		m.ledger.WhenDurable(last, func(last uint64) { m.answer(peer, r, last, wall.Outcome{Tasks: []string{r.Task}, Rights: &rights}) },
 			func(err *deputy.Error) { m.refuse(peer, r, err) })
 		return
 	}
@@ -48,7 +49,7 @@ func (m *Monitor) stopCall(peer *wall.Peer, r *wall.Request, id policy.Identity)
 		}
 		m.answer(peer, r, seq, wall.Outcome{Tasks: []string{t.ID}, Survives: survives != nil, Receipt: survives, Rights: &rights})
 	})
-	if t.outstanding {
+	if m.outstanding(t) {
 		m.tellOutstanding(t)
 		return
 	}
@@ -100,24 +101,24 @@ func (a *admission) stops() {
 	e.Rule, e.IDs = a.plan.Rule, ids
 	refusal = m.affordable(a.id.Caller, m.set.Config.Default, 0, 0, a.r.Key != "")
 	if refusal == nil && !fresh { // then there is nothing that a full disk must not keep it from
-		refusal = m.refuseUnwritable("stop what is not running, or is being stopped")
+		refusal = m.ledger.Refuse("stop what is not running, or is being stopped")
 	}
 	if refusal != nil {
 		m.refuse(a.peer, a.r, refusal)
 		return
 	}
-	m.record(e, nil, nil)
+	m.ledger.Record(e, ledger.After{})
 	for _, t := range found {
 		m.requestStop(t, stopOrder{
 			as: deputy.Stopped, why: "stopped by " + string(a.id.Caller) + " through " + a.plan.Action.Module + "/" + a.plan.Action.Name,
 			caller: a.id.Caller, endUser: a.id.EndUser, rule: a.plan.Rule,
 		})
 	}
-	if m.failed != nil {
-		m.refuse(a.peer, a.r, m.outstanding("the tasks are being stopped"))
+	if m.ledger.Failed() != nil {
+		m.refuse(a.peer, a.r, m.ledger.Outstanding("the tasks are being stopped"))
 		return
 	}
-	m.whenRecorded(func(last uint64) {
+	m.ledger.WhenRecorded(func(last uint64) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(last, wall.Outcome{Tasks: ids})
 	}, func(err *deputy.Error) { m.refuse(a.peer, a.r, err) })
@@ -154,13 +155,6 @@ func (a *admission) toStop() ([]*Task, *deputy.Error) {
 	return found, nil
 }
 
-func (m *Monitor) lastSeq() uint64 {
-	if n := len(m.pending); n > 0 {
-		return m.pending[n-1].seq
-	}
-	return m.journal.Durable()
-}
-
 // requestStop records that a task is to be stopped, and does it once that is
 // durable; with a journal that cannot be written it does it at once. Asking
 // again can only shorten the grace period.
@@ -194,16 +188,16 @@ func (m *Monitor) requestStop(t *Task, o stopOrder) {
 	if o.as == deputy.TimedOut {
 		again = state.Deadline
 	}
-	m.record(e, func() {
+	stopping := func() {
 		if !t.sent {
 			t.sent = true
 			m.happen(t, again)
 		}
-	}, nil)
+	}
+	m.ledger.Record(e, ledger.After{Durable: stopping, Outstanding: stopping})
 	t.StopAs, t.StopWhy = o.as, o.why // what is not recorded yet counts all the same: see record
-	if m.failed != nil && !t.sent {
-		t.sent = true
-		m.happen(t, again)
+	if m.ledger.Failed() != nil {
+		stopping()
 	}
 }
 
@@ -224,31 +218,31 @@ func (m *Monitor) signalTask(t *Task) {
 		sig := syscall.Signal(t.Terms.Signal)
 		t.receipt.Signalled = true
 		leaf := t.Leaf
-		m.act(func() {
+		m.loop.Act(func() {
 			if err := m.host.Signal(leaf, sig); err != nil {
 				m.post(func() { m.log.Printf("cannot signal task %s: %v", t.ID, err) })
 			}
 		})
 	}
-	t.grace = m.timers.After(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, state.GraceOver) })
+	t.grace = m.loop.After(time.Duration(t.graceMS)*time.Millisecond, func() { m.happen(t, state.GraceOver) })
 }
 
 func (m *Monitor) shortenGrace(t *Task) {
 	if t.grace == nil {
 		return // the signal is still to come, with the new period
 	}
-	m.timers.Cancel(t.grace)
+	m.loop.Cancel(t.grace)
 	left := time.Until(t.began.Add(time.Duration(t.graceMS) * time.Millisecond))
-	t.grace = m.timers.After(max(0, left), func() { m.happen(t, state.GraceOver) })
+	t.grace = m.loop.After(max(0, left), func() { m.happen(t, state.GraceOver) })
 }
 
 // killTask kills all that lives of a task; that nothing does is told by the
 // host's event.
 func (m *Monitor) killTask(t *Task) {
-	m.timers.Cancel(t.linger)
+	m.loop.Cancel(t.linger)
 	leaf := t.Leaf
 	t.killing++
-	m.act(func() {
+	m.loop.Act(func() {
 		killed, err := m.host.Kill(leaf)
 		m.post(func() {
 			if err != nil {
@@ -259,7 +253,7 @@ func (m *Monitor) killTask(t *Task) {
 			m.settle(t)
 		})
 	})
-	t.killed = m.timers.After(tellSurvivors, func() { m.tellSurvivors(t) })
+	t.killed = m.loop.After(tellSurvivors, func() { m.tellSurvivors(t) })
 }
 
 // tellSurvivors answers those who wait for a stop when something could not be
@@ -268,7 +262,7 @@ func (m *Monitor) tellSurvivors(t *Task) {
 	if t.Phase != state.Killing {
 		return
 	}
-	t.killed = m.timers.After(tellSurvivors, func() { m.tellSurvivors(t) })
+	t.killed = m.loop.After(tellSurvivors, func() { m.tellSurvivors(t) })
 	survivors := m.host.Survivors(t.Leaf)
 	if len(survivors) == 0 {
 		return

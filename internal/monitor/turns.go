@@ -160,6 +160,6 @@ func (m *Monitor) inLoop(do func()) {
 	})
 	select {
 	case <-done:
-	case <-m.over:
+	case <-m.loop.Over():
 	}
 }

@@ -9,9 +9,15 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/state"
 	"deputy/internal/wall"
 )
+
+// short is a journal whose reserve is not whole.
+type short struct{ *journal.Journal }
+
+func (short) Short() error { return errors.New("the disk is full") }
 
 // While nothing new can be recorded, requests that change nothing are answered
 // without a lease. Sent again to the next monitor they are refused all the same.
@@ -53,14 +59,14 @@ func TestWhatWasAnsweredWithoutALease(t *testing.T) {
 	v.now = v.now.Add(2 * state.LeaseTime * time.Second)
 	r = read()
 	full := make(chan bool)
-	v.post(func() { v.reserve.short = errors.New("the disk is full"); full <- true })
+	v.post(func() { v.ledger.Use(short{v.journal}); v.ledger.Synced(); full <- true })
 	<-full
 	call := v.sign("panel", v.secrets["panel"][0], wall.HTTP, "POST", "/v1/actions/m/stop", "", "", `{"n":1}`)
 	served(r)
 	if o := v.ask(call)[0]; o.Error == nil || o.Error.Code != deputy.NotDurable {
 		t.Errorf("a call on a full disk: %+v (%v)", o, o.Error)
 	}
-	v.post(func() { v.lookAtReserve(); full <- true }) // there is room again
+	v.post(func() { v.ledger.Use(v.journal); v.ledger.Synced(); full <- true }) // there is room again
 	<-full
 	if err := v.journal.Flush(); err != nil {
 		t.Fatal(err)

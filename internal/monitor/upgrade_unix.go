@@ -15,6 +15,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
@@ -73,7 +74,7 @@ func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to 
 	case m.upgrading:
 		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: an upgrade is under way"))
 		return
-	case m.leaving || m.failed != nil:
+	case m.leaving || m.ledger.Failed() != nil:
 		done("", 0, deputy.Refuse(deputy.NotDurable, "cannot upgrade: deputy is being stopped, or its journal cannot be written; see: deputy status"))
 		return
 	case m.capper.HeldUp() > 0: // this process could not make way
@@ -91,12 +92,12 @@ func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to 
 				return
 			}
 			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Nonce: nonce, Version: to}
-			m.record(e, func() {
+			m.ledger.Record(e, ledger.After{Durable: func() {
 				m.log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
 				m.tell("STATUS=upgrading to version " + to)
 				done(to, e.Seq, nil)
 				go m.handOver()
-			}, nil)
+			}})
 		})
 	}()
 }

@@ -123,7 +123,7 @@ func (m *Monitor) deposit(d *deposit) {
 		v.ids[id] = true
 	}
 	v.charge(d, load{count: 1, bytes: d.bytes})
-	d.expiry = m.timers.After(depositTime, func() { m.depositLate(d) })
+	d.expiry = m.loop.After(depositTime, func() { m.depositLate(d) })
 	v.waiting = append(v.waiting, d)
 	m.writeDeposits()
 }
@@ -143,7 +143,7 @@ func (m *Monitor) writeDeposits() {
 func (m *Monitor) deposited(d *deposit, err error) {
 	m.vault.charge(d, load{writing: -1})
 	m.writeDeposits()
-	m.timers.Cancel(d.expiry)
+	m.loop.Cancel(d.expiry)
 	if err != nil || d.over {
 		m.discard(d.ids()...)
 		m.release(d)

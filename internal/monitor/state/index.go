@@ -235,11 +235,19 @@ func (k *KeyUse) bytes(scope Scope) int64 {
 	return reserveKey + int64(2*len(scope)+len(`"",`)*len(k.Tasks)+36*len(k.Tasks))
 }
 
+// Forget drops what a key was used for.
 func (s *State) Forget(scope Scope) {
 	if k := s.Keys[scope]; k != nil {
 		delete(s.Keys, scope)
 		s.bytes -= k.bytes(scope)
 		s.charge(k.Caller, Use{Keys: -1})
+	}
+}
+
+// Unkey forgets the key of an Accepted event that never became durable.
+func (s *State) Unkey(e *deputy.Event) {
+	if e.Key != nil {
+		s.Forget(ScopeOf(e.Caller, e.EndUser, e.Key.Key))
 	}
 }
 

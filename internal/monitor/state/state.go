@@ -136,9 +136,7 @@ func (s *State) Cancel(e *deputy.Event) {
 			s.unjoin(t, deputy.Party{Caller: e.Caller, EndUser: e.EndUser})
 		}
 	}
-	if e.Key != nil {
-		s.Forget(ScopeOf(e.Caller, e.EndUser, e.Key.Key))
-	}
+	s.Unkey(e)
 }
 
 // intend notes that the intent to start an attempt is recorded.

@@ -1,4 +1,4 @@
-package monitor
+package ledger
 
 import (
 	"time"
@@ -23,21 +23,21 @@ type heads struct {
 }
 
 // sendNewHead tells the head if a segment was begun.
-func (m *Monitor) sendNewHead() {
-	if m.o.Paths.Syslog == "" || m.journal.Live() == m.heads.segment {
+func (l *Ledger) sendNewHead() {
+	if l.o.Syslog == "" || l.journal.Live() == l.heads.segment {
 		return
 	}
-	m.heads.segment = m.journal.Live()
-	m.sendHead()
+	l.heads.segment = l.journal.Live()
+	l.sendHead()
 }
 
 // sendHead tells the head of what is durable, and will again in an hour.
-func (m *Monitor) sendHead() {
-	m.timers.Cancel(m.heads.next)
-	m.heads.next = m.timers.After(headEvery, m.sendHead)
-	err := toSyslog(m.o.Paths.Syslog, m.journal.Head().String())
-	if err != nil && !m.heads.silent {
-		m.log.Printf("warning: cannot send the journal's head to the system's log: %v; keep it elsewhere with: deputy audit export --head", err)
+func (l *Ledger) sendHead() {
+	l.loop.Cancel(l.heads.next)
+	l.heads.next = l.loop.After(headEvery, l.sendHead)
+	err := toSyslog(l.o.Syslog, l.journal.Head().String())
+	if err != nil && !l.heads.silent {
+		l.log.Printf("warning: cannot send the journal's head to the system's log: %v; keep it elsewhere with: deputy audit export --head", err)
 	}
-	m.heads.silent = err != nil
+	l.heads.silent = err != nil
 }

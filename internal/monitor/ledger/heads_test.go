@@ -1,4 +1,4 @@
-package monitor
+package ledger
 
 import (
 	"io"
@@ -12,7 +12,8 @@ import (
 	"deputy"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
-	"deputy/internal/monitor/site"
+	"deputy/internal/monitor/loop"
+	"deputy/internal/monitor/state"
 )
 
 // Each head that reaches the system's log proves the journal up to it: at the
@@ -25,16 +26,17 @@ func TestHeadsInTheSystemLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	m := New(Options{Log: log.New(io.Discard, "", 0), Paths: site.Paths{Syslog: socket}})
 	var later time.Duration // than it is
 	now := func() int64 { return clock.Now() + int64(later) }
-	m.timers = clock.NewTimers(now)
+	around := loop.New(clock.Clock{Now: now, Wall: time.Now})
+	l := New(Options{Log: log.New(io.Discard, "", 0), Syslog: socket, State: state.New(), Loop: around})
 	folder := filepath.Join(dir, "journal")
-	m.journal, _, err = journal.Open(folder, journal.Options{SegmentSize: 2000, Checkpoint: func() *deputy.Event { return new(deputy.Event) }})
+	j, _, err := journal.Open(folder, journal.Options{SegmentSize: 2000, Checkpoint: func() *deputy.Event { return new(deputy.Event) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.journal.Close()
+	defer j.Close()
+	l.Use(j)
 	form := regexp.MustCompile(`^<85>[A-Z][a-z]{2} [ 1-3]\d \d\d:\d\d:\d\d deputyd\[\d+\]: (deputy-head 1 .*)$`)
 	var heads []journal.Head
 	receive := func() {
@@ -57,36 +59,36 @@ func TestHeadsInTheSystemLog(t *testing.T) {
 	}
 	segment := uint64(0)
 	for len(heads) < 4 {
-		m.journal.Append(&deputy.Event{Type: deputy.MonitorStart})
-		if err := m.journal.Flush(); err != nil {
+		j.Append(&deputy.Event{Type: deputy.MonitorStart})
+		if err := j.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		m.sendNewHead()
-		if now := m.journal.Live(); now != segment {
+		l.sendNewHead()
+		if now := j.Live(); now != segment {
 			segment = now
 			receive()
 		}
 	}
-	hourly := m.heads.next
+	hourly := l.heads.next
 	if left := time.Duration(hourly.At() - now()); left > headEvery || left < headEvery-time.Minute {
 		t.Errorf("the next head is due in %v", left)
 	}
-	m.journal.Append(&deputy.Event{Type: deputy.MonitorStart})
-	if err := m.journal.Flush(); err != nil {
+	j.Append(&deputy.Event{Type: deputy.MonitorStart})
+	if err := j.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	later = headEvery
-	m.timers.Run()
+	around.Timers.Run()
 	receive()
-	if last := heads[len(heads)-1]; last.Seq != m.journal.Durable() || m.heads.next == hourly {
-		t.Errorf("an hour later head %v is told, and record %d is the last", last, m.journal.Durable())
+	if last := heads[len(heads)-1]; last.Seq != j.Durable() || l.heads.next == hourly {
+		t.Errorf("an hour later head %v is told, and record %d is the last", last, j.Durable())
 	}
 	if r, err := journal.Verify(folder, heads, nil); err != nil || !r.OK() {
 		t.Errorf("%+v, %v", r, err)
 	}
 	conn.Close() // a log that is not there costs a line, and no more
-	m.sendHead()
-	if !m.heads.silent {
+	l.sendHead()
+	if !l.heads.silent {
 		t.Error("a log that is gone was not noticed")
 	}
 }
