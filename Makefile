@@ -30,7 +30,7 @@ test: build
 	@test/run
 
 # What boots machines, kills parts under load or runs for minutes is left to make test.
-SLOW = deputy/(bench|clients|internal/(monitor|monitor/(journal|keeper|process)|selftest)|test(/.*)?)$$
+SLOW = deputy/(bench|clients|internal/(monitor|monitor/(journal|keeper|process|process/hosttest)|selftest)|test(/.*)?)$$
 check: build lint
 	go test $$(go list ./... | grep -vE '$(SLOW)')
 	go test -run 'Cell|Life|Over' ./internal/monitor

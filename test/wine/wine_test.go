@@ -47,7 +47,7 @@ func windows(t *testing.T) *Machine {
 // something of their own.
 func TestPackages(t *testing.T) {
 	m := windows(t)
-	for _, pkg := range []string{"./internal/monitor/process"} {
+	for _, pkg := range []string{"./internal/monitor/process", "./internal/monitor/process/hosttest"} {
 		t.Run(path.Base(pkg), func(t *testing.T) {
 			name := path.Base(pkg) + ".test.exe"
 			m.BuildTest(t, pkg, name)

@@ -217,8 +217,8 @@ func (h *Host) forget(a *attempt) {
 }
 
 // Close ends the watch. With leaveTasks all that lives lives on, to be adopted.
-// Without, everything of ours is killed. No other method may be called
-// meanwhile or after.
+// Without, everything of ours is killed, and the keeper holds nothing of it any
+// more. No other method may be called meanwhile or after.
 func (h *Host) Close(leaveTasks bool) error {
 	var failed error
 	if !leaveTasks {
@@ -233,6 +233,11 @@ func (h *Host) Close(leaveTasks bool) error {
 	defer h.mu.Unlock()
 	for _, a := range h.attempts {
 		h.forget(a)
+	}
+	if !leaveTasks && h.options.Holder != nil {
+		for leaf := range h.owned {
+			_ = h.options.Holder.Forget(leaf) // as in Release
+		}
 	}
 	return errors.Join(failed, os.NewSyscallError("CloseHandle", windows.CloseHandle(h.port)))
 }

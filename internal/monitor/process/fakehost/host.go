@@ -1,0 +1,282 @@
+package fakehost
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/process"
+)
+
+const (
+	// statusGrace is how long a status may stay away that another must tell, as on Linux.
+	statusGrace = 5 * time.Second
+	// endWithin bounds Close's wait for what it killed.
+	endWithin = 5 * time.Second
+
+	tasksPath = "/deputy-fake/tasks"
+)
+
+// Host is what one monitor knows of a World. Its methods may be called from any
+// goroutine; after Crash they do nothing.
+type Host struct {
+	world   *World
+	options process.Options
+	wake    chan struct{} // holds one when there is news, or we are closed
+	told    chan struct{} // closed when the last of it is told
+	crashed chan struct{}
+	busy    sync.WaitGroup // births under way
+
+	// World.mu guards the rest.
+	closed   bool
+	dead     bool // closed by Crash
+	owned    map[string]bool
+	attempts map[string]*attempt // by leaf, until both events are told
+	news     []process.Event
+	telling  bool // an event is being told
+}
+
+// attempt is one that is watched.
+type attempt struct {
+	process.Attempt
+	leaf          *leaf // nil: the machine knows none
+	known         bool  // its first process was found, so that its end is seen
+	exited, empty bool  // these events were told
+	grace         *time.Timer
+}
+
+// Open begins to watch. At most one Host is open on a World.
+func Open(w *World, o process.Options) (*Host, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.host != nil {
+		return nil, errors.New("cannot watch processes: another monitor does")
+	}
+	h := &Host{world: w, options: o, wake: make(chan struct{}, 1), told: make(chan struct{}), crashed: make(chan struct{}),
+		owned: map[string]bool{}, attempts: map[string]*attempt{}}
+	w.host = h
+	go h.tell()
+	return h, nil
+}
+
+// tell tells the news in their order, each outside of the lock.
+func (h *Host) tell() {
+	defer close(h.told)
+	for range h.wake {
+		for {
+			h.world.mu.Lock()
+			if h.telling = !h.dead && len(h.news) > 0; !h.telling {
+				over := h.closed
+				h.world.mu.Unlock()
+				if over {
+					return
+				}
+				break
+			}
+			e := h.news[0]
+			h.news = h.news[1:]
+			h.world.mu.Unlock()
+			h.options.Events(e)
+		}
+	}
+}
+
+func (h *Host) rouse() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// happened leaves an event for the goroutine. The caller holds mu.
+func (h *Host) happened(e process.Event) {
+	h.news = append(h.news, e)
+	h.rouse()
+}
+
+// look tells what has become of an attempt. Where nothing else lives Empty is
+// told before Exited, as by the real ones. The caller holds mu.
+func (h *Host) look(a *attempt) {
+	switch l := a.leaf; {
+	case h.world.proof == process.ProofSubreaper:
+		if l == nil {
+			h.ended(a, deputy.Exit{Unknown: "its subreaper left no finding"}, 0)
+		} else if l.ended && l.living() == 0 {
+			h.ended(a, l.exit, l.left)
+		}
+	case !a.exited && a.known && l.ended && (l.child || !h.world.silent):
+		h.ended(a, l.exit, 0)
+	case !a.exited && (!a.known || l.ended):
+		h.awaitStatus(a)
+	case a.exited:
+		h.lookEmpty(a)
+	}
+}
+
+// awaitStatus bounds the wait for a status that another must tell.
+func (h *Host) awaitStatus(a *attempt) {
+	if a.grace != nil {
+		return
+	}
+	a.grace = h.world.after(statusGrace, func() {
+		if h.attempts[a.Leaf] == a && !h.closed {
+			h.ended(a, deputy.Exit{Unknown: "it ended while deputy was not running, or was not its parent, and nobody tells its status"}, 0)
+		}
+	})
+}
+
+func (h *Host) ended(a *attempt, exit deputy.Exit, leftover int) {
+	if a.exited {
+		return
+	}
+	a.exited = true
+	h.lookEmpty(a)
+	h.happened(process.Event{Leaf: a.Leaf, Kind: process.Exited, Exit: exit, Leftover: leftover})
+}
+
+func (h *Host) lookEmpty(a *attempt) {
+	if a.empty || a.leaf != nil && a.leaf.living() > 0 {
+		return
+	}
+	a.empty = true
+	h.happened(process.Event{Leaf: a.Leaf, Kind: process.Empty})
+	h.drop(a)
+}
+
+// drop ends the watch of an attempt.
+func (h *Host) drop(a *attempt) {
+	if a.grace != nil {
+		a.grace.Stop()
+	}
+	if h.attempts[a.Leaf] == a {
+		delete(h.attempts, a.Leaf)
+	}
+}
+
+// Release gives the leaf back. What still lives is no longer watched, and keeps it.
+func (h *Host) Release(leaf string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if h.closed {
+		return
+	}
+	delete(h.owned, leaf)
+	if a := h.attempts[leaf]; a != nil {
+		h.drop(a)
+	}
+	if l := h.world.leaves[leaf]; l != nil && l.living() == 0 {
+		h.world.forget(l)
+	}
+}
+
+// Crash is the death of the monitor: nothing more is told, what lives lives on, and
+// its births go on without it, as its forker may have their orders still.
+func (h *Host) Crash() {
+	h.world.mu.Lock()
+	if h.dead {
+		h.world.mu.Unlock()
+		return
+	}
+	h.closed, h.dead = true, true
+	for _, l := range h.world.leaves {
+		l.orphan()
+	}
+	h.leave()
+	close(h.crashed)
+	h.rouse()
+	h.world.mu.Unlock()
+	<-h.told
+}
+
+// orphan gives a leaf's first process to the keeper.
+func (l *leaf) orphan() {
+	if l.child && l.ended && !l.buried {
+		l.world.reaped = append(l.world.reaped, l.reapedAs())
+	}
+	l.child, l.gone, l.settled = false, nil, nil
+}
+
+func (l *leaf) reapedAs() Exit {
+	return Exit{l.attempt.PID, tasksPath + "/" + l.name, statusOf(l.exit)}
+}
+
+// leave ends the watch of the world. The caller holds mu.
+func (h *Host) leave() {
+	for _, a := range h.attempts {
+		if a.grace != nil {
+			a.grace.Stop()
+		}
+	}
+	if h.world.host == h {
+		h.world.host = nil
+	}
+}
+
+// Close ends the watch. With leaveTasks all that lives lives on, as children of who is
+// opened next, as after the execution of a new program. Without, everything of ours is
+// killed and its leaves are removed.
+func (h *Host) Close(leaveTasks bool) error {
+	var failed error
+	if !leaveTasks {
+		failed = h.killAll()
+	}
+	h.world.mu.Lock()
+	h.closed = true
+	h.rouse()
+	h.world.mu.Unlock()
+	h.busy.Wait()
+	<-h.told
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if h.dead {
+		return failed
+	}
+	for leaf := range h.owned {
+		if l := h.world.leaves[leaf]; l != nil && !leaveTasks && l.living() == 0 {
+			h.world.forget(l)
+		}
+	}
+	h.leave()
+	return failed
+}
+
+// killAll kills every live attempt and waits until both events of each are told.
+func (h *Host) killAll() error {
+	for end := time.Now().Add(endWithin); ; time.Sleep(2 * time.Millisecond) {
+		live := h.live()
+		if live == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("cannot end all tasks: %d still live %v after they were killed", len(live), endWithin)
+		}
+		for _, leaf := range live {
+			if _, err := h.Kill(leaf); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// live lists what is watched; nil: nothing is, and all is told.
+func (h *Host) live() (leaves []string) {
+	h.world.mu.Lock()
+	defer h.world.mu.Unlock()
+	if h.dead || len(h.attempts)+len(h.news) == 0 && !h.telling {
+		return nil
+	}
+	leaves = []string{}
+	for leaf := range h.attempts {
+		leaves = append(leaves, leaf)
+	}
+	return leaves
+}
+
+// Pidfd gives nothing: what is in memory has no descriptor.
+func (h *Host) Pidfd(string) (*os.File, error) { return nil, process.ErrGone }
+
+// Orphan is not asked: there is nothing to keep.
+func (h *Host) Orphan(string) bool { return false }

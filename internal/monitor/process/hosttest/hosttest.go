@@ -1,0 +1,293 @@
+// Package hosttest says what every process.Host promises, once, for the fake and the
+// real ones: a table of sentences, each tested on a machine of its own.
+//
+// What always holds: a sentence knows a host by its methods alone. What it starts is a
+// Part, which a System plays in its own way: by a program (Play), or by a script of
+// fakehost. Where systems differ in what they promise, a member of System says so, with
+// the reason; a sentence is never skipped in silence, it is left out of the table.
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"deputy"
+	"deputy/internal/monitor/process"
+)
+
+// Births begins attempts, or takes them up.
+type Births interface {
+	Start(context.Context, process.Spec) (process.Attempt, error)
+	Adopt(process.Attempt) error
+}
+
+// Deaths ends them.
+type Deaths interface {
+	Signal(leaf string, sig syscall.Signal) error
+	Kill(leaf string) (killed int, err error)
+	Survivors(leaf string) []deputy.Survivor
+}
+
+// Leaves are the names of what was not released.
+type Leaves interface {
+	Leaves() ([]string, error)
+	FindFirst(leaf string) (process.Attempt, bool)
+	Release(leaf string)
+}
+
+// Host is what is tested.
+type Host interface {
+	Births
+	Deaths
+	Leaves
+	Hurry(leaf string) bool
+	Close(leaveTasks bool) error
+}
+
+// Machine is where the Hosts of one sentence are, one after the other.
+type Machine interface {
+	Open(events func(process.Event)) (Host, error)
+	Spec(leaf string, p Part) process.Spec // of what plays the part
+	Ready(leaf string) bool                // all of the part's processes are there, and as they are to be
+}
+
+// Part is what a tree does.
+type Part struct {
+	Exit   deputy.Exit   // how the first process ends; its Unknown stands for "not by itself"
+	Others int           // processes that the first one starts
+	Deaf   bool          // all ignore the stop signal
+	Lives  time.Duration // how long the others live; 0: until they are ended
+}
+
+// stays is the Exit of a first process that does not end by itself.
+var stays = deputy.Exit{Unknown: "it stays"}
+
+// Stays says that the first process does not end by itself.
+func (p Part) Stays() bool { return p.Exit.Unknown != "" }
+
+// System is one kind of host, and what it promises otherwise than others.
+type System struct {
+	Machine func(*testing.T) Machine
+	Bubble  func(*testing.T, func(*testing.T)) // synctest.Test where time is a fake's; nil: it is real
+
+	// Exits are told exactly, beside codes of 0 to 255, which are everywhere: signals, and Windows' codes of 32 bits.
+	Exits []deputy.Exit
+	// Killed is how a first process ends that Kill has ended. Windows has no signals: there it is a code.
+	Killed deputy.Exit
+	// NoSignal: the stop signal cannot be shown. Wine delivers no Ctrl-Break to a console.
+	NoSignal bool
+	// Lingers: the host itself ends what outlives a first process once its Spec.Linger is over, counts it, and tells of
+	// the first only then. So does a subreaper, which outlives the monitor; elsewhere that is the caller's to do.
+	Lingers bool
+	// Forgets: a status that was told is taken, and no other host can be told it. So it is where waiting takes it (macOS, FreeBSD).
+	Forgets bool
+	// Births that cannot be, by name.
+	Unborn func(*testing.T) map[string]Unborn
+	// Hang has the birth of a Spec hang, so that not even a kill ends it, until mend is called. nil: births wait in a call of the
+	// system's, which ctx does not end (macOS, FreeBSD, Windows).
+	Hang func(*testing.T, *process.Spec) (mend func())
+}
+
+// Unborn is a birth that cannot be.
+type Unborn struct {
+	Spec process.Spec // its Leaf is the sentence's
+	Kind error        // ErrNotFound, ErrNotExecutable or ErrNotStarted
+	Text string       // with which its error begins; on Windows the rest is the system's, in its user's language
+}
+
+// Run tests all sentences of a system.
+func Run(t *testing.T, s System) {
+	within := s.Bubble
+	if within == nil {
+		within = func(t *testing.T, f func(*testing.T)) { f(t) }
+	}
+	table := s.sentences()
+	for _, name := range slices.Sorted(maps.Keys(table)) {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T) { table[name](newStage(t, s)) })
+		})
+	}
+}
+
+func (s System) sentences() map[string]func(*stage) {
+	table := map[string]func(*stage){
+		"the end of a first process is exact":                          exitsAreExact,
+		"each end is told once":                                        eachEndIsToldOnce,
+		"a tree that leaves nothing over is empty before it has ended": emptyComesFirst,
+		"a tree is empty when none of it lives":                        emptyIsLast,
+		"what ends within its time to linger is left alone":            lingerIsLeftAlone,
+		"a kill ends all of a tree and counts it":                      killEndsAll,
+		"survivors are those that live":                                survivorsLive,
+		"a birth that cannot be leaves nothing":                        unbornLeavesNothing,
+		"a leaf is used once":                                          leafIsUsedOnce,
+		"what is released is forgotten":                                releasedIsForgotten,
+		"a second host takes up what the first left":                   secondHostAdopts,
+		"of what is gone the end is unknown":                           goneIsUnknown,
+		"a close ends all":                                             closeEndsAll,
+	}
+	if s.Lingers {
+		table["what outlives a first process is ended and counted"] = lingerIsEnded
+		table["who hurries ends what lingers"] = hurryEndsLinger
+	} else {
+		table["what outlives a first process is told of"] = leftoverIsTold
+	}
+	if !s.NoSignal {
+		table["a stop signal reaches the whole tree"] = signalReachesAll
+		table["who ignores the stop signal lives until the kill"] = deafIsKilled
+	}
+	if s.Hang != nil {
+		table["a birth that is not wanted any more is none"] = cancelledBirth
+		table["a birth that hangs is watched and killed like any other"] = hangingBirth
+		if s.Bubble != nil { // it takes process.BornWithin
+			table["a birth that takes too long is told of"] = lateBirth
+		}
+	}
+	return table
+}
+
+// stage is one machine with the host that is open on it, and the news of all.
+type stage struct {
+	Host
+	t       *testing.T
+	system  System
+	machine Machine
+
+	mu     sync.Mutex
+	events map[string][]process.Event // by leaf
+}
+
+func newStage(t *testing.T, s System) *stage {
+	g := &stage{t: t, system: s, machine: s.Machine(t), events: map[string][]process.Event{}}
+	g.open()
+	t.Cleanup(func() {
+		if g.Host != nil {
+			g.close(false)
+		}
+	})
+	return g
+}
+
+func (g *stage) open() {
+	g.t.Helper()
+	h, err := g.machine.Open(g.hear)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.Host = h
+}
+
+func (g *stage) close(leaveTasks bool) {
+	g.t.Helper()
+	h := g.Host
+	g.Host = nil
+	if err := h.Close(leaveTasks); err != nil {
+		g.t.Errorf("Close: %v", err)
+	}
+}
+
+func (g *stage) hear(e process.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.events[e.Leaf] = append(g.events[e.Leaf], e)
+}
+
+// of gives what was told of a leaf so far.
+func (g *stage) of(leaf string) []process.Event {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.events[leaf])
+}
+
+// wait waits for an event of a leaf.
+func (g *stage) wait(leaf string, kind process.Kind) (found process.Event) {
+	g.t.Helper()
+	g.until(fmt.Sprintf("event %d of %s", kind, leaf), func() bool {
+		for _, e := range g.of(leaf) {
+			if e.Kind == kind {
+				found = e
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// over waits for both events of a leaf, checks that there are no others, and how its
+// first process ended, and releases it.
+func (g *stage) over(leaf string, want deputy.Exit) {
+	g.t.Helper()
+	g.wait(leaf, process.Empty)
+	e := g.wait(leaf, process.Exited)
+	if !same(e.Exit, want) {
+		g.t.Errorf("%s: it ended with %s, want %s", leaf, text(e.Exit), text(want))
+	}
+	if n := len(g.of(leaf)); n != 2 {
+		g.t.Errorf("%s: %d events, want 2: %+v", leaf, n, g.of(leaf))
+	}
+	if left := g.Survivors(leaf); len(left) > 0 {
+		g.t.Errorf("%s: after its end there live %+v", leaf, left)
+	}
+	g.Release(leaf)
+}
+
+func (g *stage) start(leaf string, p Part) process.Attempt {
+	g.t.Helper()
+	a, err := g.Start(context.Background(), g.machine.Spec(leaf, p))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if a.Leaf != leaf || a.PID <= 0 || a.BootNS <= 0 {
+		g.t.Errorf("%s was born as %+v", leaf, a)
+	}
+	return a
+}
+
+// play starts a part and waits until it is ready.
+func (g *stage) play(leaf string, p Part) process.Attempt {
+	g.t.Helper()
+	a := g.start(leaf, p)
+	g.until(leaf+" is ready", func() bool { return g.machine.Ready(leaf) })
+	return a
+}
+
+func (g *stage) until(what string, ok func() bool) {
+	g.t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			g.t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// left checks which leaves there are.
+func (g *stage) left(want ...string) {
+	g.t.Helper()
+	var got []string
+	g.until(fmt.Sprintf("the leaves are %q", want), func() bool { // what was released is removed beside everyone's way
+		leaves, err := g.Leaves()
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		got = leaves
+		slices.Sort(got)
+		return slices.Equal(got, want)
+	})
+}
+
+func code(n int) deputy.Exit { return deputy.Exit{Code: new(n)} }
+
+func same(a, b deputy.Exit) bool { return text(a) == text(b) }
+
+func text(e deputy.Exit) string {
+	if e.Code != nil {
+		return fmt.Sprint("code ", uint32(*e.Code))
+	}
+	return e.Signal + e.Unknown
+}
