@@ -70,7 +70,7 @@ const patience = 3 * time.Second
 // hold gives a request another turn once it is known whether its caller has a name.
 // It is not charged again.
 func (m *Monitor) hold(l *line, one turn) {
-	id, ok := m.reception.identity(one.r.Connection)
+	id, ok := m.reception.Identity(one.r.Connection)
 	uid, isUID := id.Caller.UID()
 	if !ok || !isUID {
 		one.peer.Answer(one.r, 0, wall.Outcome{Error: errGone()})

@@ -34,7 +34,7 @@ func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
 	if r.Kind == wall.Signed {
 		return m.signer(r), true
 	}
-	id, ok := m.reception.identity(r.Connection)
+	id, ok := m.reception.Identity(r.Connection)
 	return m.account(id.Caller), ok
 }
 
@@ -51,7 +51,7 @@ func (m *Monitor) request(one turn) (served bool) {
 		m.signed(peer, r)
 		return true
 	}
-	id, ok := m.reception.identity(r.Connection)
+	id, ok := m.reception.Identity(r.Connection)
 	if !ok {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return true
@@ -389,4 +389,16 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 			t.names = a.names
 		}
 	}
+}
+
+// crowded refuses new tasks where no descriptor would be left to watch them by.
+func (m *Monitor) crowded(fresh int) *deputy.Error {
+	if len(m.state.Tasks)+fresh <= m.reception.MaxTasks() {
+		return nil
+	}
+	e := deputy.Refuse(deputy.NotDurable,
+		"cannot accept: %d tasks live, and the limit of open files allows %d; nothing was started, wait until some have ended, or the administrator raises the limit (LimitNOFILE, ulimit -n)",
+		len(m.state.Tasks), m.reception.MaxTasks())
+	e.RetryAfter = 1
+	return e
 }

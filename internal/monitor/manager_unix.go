@@ -5,7 +5,6 @@ package monitor
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -150,19 +149,12 @@ func (m *Monitor) inherit() {
 		}
 	}
 	for _, x := range m.link.Inherited() {
-		if m.taken[x.Held] {
-			continue
-		}
 		if m.live(x.Name) {
 			m.heldAs[x.Name], m.stored[x.Name] = x.Held, true
 			x.File.Close() // whoever adopted the task has a copy
 			continue
 		}
-		if path := listensAt(x.File, unix.SOCK_STREAM); path != "" {
-			m.log.Printf("the service manager passed a socket at %s that no [listen] of deputy.toml names; it is closed", path)
-		} else {
-			m.tell("FDSTOREREMOVE=1", "FDNAME="+x.Name)
-		}
+		m.tell("FDSTOREREMOVE=1", "FDNAME="+x.Name)
 		m.link.Drop(x.Held)
 		x.File.Close()
 	}
@@ -173,33 +165,4 @@ func (m *Monitor) live(leaf string) bool {
 	id, _, _ := strings.Cut(leaf, ".")
 	t := m.state.Tasks[id]
 	return t != nil && t.Leaf == leaf && t.Phase != state.Over
-}
-
-// inheritedSocket takes the socket of a path that the service manager listens on
-// for us; nil: there is none.
-func (m *Monitor) inheritedSocket(path string, kind int) *keeper.Inherited {
-	for _, x := range m.link.Inherited() {
-		if !m.taken[x.Held] && listensAt(x.File, kind) == filepath.Clean(path) {
-			m.taken[x.Held] = true
-			return &x
-		}
-	}
-	return nil
-}
-
-// listensAt gives the path of a Unix socket that is bound, and listens if its
-// kind does that; "" of anything else.
-func listensAt(f *os.File, kind int) string {
-	fd := int(f.Fd())
-	if is, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || is != kind {
-		return ""
-	}
-	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); kind == unix.SOCK_STREAM && (err != nil || listens != 1) {
-		return ""
-	}
-	address, err := unix.Getsockname(fd)
-	if local, is := address.(*unix.SockaddrUnix); err == nil && is {
-		return local.Name
-	}
-	return ""
 }

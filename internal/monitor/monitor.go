@@ -34,7 +34,9 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/reception"
 	"deputy/internal/monitor/site"
+	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
 	"deputy/internal/output"
@@ -79,16 +81,14 @@ type Monitor struct {
 	host      *process.Host
 	look      *look.Pool
 	capper    *output.Capper
-	reception *reception
+	reception *reception.Reception
+	sockets   *sockets.Sockets
 	seal      site.Seal
 
-	peer            *wall.Peer              // nil: no server lives
-	greeted         wall.Greeting           // what the server that lives, or is being started, was told
-	planned         *confine.Plan           // what that server may; nil: it is not confined
-	renew           chan struct{}           // holds one when it has to be told something else
-	notify          atomic.Pointer[os.File] // where tasks tell their progress; the server reads it
-	listener        *os.File
-	lines           map[string]*os.File    // by path: Unix sockets where 'Key: Value' is spoken
+	peer            *wall.Peer             // nil: no server lives
+	greeted         wall.Greeting          // what the server that lives, or is being started, was told
+	planned         *confine.Plan          // what that server may; nil: it is not confined
+	renew           chan struct{}          // holds one when it has to be told something else
 	keys            keys                   // as the key files were at the last load
 	recent          state.Nonces           // of all signed requests of this monitor, reads too
 	floors          map[state.Lease]int64  // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
@@ -106,15 +106,10 @@ type Monitor struct {
 
 	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
-	missed   map[string]bool   // paths whose socket was deleted, and cannot be made again: that was said
-	taken    map[string]bool   // sockets that it gave us and that we use, by what the keeper held them as
 	short    bool              // the server that lives was started while the journal's reserve was not whole: its history may be in memory
 	restored bool              // the journal was found to be a restored copy
 
-	capacity             capacity
-	connections          atomic.Int64                     // [defaults] per_caller.connections, for the reception
-	pause                atomic.Int64                     // between two connections of one user, ns, for the reception
-	deciding             atomic.Pointer[policy.Policy]    // policy, for the reception and those who judge
+	deciding             atomic.Pointer[policy.Policy]    // policy, for those who judge
 	signers              atomic.Pointer[signers]          // set and keys, for those who verify
 	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 	serverUser           string                           // whom the server runs as; "": as we do
@@ -139,12 +134,14 @@ func New(o Options) *Monitor {
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
 		rooms: newRooms(), preparing: newFairly(preparations), state: state.New(), tasks: map[string]*Task{},
-		lines: map[string]*os.File{}, renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
+		renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
-		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{}, taken: map[string]bool{}, missed: map[string]bool{},
+		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
+	m.reception = reception.New(m.account)
+	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.replaceServer, Log: o.Log})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
@@ -169,7 +166,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		if err := m.reception.run(); err != nil {
+		if err := m.reception.Run(); err != nil {
 			m.log.Printf("%v", err)
 			m.post(m.end)
 		}
@@ -180,7 +177,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	}
 	m.tellAlive()
 	m.startStorage(ctx)
-	go m.watchSockets(ctx)
+	go m.sockets.Watch(ctx)
 	go m.users.Keep(ctx.Done())
 	go m.sweepSecrets()
 	m.recordHidden()
@@ -189,7 +186,8 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.turns.close()
 	cancel()
 	<-m.served
-	m.reception.close()
+	m.sockets.Leave()
+	m.reception.Close()
 	m.look.Close()
 	switch {
 	case m.orphaned:
@@ -308,6 +306,7 @@ func (m *Monitor) leave() {
 		grace = new(int64)
 	}
 	m.leaving = true
+	m.sockets.Leave()
 	if !m.o.Up {
 		if m.ending.Load() { // asked again it waits for nothing
 			m.end()
@@ -358,6 +357,6 @@ func (m *Monitor) close() error {
 	if !m.o.Up {
 		return m.host.Close(true)
 	}
-	m.removeSockets()
+	m.sockets.Remove()
 	return m.host.Close(false)
 }

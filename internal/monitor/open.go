@@ -12,7 +12,9 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/reception"
 	"deputy/internal/monitor/site"
+	"deputy/internal/monitor/sockets"
 	"deputy/internal/output"
 	"deputy/internal/signature"
 )
@@ -25,7 +27,7 @@ func (m *Monitor) open() error {
 	if m.loop.Boot, err = clock.Boot(); err != nil {
 		return fmt.Errorf("cannot tell which boot this is: %w", err)
 	}
-	if m.capacity, err = findCapacity(); err != nil {
+	if err := m.reception.Prepare(); err != nil {
 		return err
 	}
 	set, warnings, err := manifest.Load(m.loadOptions())
@@ -70,7 +72,7 @@ func (m *Monitor) open() error {
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {
 		return err
 	}
-	return m.openSockets()
+	return m.sockets.Open(m.wantedSockets(), sockets.Left{Held: m.link.Held(), Inherited: m.link.Inherited()}, m.link)
 }
 
 // chooseServerUser settles whom the server runs as, until we are started anew.
@@ -88,9 +90,20 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: site.SelfSID(), Users: m.users.View})
 	m.deciding.Store(m.policy)
 	m.signers.Store(&signers{m.set, m.keys})
-	m.connections.Store(int64(set.Config.Default.Connections))
-	m.pause.Store(int64(paceOf(set.Config.Default.Rate.Number, set.Config.Default.Rate.Span)))
+	m.reception.Adopt(m.share())
 	m.rules.Store(&set.Config.Storage)
+}
+
+// share is what the policy in force lets whoever connect.
+func (m *Monitor) share() reception.Share {
+	d := m.set.Config.Default
+	return reception.Share{Connections: d.Connections, Requests: d.Rate.Number, Span: d.Rate.Span, Operator: m.policy.Operator}
+}
+
+// wantedSockets are where callers are to ask.
+func (m *Monitor) wantedSockets() sockets.Wanted {
+	listen := m.set.Config.Listen
+	return sockets.Wanted{Path: listen.Unix.Path, Mode: listen.Unix.Mode, GID: listen.Unix.GID, Lines: listen.Line}
 }
 
 // readKeys reads the key files.

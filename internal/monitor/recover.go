@@ -53,6 +53,7 @@ func (m *Monitor) recover() {
 		}
 	}
 	m.ledger.Synced()
+	m.sockets.CloseOthers()
 	m.inherit()
 	for _, t := range queued {
 		if t.Unborn { // it was intended in another boot: it is intended anew

@@ -64,7 +64,7 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 	m.ledger.Record(e, ledger.After{Durable: func() {
 		m.adopt(set)
 		adoptKeys()
-		m.listenLines()
+		m.sockets.Follow(m.wantedSockets())
 		if m.peer != nil {
 			m.peer.Policy(set.Digest)
 		}

@@ -90,11 +90,11 @@ func (m *Monitor) serve(ctx context.Context) error {
 		return err
 	case err = <-dead:
 	case <-m.renew:
-		m.reception.retire()
+		m.reception.Retire()
 		await(program, dead)
 		err = errRenewed
 	case <-m.retire:
-		m.reception.retire()
+		m.reception.Retire()
 		await(program, dead)
 		err = errRetired
 	case <-ctx.Done():
@@ -180,11 +180,11 @@ func (m *Monitor) talk(stream io.ReadWriteCloser, door *wall.Door, g wall.Greeti
 		peer.Advanced()
 		peer.Draining(m.state.Drains) // it may have changed since the greeting
 	})
-	if err = m.reception.open(door); err == nil {
+	if err = m.reception.Open(door); err == nil {
 		m.post(m.tellServing)
 		err = m.hearAll(peer)
 	}
-	m.reception.shut()
+	m.reception.Shut()
 	peer.Close()
 	stream.Close()
 	<-writing

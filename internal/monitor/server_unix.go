@@ -61,7 +61,7 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 	attr := &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
-		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.notify.Load()},
+		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.sockets.Progress()},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
 	program, argv, as := m.serverCommand(plan)

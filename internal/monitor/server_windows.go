@@ -86,7 +86,7 @@ func serverToken() (windows.Token, error) {
 	}
 	defer own.Close()
 	const disableMaxPrivilege = 1
-	ok, _, err := advapi32.NewProc("CreateRestrictedToken").Call(uintptr(own), disableMaxPrivilege, 0, 0, 0, 0, 0, 0, uintptr(unsafe.Pointer(&less)))
+	ok, _, err := windows.NewLazySystemDLL("advapi32.dll").NewProc("CreateRestrictedToken").Call(uintptr(own), disableMaxPrivilege, 0, 0, 0, 0, 0, 0, uintptr(unsafe.Pointer(&less)))
 	if ok == 0 {
 		return 0, err
 	}

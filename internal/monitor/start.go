@@ -15,6 +15,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/state"
 )
 
@@ -229,7 +230,7 @@ func (m *Monitor) startTask(t *Task) {
 		linger: time.Duration(t.Terms.LingerMS) * time.Millisecond,
 		leaf:   attemptLeaf(t.ID, t.Attempt),
 		context: policy.Context{
-			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.notifySocket(),
+			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.progressSocket(),
 		},
 		serverGID: m.serverGID, account: string(m.account(t.Caller)),
 	}
@@ -296,4 +297,12 @@ func (m *Monitor) setDeadline(t *Task) {
 			m.requestStop(t, stopOrder{as: deputy.TimedOut, why: fmt.Sprintf("its time of %v was over", time.Duration(t.Terms.TimeoutMS)*time.Millisecond)})
 		})
 	}
+}
+
+// progressSocket is where a task may tell its progress; "": nowhere.
+func (m *Monitor) progressSocket() string {
+	if !sockets.TakesProgress {
+		return ""
+	}
+	return m.o.Paths.Notify
 }

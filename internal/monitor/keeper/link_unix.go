@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,6 +20,7 @@ type Link struct {
 	inherited []Inherited
 	executed  chan string // why the keeper could not execute its new program; "": it has
 	lost      chan struct{}
+	saying    sync.Mutex // on a stream a frame goes whole
 
 	mu    sync.Mutex // orders what the monitor did before Ready before each call of exits
 	exits func(Exit)
@@ -112,6 +114,8 @@ func parseExit(text string) (e Exit, err error) {
 }
 
 func (l *Link) say(text string, fd int) error {
+	l.saying.Lock()
+	defer l.saying.Unlock()
 	if err := send(l.socket, text, fd, 0); err != nil {
 		return fmt.Errorf("cannot reach the keeper: %w", err)
 	}
@@ -124,14 +128,18 @@ func (l *Link) Held() map[string]*os.File { return l.held }
 
 // Inherited gives what the service manager started the keeper with. The keeper
 // holds it, for the next monitor too, until it is dropped.
-func (l *Link) Inherited() []Inherited { return l.inherited }
+func (l *Link) Inherited() []Inherited { return slices.Clone(l.inherited) }
 
 // Hold lets the keeper hold a copy of f beyond our death, under a name of one
 // word. Drop ends that.
 func (l *Link) Hold(name string, f *os.File) error { return l.say("hold "+name, int(f.Fd())) }
 
-// Drop lets the keeper close what it holds under name.
-func (l *Link) Drop(name string) error { return l.say("drop "+name, -1) }
+// Drop lets the keeper close what it holds under name. It is for the goroutine that
+// calls Inherited.
+func (l *Link) Drop(name string) error {
+	l.inherited = slices.DeleteFunc(l.inherited, func(x Inherited) bool { return x.Held == name })
+	return l.say("drop "+name, -1)
+}
 
 // Ready tells the keeper that every attempt of the journal is adopted: from now
 // on it reaps. A monitor that exits before is taken for one that cannot run.

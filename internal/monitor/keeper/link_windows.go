@@ -119,6 +119,9 @@ func (l *Link) Inherited() []Inherited { return nil }
 // the process that has it.
 func (l *Link) Hold(string, *os.File) error { return nil }
 
+// Drop is for systems where the keeper holds files.
+func (l *Link) Drop(string) error { return nil }
+
 // Keep gives the keeper handles of its own, which live beyond our death until
 // Forget. It is on its way to the keeper when Keep returns: a pipe keeps what its
 // writer wrote before it died.

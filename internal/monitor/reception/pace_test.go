@@ -1,4 +1,4 @@
-package monitor
+package reception
 
 import (
 	"testing"
@@ -10,11 +10,11 @@ import (
 // Each user has so many at once, then one each pause, of which as many may wait;
 // what is beyond is turned away, and no other user is delayed by it.
 func TestPace(t *testing.T) {
-	p := pace{pause: func() time.Duration { return time.Millisecond }, burst: func() int { return 3 }, ahead: map[deputy.Caller]time.Time{}}
+	p := pace{ahead: map[deputy.Caller]time.Time{}}
 	now := time.Now()
 	count := func(who deputy.Caller) (once, wait, away int) {
 		for range 10 {
-			switch due, ok := p.next(who, now); {
+			switch due, ok := p.next(who, now, time.Millisecond, 3); {
 			case !ok:
 				away++
 			case due.After(now):
@@ -63,11 +63,11 @@ func TestParkedConnectionsHaveTheirTurns(t *testing.T) {
 
 // Users of whom there is nothing to remember are forgotten.
 func TestPaceForgetsWhoHasRested(t *testing.T) {
-	p := pace{pause: func() time.Duration { return time.Millisecond }, burst: func() int { return 3 }, ahead: map[deputy.Caller]time.Time{}}
+	p := pace{ahead: map[deputy.Caller]time.Time{}}
 	now := time.Now()
 	for uid := range uint32(10 * paceMany) {
 		now = now.Add(time.Millisecond)
-		p.next(deputy.UIDCaller(uid), now)
+		p.next(deputy.UIDCaller(uid), now, time.Millisecond, 3)
 	}
 	if len(p.ahead) > paceMany {
 		t.Errorf("%d users are remembered", len(p.ahead))

@@ -1,4 +1,4 @@
-package monitor
+package reception
 
 import (
 	"container/heap"
@@ -12,8 +12,6 @@ import (
 // nobody else; the others are turned away at once, before they have cost more
 // than asking the kernel whose they are.
 type pace struct {
-	pause func() time.Duration // between two connections of one user
-	burst func() int           // how many may come at once, and as many wait
 	ahead map[deputy.Caller]time.Time
 	late  parked
 }
@@ -28,11 +26,11 @@ func paceOf(number int, span time.Duration) time.Duration {
 	return min(time.Second/paceMin, span/time.Duration(10*number))
 }
 
-// next says when one more connection of a user has its turn; the past stands for
-// at once. false: it has come too early even to wait.
-func (p *pace) next(c deputy.Caller, now time.Time) (due time.Time, ok bool) {
-	pause := p.pause()
-	slack := time.Duration(p.burst()) * pause
+// next says when one more connection of a user has its turn, where pause lies
+// between two, and burst may come at once and as many wait; the past stands for at
+// once. false: it has come too early even to wait.
+func (p *pace) next(c deputy.Caller, now time.Time, pause time.Duration, burst int) (due time.Time, ok bool) {
+	slack := time.Duration(burst) * pause
 	due, known := p.ahead[c]
 	if !known {
 		p.forget(now.Add(-slack))

@@ -1,14 +1,16 @@
 //go:build unix
 
-package monitor
+package reception
 
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"deputy"
 	"deputy/internal/wall"
 )
 
@@ -17,28 +19,40 @@ const (
 	sweepEvery = time.Second
 )
 
-// reception accepts every Unix connection, reads there and then who is at the
+// Reception accepts every Unix connection, reads there and then who is at the
 // other end, gives it a number that is never used again, and passes it on
 // through the door. It keeps a duplicate of the descriptor, to see the peer go.
-type reception struct {
-	poller *poller
+type Reception struct {
 	connections
+	poller    *poller
 	listeners map[int]bool // listening sockets; true: 'Key: Value' is spoken there; guarded by mu
 	closed    bool         // guarded by mu
 	self      int          // a process whose connections are closed: the monitor's own mean nothing (see isDead), and the server is not to have one of root's; 0: none
 }
 
-// newReception makes one that listens nowhere yet.
-func newReception(s share) (*reception, error) {
-	poller, err := newPoller()
-	if err != nil {
-		return nil, fmt.Errorf("cannot wait for connections: %w", err)
-	}
-	return &reception{poller: poller, connections: newConnections(s, poller.closePeer), listeners: map[int]bool{}}, nil
+// New makes one that listens nowhere yet. account says whose connections a caller's
+// are; nil: its own.
+func New(account func(deputy.Caller) deputy.Caller) *Reception {
+	r := &Reception{listeners: map[int]bool{}}
+	r.begin(account, func(fd int) { r.poller.closePeer(fd) })
+	return r
 }
 
-// listen accepts from one more listening socket, as soon as a server lives.
-func (r *reception) listen(fd int, line bool) error {
+// Prepare makes what listening takes.
+func (r *Reception) Prepare() (err error) {
+	if r.capacity, err = findCapacity(); err != nil {
+		return err
+	}
+	r.self = os.Getpid()
+	if r.poller, err = newPoller(); err != nil {
+		return fmt.Errorf("cannot wait for connections: %w", err)
+	}
+	return nil
+}
+
+// Listen accepts from one more listening socket, as soon as a server
+// lives; line says that 'Key: Value' is spoken there.
+func (r *Reception) Listen(fd int, line bool) error {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return fmt.Errorf("cannot wait for connections: %w", err)
 	}
@@ -52,23 +66,23 @@ func (r *reception) listen(fd int, line bool) error {
 	return r.watch(fd)
 }
 
-// ignore accepts no more from a listening socket; its caller closes it.
-func (r *reception) ignore(fd int) {
+// Ignore accepts no more from a listening socket; its caller closes it.
+func (r *Reception) Ignore(fd int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.listeners, fd)
 	r.poller.ignore(fd)
 }
 
-func (r *reception) watch(listener int) error {
+func (r *Reception) watch(listener int) error {
 	if err := r.poller.watchListener(listener); err != nil {
 		return fmt.Errorf("cannot accept connections: %w", err)
 	}
 	return nil
 }
 
-// open begins to accept, for a server at the other end of door.
-func (r *reception) open(door *wall.Door) error {
+// Open begins to accept, for a server at the other end of door.
+func (r *Reception) Open(door *wall.Door) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = door, false
@@ -80,26 +94,26 @@ func (r *reception) open(door *wall.Door) error {
 	return nil
 }
 
-// stop accepts nothing until open is called; mu is held.
-func (r *reception) stop() {
+// stop accepts nothing until Open is called; mu is held.
+func (r *Reception) stop() {
 	for fd := range r.listeners {
 		r.poller.ignore(fd)
 	}
 }
 
-// retire closes the door behind the last connection that went through it: the
+// Retire closes the door behind the last connection that went through it: the
 // server answers those that it has, and ends. Whoever comes now waits in the
-// backlog for the next server. Numbers live on until shut.
-func (r *reception) retire() {
+// backlog for the next server. Numbers live on until Shut.
+func (r *Reception) Retire() {
 	r.mu.Lock()
 	r.retiring = true
 	r.mu.Unlock()
 	r.poller.call()
 }
 
-// shut stops accepting and forgets every connection: their numbers die with
+// Shut stops accepting and forgets every connection: their numbers die with
 // the server they were passed to.
-func (r *reception) shut() {
+func (r *Reception) Shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = nil, false
@@ -107,10 +121,10 @@ func (r *reception) shut() {
 	r.forget()
 }
 
-// run accepts and watches until close is called. A flood of connections is to be
+// Run accepts and watches until Close is called. A flood of connections is to be
 // turned away faster than it comes, for those who connect beside it would find
 // the backlog full: see receive.
-func (r *reception) run() error {
+func (r *Reception) Run() error {
 	wait := sweepEvery
 	for {
 		ready, called, err := r.poller.wait(wait)
@@ -128,18 +142,19 @@ func (r *reception) run() error {
 	}
 }
 
-func (r *reception) close() {
-	r.shut()
+// Close ends Run.
+func (r *Reception) Close() {
+	r.Shut()
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
 	r.poller.call()
 }
 
-// called does what run was called for; true: it is to end. The door is closed
+// called does what Run was called for; true: it is to end. The door is closed
 // here because here alone nothing is on its way through it, and behind those
 // that waited for their turn: the server is the last that can answer them.
-func (r *reception) called() bool {
+func (r *Reception) called() bool {
 	r.mu.Lock()
 	closing := r.retiring && r.door != nil
 	var last parked
@@ -166,7 +181,7 @@ type readiness struct {
 }
 
 // ready serves one descriptor: a listening socket, or a peer that has gone.
-func (r *reception) ready(e readiness) {
+func (r *Reception) ready(e readiness) {
 	r.mu.Lock()
 	line, listens := r.listeners[e.fd]
 	r.mu.Unlock()
@@ -178,7 +193,7 @@ func (r *reception) ready(e readiness) {
 }
 
 // acceptAll takes what the backlog holds, a bounded number at a time.
-func (r *reception) acceptAll(listener int, line bool) {
+func (r *Reception) acceptAll(listener int, line bool) {
 	for range 64 {
 		if !r.serves() {
 			return // the backlog waits for the next server
@@ -201,7 +216,7 @@ func (r *reception) acceptAll(listener int, line bool) {
 
 // receive identifies a connection and passes it on; false: close it. One that
 // its user may not have costs as little as can be.
-func (r *reception) receive(fd int, line bool) bool {
+func (r *Reception) receive(fd int, line bool) bool {
 	who, pid, err := peerOf(fd)
 	if err != nil || who.UID == nobody || who.UID == ^uint32(0) || pid != 0 && pid == r.self {
 		return false

@@ -1,6 +1,4 @@
-package monitor
-
-import "deputy"
+package reception
 
 // capacity shares out the descriptors that the kernel lets one process have
 // (RLIMIT_NOFILE, setrlimit(2)), so that none of what needs them takes those of
@@ -26,15 +24,3 @@ func (c capacity) ordinary() int { return c.connections * 3 / 4 }
 
 // told is how many there may be until whoever else comes is not even told so.
 func (c capacity) told() int { return c.connections * 7 / 8 }
-
-// crowded refuses new tasks where no descriptor would be left to watch them by.
-func (m *Monitor) crowded(fresh int) *deputy.Error {
-	if len(m.state.Tasks)+fresh <= m.capacity.tasks {
-		return nil
-	}
-	e := deputy.Refuse(deputy.NotDurable,
-		"cannot accept: %d tasks live, and the limit of open files allows %d; nothing was started, wait until some have ended, or the administrator raises the limit (LimitNOFILE, ulimit -n)",
-		len(m.state.Tasks), m.capacity.tasks)
-	e.RetryAfter = 1
-	return e
-}

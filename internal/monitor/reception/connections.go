@@ -1,7 +1,8 @@
-package monitor
+package reception
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"deputy"
@@ -16,8 +17,10 @@ const numberLife = 5 * time.Second
 // connections are those that were accepted and identified, by their numbers. A
 // duplicate of each descriptor is kept, to see the peer go.
 type connections struct {
-	share   share
-	closeFD func(fd int) // of a duplicate, out of whatever watches it
+	share    atomic.Pointer[Share]
+	account  func(deputy.Caller) deputy.Caller // whose connections a caller's are; nil: its own
+	capacity capacity                          // of this process
+	closeFD  func(fd int)                      // of a duplicate, out of whatever watches it
 
 	mu        sync.Mutex // guards what follows
 	door      *wall.Door // nil: no server lives, the backlog waits
@@ -35,38 +38,41 @@ type connection struct {
 	fd         int // -1 once the peer has closed; a handle on Windows
 	who        policy.Identity
 	account    deputy.Caller // whose limits count
-	over, full bool          // as share has them
+	over, full bool          // as Share.of has them
 	line       bool          // it came to a socket where 'Key: Value' is spoken
 	due        time.Time     // when it has its turn; see pace
 	first      byte          // on Windows: the first byte that came
 	gone       time.Time     // when the peer closed
 }
 
-// newConnections has none yet.
-func newConnections(s share, closeFD func(fd int)) connections {
-	return connections{
-		share: s, closeFD: closeFD, byNumber: map[uint64]*connection{}, byFD: map[int]*connection{}, perCaller: map[deputy.Caller]int{},
-		pace: pace{pause: s.pause, burst: s.each, ahead: map[deputy.Caller]time.Time{}},
-		// Numbers of an earlier monitor are not used again either: the boot clock is
-		// ahead of them, and no server lives longer than it runs.
-		last: uint64(clock.Now()),
-	}
+// begin readies for the first connection.
+func (r *connections) begin(account func(deputy.Caller) deputy.Caller, closeFD func(fd int)) {
+	r.account, r.closeFD = account, closeFD
+	r.byNumber, r.byFD, r.perCaller = map[uint64]*connection{}, map[int]*connection{}, map[deputy.Caller]int{}
+	r.pace.ahead = map[deputy.Caller]time.Time{}
+	// Numbers of an earlier monitor are not used again either: the boot clock is
+	// ahead of them, and no server lives longer than it runs.
+	r.last = uint64(clock.Now())
 }
+
+// MaxTasks is how many tasks may live, so that connections find descriptors, too.
+func (r *connections) MaxTasks() int { return r.capacity.tasks }
 
 // admit takes a connection, if its user may have one more; otherwise nil. mu is held.
 func (r *connections) admit(fd int, who policy.Identity) (c *connection) {
 	account := who.Caller
-	if r.share.account != nil {
-		account = r.share.account(account)
+	if r.account != nil {
+		account = r.account(account)
 	}
-	over, full, refused := r.share.of(who, r.perCaller[account], len(r.byFD))
+	share := r.share.Load()
+	over, full, refused := share.of(r.capacity, who, r.perCaller[account], len(r.byFD))
 	if r.door == nil || refused {
 		return nil
 	}
 	var due time.Time
-	if !r.share.operator(who) {
+	if !share.Operator(who.Caller) {
 		var ok bool
-		if due, ok = r.pace.next(account, time.Now()); !ok {
+		if due, ok = r.pace.next(account, time.Now(), paceOf(share.Requests, share.Span), share.Connections); !ok {
 			return nil
 		}
 	}
@@ -147,8 +153,8 @@ func (r *connections) forget() {
 	r.pace.late = nil
 }
 
-// identity says who is at the other end of a connection, if its number lives.
-func (r *connections) identity(number uint64) (policy.Identity, bool) {
+// Identity says who is at the other end of a connection, if its number lives.
+func (r *connections) Identity(number uint64) (policy.Identity, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.byNumber[number]

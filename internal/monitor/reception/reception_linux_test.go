@@ -1,4 +1,4 @@
-package monitor
+package reception
 
 import (
 	"net"
@@ -11,13 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"deputy"
-	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
 
 // front is a reception at work, and the server's end of its door.
 type front struct {
-	*reception
+	*Reception
 	t    *testing.T
 	path string
 	door *wall.Door
@@ -25,22 +24,31 @@ type front struct {
 
 func newFront(t *testing.T) *front {
 	t.Helper()
-	r, err := newReception(share{
-		capacity: capacityOf(4096), each: func() int { return 256 },
-		pause: func() time.Duration { return time.Millisecond }, operator: func(policy.Identity) bool { return false },
-	})
+	r := New(nil)
+	r.Adopt(Share{Connections: 256, Requests: 100, Span: time.Second, Operator: func(deputy.Caller) bool { return false }})
+	if err := r.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	r.self = 0 // the test's own connections count
+	f := &front{Reception: r, t: t, path: filepath.Join(t.TempDir(), "socket")}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: f.path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{reception: r, t: t, path: filepath.Join(t.TempDir(), "socket")}
-	socket, err := bindUnix(f.path, unix.SOCK_STREAM, 0o666, -1)
+	defer l.Close()
+	l.SetUnlinkOnClose(false)
+	socket, err := l.File()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs, err := pair(wall.DoorType)
+	if err := r.Listen(int(socket.Fd()), false); err != nil {
+		t.Fatal(err)
+	}
+	ends, err := unix.Socketpair(unix.AF_UNIX, wall.DoorType|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ours, theirs := os.NewFile(uintptr(ends[0]), "door"), os.NewFile(uintptr(ends[1]), "door")
 	near, err := wall.NewDoor(ours)
 	if err != nil {
 		t.Fatal(err)
@@ -48,16 +56,13 @@ func newFront(t *testing.T) *front {
 	if f.door, err = wall.NewDoor(theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.listen(int(socket.Fd()), false); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.open(near); err != nil {
+	if err := r.Open(near); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error)
-	go func() { ended <- r.run() }()
+	go func() { ended <- r.Run() }()
 	t.Cleanup(func() {
-		r.close()
+		r.Close()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
@@ -130,7 +135,7 @@ func TestTheEndOfAnOldConnectionIsNobodyElses(t *testing.T) {
 	if f.fd(second) < 0 {
 		t.Error("a living connection was ended by the end of another")
 	}
-	if who, ok := f.identity(second); !ok || who.Caller != deputy.UIDCaller(uint32(os.Getuid())) {
+	if who, ok := f.Identity(second); !ok || who.Caller != deputy.UIDCaller(uint32(os.Getuid())) {
 		t.Errorf("its peer is %v, %v", who, ok)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build darwin || freebsd
 
-package monitor
+package reception
 
 import (
 	"golang.org/x/sys/unix"
@@ -25,6 +25,3 @@ const solLocal = 0
 
 // addGroups has nothing to add: peerOf has read all that the kernel tells.
 func addGroups(*policy.Identity, int) error { return nil }
-
-// isDead says that it is not known: nobody could tell our own connection from root's.
-func isDead(string) bool { return false }

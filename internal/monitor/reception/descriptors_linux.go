@@ -1,20 +1,10 @@
-package monitor
+package reception
 
 import "golang.org/x/sys/unix"
 
 func accept(listener int) (fd int, err error) {
 	fd, _, err = unix.Accept4(listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	return fd, err
-}
-
-// unixSocket makes a Unix socket that no child inherits.
-func unixSocket(kind int) (fd int, err error) {
-	return unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-}
-
-// unixPair makes a connected pair of non-blocking ones.
-func unixPair(kind int) (fds [2]int, err error) {
-	return unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 }
 
 // refuseRights has the kernel refuse descriptors that a peer of a listening socket's would

@@ -1,4 +1,4 @@
-package monitor
+package reception
 
 import (
 	"errors"
@@ -43,28 +43,36 @@ var (
 // SIDs that prove nobody: ANONYMOUS LOGON and NULL.
 const anonymousSID, nullSID = "S-1-5-7", "S-1-0-0"
 
-// reception makes every instance of the local pipe itself, reads from the
+// Reception makes every instance of the local pipe itself, reads from the
 // client's token who is at the other end, gives the connection a number that is
 // never used again, and passes it on through the door. It keeps its own handle,
 // to see the peer go.
-type reception struct {
+type Reception struct {
 	connections
 	change sync.Cond      // a server lives, or we are closed; of mu
 	closed bool           // guarded by mu
 	silent map[uint32]int // clients that have said nothing yet, by process; guarded by mu
-	ended  chan struct{}  // closed by close
+	ended  chan struct{}  // closed by Close
 	waits  chan struct{}  // holds one when a connection waits for its turn
 }
 
-// newReception makes one that listens nowhere yet.
-func newReception(s share) (*reception, error) {
-	r := &reception{connections: newConnections(s, closeHandle), silent: map[uint32]int{}, ended: make(chan struct{}), waits: make(chan struct{}, 1)}
+// New makes one that listens nowhere yet. account says whose connections a caller's
+// are; nil: its own.
+func New(account func(deputy.Caller) deputy.Caller) *Reception {
+	r := &Reception{silent: map[uint32]int{}, ended: make(chan struct{}), waits: make(chan struct{}, 1)}
+	r.begin(account, closeHandle)
 	r.change.L = &r.mu
-	return r, nil
+	return r
 }
 
-// open begins to accept, for a server at the other end of door.
-func (r *reception) open(door *wall.Door) error {
+// Prepare finds how many handles there may be.
+func (r *Reception) Prepare() (err error) {
+	r.capacity, err = findCapacity()
+	return err
+}
+
+// Open begins to accept, for a server at the other end of door.
+func (r *Reception) Open(door *wall.Door) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = door, false
@@ -72,8 +80,8 @@ func (r *reception) open(door *wall.Door) error {
 	return nil
 }
 
-// retire closes the door behind the last connection that went through it.
-func (r *reception) retire() {
+// Retire closes the door behind the last connection that went through it.
+func (r *Reception) Retire() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.retiring = true
@@ -82,17 +90,17 @@ func (r *reception) retire() {
 	}
 }
 
-// shut stops accepting and forgets every connection: their numbers die with the
+// Shut stops accepting and forgets every connection: their numbers die with the
 // server they were passed to.
-func (r *reception) shut() {
+func (r *Reception) Shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.door, r.retiring = nil, false
 	r.forget()
 }
 
-// run watches until close is called.
-func (r *reception) run() error {
+// Run watches until Close is called.
+func (r *Reception) Run() error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	turn := time.NewTimer(sweepEvery)
@@ -112,8 +120,8 @@ func (r *reception) run() error {
 	}
 }
 
-func (r *reception) close() {
-	r.shut()
+func (r *Reception) Close() {
+	r.Shut()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.closed {
@@ -125,7 +133,7 @@ func (r *reception) close() {
 
 // look sees which peers have gone. Nothing tells of it: the server reads, and
 // disconnects the pipe when it is done with a connection.
-func (r *reception) look() {
+func (r *Reception) look() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for fd, c := range r.byFD {
@@ -137,8 +145,8 @@ func (r *reception) look() {
 
 func closeHandle(handle int) { windows.CloseHandle(windows.Handle(handle)) }
 
-// listen makes the first instance of the pipe, which says that the name is ours.
-func (r *reception) listen(path string) error {
+// Listen makes the first instance of the pipe, which says that the name is ours.
+func (r *Reception) Listen(path string) error {
 	first, err := instance(path, windows.FILE_FLAG_FIRST_PIPE_INSTANCE)
 	if err != nil {
 		return fmt.Errorf("cannot listen on %s: %w; another program may have taken the name", path, err)
@@ -170,7 +178,7 @@ func instance(path string, flags uint32) (windows.Handle, error) {
 }
 
 // accept lets one client after another connect to an end of the pipe.
-func (r *reception) accept(path string, h windows.Handle) {
+func (r *Reception) accept(path string, h windows.Handle) {
 	for {
 		_, err := overlapped(h, windows.INFINITE, func(o *operation) error { return windows.ConnectNamedPipe(h, &o.Overlapped) })
 		if err == nil || errors.Is(err, windows.ERROR_PIPE_CONNECTED) {
@@ -218,7 +226,7 @@ func overlapped(h windows.Handle, atMost uint32, start func(*operation) error) (
 // receive waits for a client's first byte, identifies it and passes the
 // connection on. The token of whoever wrote last is what Windows lends us, so
 // nobody can be told before.
-func (r *reception) receive(h windows.Handle) {
+func (r *Reception) receive(h windows.Handle) {
 	var pid uint32
 	if windows.GetNamedPipeClientProcessId(h, &pid) != nil || !r.await(pid) {
 		windows.CloseHandle(h)
@@ -251,8 +259,8 @@ func (r *reception) receive(h windows.Handle) {
 	}
 }
 
-// parked has run look at those that wait for their turn.
-func (r *reception) parked() {
+// parked has Run look at those that wait for their turn.
+func (r *Reception) parked() {
 	select {
 	case r.waits <- struct{}{}:
 	default:
@@ -261,7 +269,7 @@ func (r *reception) parked() {
 
 // await counts a client that has said nothing yet, and has it wait until a
 // server lives; false: it is one too many, or we are closed.
-func (r *reception) await(pid uint32) bool {
+func (r *Reception) await(pid uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := 0
@@ -279,7 +287,7 @@ func (r *reception) await(pid uint32) bool {
 }
 
 // heard uncounts it; mu is held.
-func (r *reception) heard(pid uint32) {
+func (r *Reception) heard(pid uint32) {
 	if r.silent[pid]--; r.silent[pid] <= 0 {
 		delete(r.silent, pid)
 	}

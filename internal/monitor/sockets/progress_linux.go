@@ -1,0 +1,5 @@
+package sockets
+
+// TakesProgress says whether the kernel tells which process sent a datagram: else a
+// task has nobody to tell its progress to.
+const TakesProgress = true
