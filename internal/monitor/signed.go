@@ -2,8 +2,6 @@ package monitor
 
 import (
 	"errors"
-	"net/url"
-	"slices"
 	"time"
 
 	"deputy"
@@ -14,7 +12,6 @@ import (
 	"deputy/internal/monitor/state"
 	"deputy/internal/request"
 	"deputy/internal/signature"
-	"deputy/internal/strictjson"
 	"deputy/internal/wall"
 )
 
@@ -330,58 +327,18 @@ func (s *signers) askedFor(r *wall.Request) (*wall.Request, error) {
 	if err != nil {
 		return nil, deputy.Refuse(deputy.BadRequest, "%v", err)
 	}
-	asked := &wall.Request{Kind: wall.Rights, Key: r.Key, EndUser: r.EndUser, GraceMS: request.DeclaredGrace}
-	if r.Method != "POST" { // a read: the server serves it, and needs to know for whom
-		if at.Is("v1", "actions") || at.Is("v1", "actions", "*", "*") {
-			asked.Kind = wall.Actions
-			asked.All = slices.Contains(at.Query["all"], "1")
-		}
-		return asked, nil
-	}
-	switch {
-	case at.Is("v1", "actions", "*", "*"):
-		asked.Kind, asked.Module, asked.Action = wall.Call, at.Path[2], at.Path[3]
-		err = s.readParams(asked, r.Body)
-	case at.Is("v1", "explain", "*", "*"):
-		asked.Kind, asked.Module, asked.Action = wall.Explain, at.Path[2], at.Path[3]
-		err = errors.Join(readAs(asked, at.Query), s.readParams(asked, r.Body))
-	case at.Is("v1", "tasks", "*", "stop"):
-		asked.Kind, asked.Task = wall.Stop, at.Path[2]
-		asked.GraceMS, asked.Force, err = request.Stop(r.Body)
-	case at.Is("v1", "reload"):
-		asked.Kind = wall.Reload
-	case at.Is("v1", "upgrade"):
-		asked.Kind = wall.Upgrade
-	case at.Is("v1", "drain"):
-		asked.Kind = wall.Drain
-		asked.On, err = request.Drain(r.Body)
-	default:
-		err = deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", r.Target)
-	}
-	return asked, err
-}
-
-// readAs reads the query of POST /v1/explain: nothing, or as=CALLER.
-func readAs(asked *wall.Request, query url.Values) error {
-	if len(query) > 1 || len(query) == 1 && len(query["as"]) != 1 {
-		return deputy.Refuse(deputy.BadRequest, "cannot explain: the query must be as=CALLER, or nothing")
-	}
-	asked.As = query.Get("as")
-	return nil
-}
-
-func (s *signers) readParams(asked *wall.Request, body []byte) error {
-	limit := 64 << 10
-	if module := s.set.Modules[asked.Module]; module != nil && module.Actions[asked.Action] != nil {
-		limit = int(module.Actions[asked.Action].MaxBody)
-	}
-	if len(body) > limit {
-		return deputy.Refuse(deputy.TooLarge, "cannot read the body: it has more than %d bytes", limit)
-	}
-	params, err := strictjson.Object(body, strictjson.Limits{Bytes: limit})
+	asked, err := request.Read(r.Method, at, r.Body, s.maxBody)
 	if err != nil {
-		return deputy.Refuse(deputy.BadJSON, "%v", err)
+		return nil, err
 	}
-	asked.Params = params
-	return nil
+	asked.Key, asked.EndUser = r.Key, r.EndUser
+	return asked, nil
+}
+
+// maxBody is the longest body for an action, in bytes.
+func (s *signers) maxBody(module, action string) int {
+	if m := s.set.Modules[module]; m != nil && m.Actions[action] != nil {
+		return int(m.Actions[action].MaxBody)
+	}
+	return request.MaxBody
 }

@@ -1,12 +1,14 @@
 // Package request is the one reader of what an HTTP request asks for: its target
-// and the bodies of deputy's own verbs. The server answers by it, and the monitor
-// derives from it, once it has verified the signature, what a signed request asks
-// for: what one side has read means the same on the other.
+// and its body. The server asks the monitor by it, and the monitor derives from it,
+// once it has verified the signature, what a signed request asks for: what one side
+// has read means the same on the other, and both refuse the same.
 package request
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -66,4 +68,20 @@ func (t Target) Is(form ...string) bool {
 		}
 	}
 	return true
+}
+
+// Only gives the query, whose parameters must be among names, each at most once
+// except for "state".
+func (t Target) Only(names ...string) (url.Values, error) {
+	for _, name := range slices.Sorted(maps.Keys(t.Query)) {
+		switch {
+		case !slices.Contains(names, name) && len(names) == 0:
+			return nil, refuse("cannot use the query parameter %.50q: this path takes none", name)
+		case !slices.Contains(names, name):
+			return nil, refuse("cannot use the query parameter %.50q: this path takes %s", name, strings.Join(names, ", "))
+		case len(t.Query[name]) > 1 && name != "state":
+			return nil, refuse("cannot use the query parameter %q: it stands twice; send it once", name)
+		}
+	}
+	return t.Query, nil
 }

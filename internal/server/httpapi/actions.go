@@ -5,21 +5,16 @@ import (
 
 	"deputy"
 	"deputy/internal/request"
-	"deputy/internal/wall"
 )
 
 // listActions shows what this caller may use.
 func (x *exchange) listActions() error {
-	values, err := x.query("all")
+	all, err := request.All(x.at)
 	if err != nil {
 		return err
 	}
-	all := values.Get("all")
-	if values.Has("all") && all != "0" && all != "1" {
-		return badRequest("cannot list the actions: all is 0 or 1, not %.50q", all)
-	}
 	list := x.asker.Actions
-	if all == "1" {
+	if all {
 		list = x.asker.AllActions
 	}
 	actions, err := list(x.r.Context())
@@ -37,7 +32,7 @@ func (x *exchange) showAction() error {
 	case action == nil:
 		return deputy.Refuse(deputy.UnknownAction, "cannot show %.31q/%.31q: %s may use no such action; see: deputy actions", x.target.module, x.target.action, x.asker.Caller())
 	}
-	if _, err := x.query(); err != nil {
+	if _, err := x.at.Only(); err != nil {
 		return err
 	}
 	return x.answer(http.StatusOK, action)
@@ -46,19 +41,11 @@ func (x *exchange) showAction() error {
 // explain says what a call would be told; it is the monitor that knows who
 // may hear how much.
 func (x *exchange) explain() error {
-	values, err := x.query("as")
+	asked, err := x.asked()
 	if err != nil {
 		return x.behindAction(err)
 	}
-	as := values.Get("as")
-	if values.Has("as") && (as == "" || !plausible(as)) {
-		return x.behindAction(badRequest("cannot explain as %.50q: name a caller, like uid:33 or key:panel", as))
-	}
-	object, err := x.object()
-	if err != nil {
-		return x.behindAction(err)
-	}
-	explanation, err := x.asker.Explain(x.r.Context(), as, x.target.module, x.target.action, object)
+	explanation, err := x.asker.Explain(x.r.Context(), asked.As, asked.Module, asked.Action, asked.Params)
 	x.freeBody() // all of it went with this
 	if err != nil {
 		return err
@@ -68,7 +55,7 @@ func (x *exchange) explain() error {
 
 // reload has the monitor read the policy again.
 func (x *exchange) reload() error {
-	outcome, err := x.ask(wall.Request{Kind: wall.Reload})
+	outcome, err := x.do()
 	if err != nil {
 		return err
 	}
@@ -77,14 +64,7 @@ func (x *exchange) reload() error {
 
 // drain has the monitor take nothing new, or take requests again.
 func (x *exchange) drain() error {
-	if _, err := x.query(); err != nil {
-		return err
-	}
-	on, err := request.Drain(x.body)
-	if err != nil {
-		return err
-	}
-	outcome, err := x.ask(wall.Request{Kind: wall.Drain, On: on})
+	outcome, err := x.do()
 	if err != nil {
 		return err
 	}
@@ -94,7 +74,7 @@ func (x *exchange) drain() error {
 // upgrade has the programs that now stand at their paths take over. Once it is
 // answered it is under way: the end of this server is part of it.
 func (x *exchange) upgrade() error {
-	outcome, err := x.ask(wall.Request{Kind: wall.Upgrade})
+	outcome, err := x.do()
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"deputy/internal/output"
+	"deputy/internal/request"
 	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 	"deputy/internal/server/share"
@@ -95,7 +96,7 @@ func (x *exchange) serve() error {
 	if err := x.checkAuthorization(); err != nil {
 		return err
 	}
-	if err := x.checkTarget(); err != nil {
+	if err := request.CheckAction(x.target.module, x.target.action); err != nil { // before it reaches the wall
 		return err
 	}
 	if signed {

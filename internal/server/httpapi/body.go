@@ -11,15 +11,9 @@ import (
 
 	"deputy"
 	"deputy/internal/server/share"
-	"deputy/internal/strictjson"
-	"deputy/internal/wall"
 )
 
 const defaultBody = share.DefaultBody
-
-// maxDepth keeps a body's values within what the wall carries; the body's own
-// object and a value in the innermost one count there.
-const maxDepth = wall.MaxDepth - 2
 
 // maxBody is the longest body of what x is about, in bytes.
 func (x *exchange) maxBody() (int64, error) {
@@ -150,47 +144,4 @@ func isJSON(contentType string) bool {
 	media, params, err := mime.ParseMediaType(contentType)
 	charset, given := params["charset"]
 	return err == nil && media == "application/json" && (!given || strings.EqualFold(charset, "utf-8"))
-}
-
-// object reads the body as one JSON object.
-func (x *exchange) object() (map[string]any, error) {
-	if len(x.body) > cheapBody {
-		if err := x.work(); err != nil {
-			return nil, err
-		}
-		defer x.rest()
-	}
-	body := x.body
-	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
-		x.body = nil
-	}
-	object, err := strictjson.Object(body, strictjson.Limits{Bytes: max(len(body), 1), Depth: maxDepth})
-	if err != nil {
-		return nil, deputy.Refuse(deputy.BadJSON, "%v", err)
-	}
-	if len(body) > wall.MaxName && !fits(object) {
-		return nil, deputy.Refuse(deputy.BadJSON, "cannot read JSON: a name or a number is longer than %d bytes; send a shorter one", wall.MaxName)
-	}
-	return object, nil
-}
-
-// fits says whether the wall carries v: see wall.MaxName.
-func fits(v any) bool {
-	switch v := v.(type) {
-	case deputy.Number:
-		return len(v) <= wall.MaxName
-	case []any:
-		for _, item := range v {
-			if !fits(item) {
-				return false
-			}
-		}
-	case map[string]any:
-		for name, item := range v {
-			if len(name) > wall.MaxName || !fits(item) {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
-	"deputy"
 	"deputy/internal/request"
 	"deputy/internal/server/asker"
 	"deputy/internal/wall"
@@ -15,8 +13,7 @@ import (
 
 // callOptions is what a POST to an action says beyond the action itself.
 type callOptions struct {
-	params deputy.Params
-	key    string        // Idempotency-Key; empty: none
+	asked  *wall.Request
 	held   bool          // the answer waits for the tasks' ends
 	wait   time.Duration // at most so long
 	output int64         // last bytes of stdout and stderr to show; -1: none
@@ -37,10 +34,7 @@ func (x *exchange) call() error {
 	if err != nil {
 		return x.behindAction(err)
 	}
-	outcome, err := x.ask(wall.Request{
-		Kind: wall.Call, Module: x.target.module, Action: x.target.action,
-		Key: o.key, Params: o.params,
-	})
+	outcome, err := x.ask(*o.asked)
 	if err != nil {
 		return err
 	}
@@ -72,7 +66,7 @@ func (x *exchange) call() error {
 
 // readCall reads what the request says; an error is one of status 400.
 func (x *exchange) readCall() (o callOptions, err error) {
-	values, err := x.query("wait", "output")
+	values, err := x.at.Only("wait", "output")
 	if err != nil {
 		return o, err
 	}
@@ -86,11 +80,15 @@ func (x *exchange) readCall() (o callOptions, err error) {
 	if !shown {
 		o.output = -1
 	}
-	if o.key, err = idempotencyKey(x.r.Header["Idempotency-Key"]); err != nil {
+	key, err := idempotencyKey(x.r.Header["Idempotency-Key"])
+	if err != nil {
 		return o, err
 	}
-	o.params, err = x.object()
-	return o, err
+	if o.asked, err = x.asked(); err != nil {
+		return o, err
+	}
+	o.asked.Key = key
+	return o, nil
 }
 
 func idempotencyKey(values []string) (string, error) {
@@ -115,15 +113,3 @@ func idempotencyKey(values []string) (string, error) {
 func (x *exchange) behindAction(err error) error {
 	return x.asker.BehindAction(x.r.Context(), x.target.module, x.target.action, err)
 }
-
-// checkTarget refuses names that cannot be those of an action, before they
-// reach the wall.
-func (x *exchange) checkTarget() error {
-	if !isName(x.target.module) || !isName(x.target.action) {
-		return deputy.Refuse(deputy.UnknownAction, "cannot find %.31q/%.31q: no action is named so; see: deputy actions", x.target.module, x.target.action)
-	}
-	return nil
-}
-
-// isName says whether s could be a name of the path that crosses the wall.
-func isName(s string) bool { return plausible(s) && !strings.Contains(s, "/") }

@@ -60,7 +60,7 @@ func (x *exchange) checkSender() error {
 	if len(users) == 1 {
 		x.asker.EndUser = users[0]
 		if !request.IsEndUser(x.asker.EndUser) {
-			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end; leave it out if there is none", maxName)
+			return badRequest("cannot ask for this end user: Deputy-End-User must be 1 to %d bytes of UTF-8 on one line, without a blank at its beginning or its end; leave it out if there is none", request.MaxName)
 		}
 	}
 	if name := forwarded(h); name != "" && x.peer.remote == nil {

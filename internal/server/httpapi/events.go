@@ -11,7 +11,7 @@ import (
 // events sends the journal's records that this caller may see: those to come,
 // or those behind Last-Event-ID or since a time; without follow up to now alone.
 func (x *exchange) events() error {
-	values, err := x.query("since", "follow")
+	values, err := x.at.Only("since", "follow")
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"unicode/utf8"
 
 	"deputy"
 	"deputy/internal/request"
@@ -53,6 +52,31 @@ func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
 		x.freeBody() // all of it went with this
 	}
 	return outcome, err
+}
+
+// asked reads what the request asks the monitor for.
+func (x *exchange) asked() (*wall.Request, error) {
+	if len(x.body) > cheapBody {
+		if err := x.work(); err != nil {
+			return nil, err
+		}
+		defer x.rest()
+	}
+	body := x.body
+	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
+		x.body = nil
+	}
+	all := func(string, string) int { return len(body) } // it was held to the limit as it came
+	return request.Read(x.r.Method, x.at, body, all)
+}
+
+// do asks the monitor for what the request asks for.
+func (x *exchange) do() (wall.Outcome, error) {
+	asked, err := x.asked()
+	if err != nil {
+		return wall.Outcome{}, err
+	}
+	return x.ask(*asked)
 }
 
 // answer sends v as JSON.
@@ -111,10 +135,3 @@ func (x *exchange) refuse(err error) {
 	}
 	_ = x.send(p.Status, "application/problem+json", body)
 }
-
-// plausible says whether s may cross the wall as a name: a longer or broken one
-// would break the protocol, and the monitor ends a server that does that.
-func plausible(s string) bool { return len(s) <= maxName && utf8.ValidString(s) }
-
-// maxName is the longest name that anything has, in bytes.
-const maxName = 255

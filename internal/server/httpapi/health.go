@@ -16,7 +16,7 @@ const pulseTime = 2 * time.Second
 // health says how deputy is: not that the server answers, which whoever asks sees,
 // but that the loop does which admits, stops and ends tasks.
 func (x *exchange) health() error {
-	if _, err := x.query(); err != nil {
+	if _, err := x.at.Only(); err != nil {
 		return err
 	}
 	beat, err := x.api.pulse.feel(x.r.Context(), x.api.Monitor)

@@ -24,7 +24,7 @@ func (x *exchange) output(stream string) error {
 	if err := x.needWhole(); err != nil {
 		return err
 	}
-	values, err := x.query("follow", "offset", "wait")
+	values, err := x.at.Only("follow", "offset", "wait")
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,32 +10,6 @@ import (
 // maxWait is the longest that an answer is held. Who asks for more is answered
 // after this.
 const maxWait = time.Hour
-
-// query reads the query parameters, which must be among names, each at most
-// once except for "state".
-func (x *exchange) query(names ...string) (url.Values, error) {
-	values := x.at.Query
-	for _, name := range sortedKeys(values) {
-		switch {
-		case !slices.Contains(names, name) && len(names) == 0:
-			return nil, badRequest("cannot use the query parameter %.50q: this path takes none", name)
-		case !slices.Contains(names, name):
-			return nil, badRequest("cannot use the query parameter %.50q: this path takes %s", name, strings.Join(names, ", "))
-		case len(values[name]) > 1 && name != "state":
-			return nil, badRequest("cannot use the query parameter %q: it stands twice; send it once", name)
-		}
-	}
-	return values, nil
-}
-
-func sortedKeys(values url.Values) []string {
-	keys := make([]string, 0, len(values))
-	for k := range values {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
 
 // number reads a whole number that is not negative; ok says whether it is there.
 func number(values url.Values, name string) (n int64, ok bool, err error) {

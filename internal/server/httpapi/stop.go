@@ -1,20 +1,11 @@
 package httpapi
 
-import (
-	"net/http"
-
-	"deputy/internal/request"
-	"deputy/internal/wall"
-)
+import "net/http"
 
 // stop has the monitor stop a task that the caller sees, and answers once
 // nothing of it lives, or with what still does.
 func (x *exchange) stop() error {
-	grace, force, err := x.readStop()
-	if err != nil {
-		return err
-	}
-	outcome, err := x.ask(wall.Request{Kind: wall.Stop, Task: x.id, GraceMS: grace, Force: force})
+	outcome, err := x.do()
 	if err != nil {
 		return err
 	}
@@ -35,11 +26,4 @@ func (x *exchange) stop() error {
 		}
 	}
 	return x.answer(status, task.Form())
-}
-
-func (x *exchange) readStop() (graceMS int64, force bool, err error) {
-	if _, err := x.query(); err != nil {
-		return 0, false, err
-	}
-	return request.Stop(x.body)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/request"
 	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 )
@@ -24,7 +26,7 @@ const (
 // findTask finds the task {id}. One that the caller may not see is said not to
 // be there.
 func (x *exchange) findTask() error {
-	if !isName(x.id) {
+	if !request.IsName(x.id) {
 		return x.asker.UnknownTask(x.id)
 	}
 	found, err := x.asker.Find(x.r.Context(), x.id, x.r.Method == http.MethodPost) // a POST is a stop
@@ -62,7 +64,7 @@ func forms(tasks []asker.Shown) []any {
 
 // showTask answers with one task, once it has ended or the wait is over.
 func (x *exchange) showTask() error {
-	values, err := x.query("wait")
+	values, err := x.at.Only("wait")
 	if err != nil {
 		return err
 	}
@@ -123,11 +125,11 @@ func (x *exchange) listTasks() error {
 }
 
 func (x *exchange) readList() (q history.Query, err error) {
-	values, err := x.query("state", "module", "action", "lock", "caller", "end_user", "since", "limit", "cursor")
+	values, err := x.at.Only("state", "module", "action", "lock", "caller", "end_user", "since", "limit", "cursor")
 	if err != nil {
 		return q, err
 	}
-	for _, name := range sortedKeys(values) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if values.Get(name) == "" {
 			return q, badRequest("cannot use %s= without a value; leave it out", name)
 		}

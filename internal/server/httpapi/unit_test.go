@@ -3,18 +3,15 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"deputy"
-	"deputy/internal/server/share"
-	"deputy/internal/wall"
+	"deputy/internal/request"
 )
 
 // A line of the table that does not say what guards it is open to nobody.
@@ -28,6 +25,17 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 		}
 	}()
 	ready([]route{{method: "GET", path: "/v1/forgotten"}})
+}
+
+// What is asked with a POST the monitor reads in a signed request, too.
+func TestEveryPostIsReadForTheMonitor(t *testing.T) {
+	for _, r := range (&API{}).table() {
+		at := request.Target{Path: r.segments}
+		_, err := request.Read(r.method, at, nil, func(string, string) int { return 0 })
+		if r.method == http.MethodPost && err != nil {
+			t.Errorf("%s: %v", r.path, err)
+		}
+	}
 }
 
 // A larger body has more time, as much as its sender needs who sends a little.
@@ -93,48 +101,4 @@ func TestEveryCodeHasItsStatus(t *testing.T) {
 	if p := problemOf(errors.New("open /secret/path")); p.Status != 500 || strings.Contains(p.Detail, "secret") {
 		t.Errorf("%+v", p)
 	}
-}
-
-// oneWay gives the monitor's end what the server's end wrote.
-type oneWay struct{ *bytes.Reader }
-
-func (oneWay) Write(p []byte) (int, error) { return len(p), nil }
-
-// FuzzBody: whatever body is taken crosses the wall, and means the same there.
-// A body that broke the wall's protocol would cost the server its life.
-func FuzzBody(f *testing.F) {
-	for _, seed := range []string{
-		"", "[]", "{}", `{"a":1,"b":[true,null,"x"],"c":{"d":-1.5e3}}`, `{"a":1,"A":2}`, "{\"a\":\"\xff\"}", `{"\u0000":1}`,
-		`{"a":` + strings.Repeat("[", 29) + strings.Repeat("]", 29) + `}`, `{"a":` + strings.Repeat("[", 40) + `}`,
-		`{"` + strings.Repeat("n", 1025) + `":1}`, `{"a":` + strings.Repeat("1", 1025) + `}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		x := &exchange{peer: &peer{}, body: body, r: &http.Request{}, api: &API{work: share.NewDesks(1)}}
-		object, err := x.object()
-		if err != nil {
-			var refused *deputy.Error
-			if !errors.As(err, &refused) || refused.Code != deputy.BadJSON || refused.Detail == "" {
-				t.Fatalf("refused with %v", err)
-			}
-			return
-		}
-		sent := wall.Request{Kind: wall.Call, ID: 1, Connection: 2, Module: "m", Action: "a", Params: object}
-		frame, err := sent.Encode()
-		if err != nil {
-			t.Fatalf("cannot be sent: %v", err)
-		}
-		got, err := wall.NewPeer(oneWay{bytes.NewReader(frame)}).Receive()
-		if err == nil {
-			err = got.Unpack()
-		}
-		if err != nil {
-			t.Fatalf("breaks the wall: %v", err)
-		}
-		got.Size = 0 // the monitor's own
-		if !reflect.DeepEqual(sent, *got) {
-			t.Fatalf("means something else: %v\n%v", sent, *got)
-		}
-	})
 }
