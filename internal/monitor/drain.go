@@ -52,9 +52,7 @@ func (m *Monitor) drain(on bool, id policy.Identity) {
 // drainChanged tells of it once it is durable.
 func (m *Monitor) drainChanged(e *deputy.Event) {
 	on := e.Type == deputy.DrainOn
-	if m.peer != nil {
-		m.peer.Draining(on)
-	}
+	m.warden.Draining(on)
 	who := cmp.Or(string(e.Caller), "the service manager")
 	if on {
 		m.log.Printf("%s drains deputy: nothing new is taken, %d tasks live", who, len(m.state.Tasks))

@@ -1,11 +1,11 @@
 package monitor
 
 import (
-	"deputy/internal/monitor/state"
 	"fmt"
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/state"
 )
 
 // age is how long ago something was recorded.

@@ -25,7 +25,6 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/clock"
-	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/ledger"
@@ -39,8 +38,8 @@ import (
 	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
+	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
-	"deputy/internal/wall"
 )
 
 // Options is what the command line says.
@@ -85,10 +84,7 @@ type Monitor struct {
 	sockets   *sockets.Sockets
 	seal      site.Seal
 
-	peer            *wall.Peer             // nil: no server lives
-	greeted         wall.Greeting          // what the server that lives, or is being started, was told
-	planned         *confine.Plan          // what that server may; nil: it is not confined
-	renew           chan struct{}          // holds one when it has to be told something else
+	warden          *warden.Warden         // keeps the server alive
 	keys            keys                   // as the key files were at the last load
 	recent          state.Nonces           // of all signed requests of this monitor, reads too
 	floors          map[state.Lease]int64  // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
@@ -106,23 +102,18 @@ type Monitor struct {
 
 	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
 	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
-	short    bool              // the server that lives was started while the journal's reserve was not whole: its history may be in memory
 	restored bool              // the journal was found to be a restored copy
 
-	deciding             atomic.Pointer[policy.Policy]    // policy, for those who judge
-	signers              atomic.Pointer[signers]          // set and keys, for those who verify
-	rules                atomic.Pointer[manifest.Storage] // [storage], for its goroutine
-	serverUser           string                           // whom the server runs as; "": as we do
-	serverUID, serverGID int                              // its number, and the group that reads output
+	deciding atomic.Pointer[policy.Policy]    // policy, for those who judge
+	signers  atomic.Pointer[signers]          // set and keys, for those who verify
+	rules    atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 
-	births      int           // under way
-	leaving     bool          // told to end: nothing new is taken
-	ending      atomic.Bool   // the installed service was: nothing begins, either
-	upgrading   bool          // ordered, or being proved
-	orphaned    bool          // the keeper is gone
-	handingOver bool          // the monitor is to be executed anew once the loop has ended
-	retire      chan struct{} // closed: the server is to end, and none to follow
-	served      chan struct{} // closed: none follows
+	births      int         // under way
+	leaving     bool        // told to end: nothing new is taken
+	ending      atomic.Bool // the installed service was: nothing begins, either
+	upgrading   bool        // ordered, or being proved
+	orphaned    bool        // the keeper is gone
+	handingOver bool        // the monitor is to be executed anew once the loop has ended
 }
 
 // New makes a monitor that has touched nothing yet.
@@ -134,17 +125,17 @@ func New(o Options) *Monitor {
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
 		rooms: newRooms(), preparing: newFairly(preparations), state: state.New(), tasks: map[string]*Task{},
-		renew: make(chan struct{}, 1), retire: make(chan struct{}), served: make(chan struct{}),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
-	m.reception = reception.New(m.account)
-	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.replaceServer, Log: o.Log})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
+	m.reception = reception.New(m.account)
+	m.warden = m.newWarden()
+	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.warden.Replace, Log: o.Log})
 	return m
 }
 
@@ -171,7 +162,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 			m.post(m.end)
 		}
 	}()
-	go func() { defer close(m.served); m.keepServer(ctx) }()
+	m.warden.Start(ctx, m.journal, m.host, m.reception)
 	if err := link.Ready(); err != nil {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
@@ -185,7 +176,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.loop.Run()
 	m.turns.close()
 	cancel()
-	<-m.served
+	m.warden.Wait()
 	m.sockets.Leave()
 	m.reception.Close()
 	m.look.Close()
@@ -224,9 +215,7 @@ func (m *Monitor) listen(signals <-chan os.Signal) {
 func (m *Monitor) noticed(n ledger.Notice) {
 	switch n {
 	case ledger.Advanced:
-		if m.peer != nil {
-			m.peer.Advanced()
-		}
+		m.warden.Advanced()
 		m.leaveIfIdle()
 	case ledger.TakenBack:
 		m.leasesTakenBack()
@@ -247,9 +236,7 @@ func (m *Monitor) goOn() {
 	for t := range m.all() {
 		m.beginQueued(t)
 	}
-	if m.short {
-		m.replaceServer()
-	}
+	m.warden.RoomAgain()
 }
 
 // inForce is the policy that a checkpoint tells of.

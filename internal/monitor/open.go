@@ -15,6 +15,7 @@ import (
 	"deputy/internal/monitor/reception"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
+	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
 	"deputy/internal/signature"
 )
@@ -43,8 +44,8 @@ func (m *Monitor) open() error {
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}
-	m.chooseServerUser(set)
-	if err := p.MakeDirectories(site.Access{ServerUID: m.serverUID, ServerGID: m.serverGID, Inherited: m.o.Up}, set.Config.Listen.Unix.Path); err != nil {
+	server := m.warden.ChooseUser(set)
+	if err := p.MakeDirectories(site.Access{ServerUID: server.UID, ServerGID: server.GID, Inherited: m.o.Up}, set.Config.Listen.Unix.Path); err != nil {
 		return err
 	}
 	var unused bool
@@ -66,21 +67,13 @@ func (m *Monitor) open() error {
 	})); err != nil {
 		return err
 	}
-	if w := m.weakness(); w != "" {
+	if w := warden.Weakness(set, m.host); w != "" {
 		m.log.Printf("%s", w)
 	}
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {
 		return err
 	}
 	return m.sockets.Open(m.wantedSockets(), sockets.Left{Held: m.link.Held(), Inherited: m.link.Inherited()}, m.link)
-}
-
-// chooseServerUser settles whom the server runs as, until we are started anew.
-func (m *Monitor) chooseServerUser(set *manifest.Policy) {
-	m.serverUID, m.serverGID = os.Geteuid(), os.Getegid()
-	if u := set.Config.Server.User; u != nil && site.Root() {
-		m.serverUser, m.serverUID, m.serverGID = u.Word(), int(u.UID), int(u.GID)
-	}
 }
 
 // adopt puts a loaded policy in force.

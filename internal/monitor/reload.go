@@ -2,12 +2,13 @@ package monitor
 
 import (
 	"errors"
-	"reflect"
+	"os"
 
 	"deputy"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/warden"
 	"deputy/internal/wall"
 )
 
@@ -65,40 +66,27 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 		m.adopt(set)
 		adoptKeys()
 		m.sockets.Follow(m.wantedSockets())
-		if m.peer != nil {
-			m.peer.Policy(set.Digest)
-		}
+		m.warden.Policy(set.Digest)
 		m.log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
 		done(set, e.Seq, nil)
-		m.renewServer()
+		m.warden.Renew()
 	}})
 }
 
 // namesChanged: other names of the policy stand for somebody than before. What
 // the server was told of what callers may is void.
 func (m *Monitor) namesChanged() {
-	go m.post(func() { // it may be the loop itself that has noticed
-		if m.peer != nil {
-			m.peer.Policy(m.set.Digest)
-		}
+	go m.post(func() { m.warden.Policy(m.set.Digest) }) // it may be the loop itself that has noticed
+}
+
+// newWarden makes the warden of our server.
+func (m *Monitor) newWarden() *warden.Warden {
+	return warden.New(warden.Options{
+		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: m.since.String(), Log: m.log,
+		Lost: m.users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
+		Loop: m.loop, Hear: m.hear, Serving: m.tellServing,
+		Now: func() warden.Now {
+			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: len(m.keys) > 0, Short: m.ledger.Lacks() > 0}
+		},
 	})
-}
-
-// renewServer has the server started anew if it was told of other front doors
-// than there are to be, or may reach other files: that is settled at its start.
-func (m *Monitor) renewServer() {
-	now := m.greeting()
-	now.Policy, now.Draining, now.Last, now.Recent = m.greeted.Policy, m.greeted.Draining, m.greeted.Last, m.greeted.Recent
-	if reflect.DeepEqual(now, m.greeted) && reflect.DeepEqual(m.plan(&now), m.planned) {
-		return
-	}
-	m.replaceServer()
-}
-
-// replaceServer has the server end in good order, and another started.
-func (m *Monitor) replaceServer() {
-	select {
-	case m.renew <- struct{}{}:
-	default: // it is about to be
-	}
 }

@@ -27,7 +27,7 @@ func (m *Monitor) writeSecrets(tasks map[string]map[string]any) error {
 		}
 		dir := m.o.Paths.Task(id)
 		dirs = append(dirs, dir)
-		return errors.Join(output.MakeFolder(dir, m.serverGID), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
+		return errors.Join(output.MakeFolder(dir, m.warden.User().GID), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
 	}
 	var err error
 	for id, secrets := range tasks {

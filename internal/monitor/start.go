@@ -232,7 +232,7 @@ func (m *Monitor) startTask(t *Task) {
 		context: policy.Context{
 			Task: t.ID, Attempt: t.Attempt, Caller: t.Caller, EndUser: t.EndUser, NotifySocket: m.progressSocket(),
 		},
-		serverGID: m.serverGID, account: string(m.account(t.Caller)),
+		serverGID: m.warden.User().GID, account: string(m.account(t.Caller)),
 	}
 	m.births++
 	ctx, cancel := context.WithCancel(context.Background())

@@ -107,8 +107,7 @@ func (m *Monitor) handOver() {
 	if err := m.link.Upgrade(); err != nil {
 		m.log.Printf("the keeper goes on with its old program: %v", err)
 	}
-	close(m.retire)
-	<-m.served
+	m.warden.Retire()
 	m.post(func() {
 		m.handingOver = !m.leaving // who was told to end meanwhile ends
 		m.end()
@@ -124,7 +123,7 @@ func (m *Monitor) prove() (version string, err error) {
 	if err != nil {
 		return "", err
 	}
-	program, argv, as := m.serverCommand(nil, "--probe")
+	program, argv, as := m.warden.Probe()
 	server, err := proof("deputy-server", program, argv, as)
 	if err != nil {
 		return "", err

@@ -1,6 +1,9 @@
 package sockets
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // Listener accepts connections from a pipe, whose instances it makes itself.
 type Listener interface {
@@ -34,3 +37,6 @@ func (s *Sockets) Leave() {}
 
 // Remove has nothing to do: the pipe goes with its last instance.
 func (s *Sockets) Remove() {}
+
+// Progress is none here: a task has nobody to tell its progress to.
+func (s *Sockets) Progress() *os.File { return nil }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package monitor
+package warden
 
 import (
 	"fmt"
@@ -26,9 +26,9 @@ func pair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "wall"), os.NewFile(uintptr(fds[1]), "wall"), nil
 }
 
-// startServer starts deputy-server, confined unless the plan is nil, and gives
+// start starts deputy-server, confined unless the plan is nil, and gives
 // our ends of the stream and of the door.
-func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
+func (w *Warden) start(plan *confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pair(unix.SOCK_STREAM)
 	if err != nil {
 		return nil, nil, nil, err
@@ -41,7 +41,7 @@ func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *
 	}
 	defer theirDoor.Close()
 	if door, err = wall.NewDoor(ourDoor); err == nil {
-		if program, err = m.execServer(theirStream, theirDoor, plan); err == nil {
+		if program, err = w.execute(theirStream, theirDoor, plan); err == nil {
 			return program, stream, door, nil
 		}
 		door.Close()
@@ -50,9 +50,9 @@ func (m *Monitor) startServer(plan *confine.Plan) (program *os.Process, stream *
 	return nil, nil, nil, err
 }
 
-// execServer starts the program as its own user with three descriptors beside
+// execute starts the program as its own user with three descriptors beside
 // the standard ones: the stream, the door, and where tasks tell progress.
-func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
+func (w *Warden) execute(stream, door *os.File, plan *confine.Plan) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -61,10 +61,10 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 	attr := &os.ProcAttr{
 		Dir:   "/",
 		Env:   []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8", "GOMEMLIMIT=192MiB"},
-		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, m.sockets.Progress()},
+		Files: []*os.File{null, os.Stderr, os.Stderr, stream, door, w.o.Progress()},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // a terminal's Ctrl-C is for the monitor alone
 	}
-	program, argv, as := m.serverCommand(plan)
+	program, argv, as := w.command(plan)
 	attr.Sys.Credential = as
 	p, err := os.StartProcess(program, argv, attr)
 	if err != nil {
@@ -73,26 +73,32 @@ func (m *Monitor) execServer(stream, door *os.File, plan *confine.Plan) (*os.Pro
 	return p, nil
 }
 
-// serverCommand is how the server's program is executed, with more arguments. On
-// Linux it takes its identity itself: processes of its user could stop what has
-// changed its user and has not executed yet, and with it whoever waits for that.
-func (m *Monitor) serverCommand(plan *confine.Plan, more ...string) (program string, argv []string, as *syscall.Credential) {
-	as = m.serverCredential()
-	if plan == nil && as != nil && confine.Possible() && len(m.o.Confiner) > 0 {
-		plan = &confine.Plan{Program: m.o.Paths.ServerProg, UID: int(as.Uid), GID: int(as.Gid), Bare: true, More: more}
-	}
-	if plan == nil {
-		return m.o.Paths.ServerProg, append([]string{"deputy-server"}, more...), as
-	}
-	return m.o.Confiner[0], append(slices.Clone(m.o.Confiner), plan.Args()...), nil
+// Probe is how the server's program is executed to show that it could start. Any
+// goroutine may call it.
+func (w *Warden) Probe() (program string, argv []string, as *syscall.Credential) {
+	return w.command(nil, "--probe")
 }
 
-// serverCredential is whom the server runs as; nil: as we do.
-func (m *Monitor) serverCredential() *syscall.Credential {
-	if !site.Root() || m.serverUID == 0 {
+// command is how the server's program is executed, with more arguments. On
+// Linux it takes its identity itself: processes of its user could stop what has
+// changed its user and has not executed yet, and with it whoever waits for that.
+func (w *Warden) command(plan *confine.Plan, more ...string) (program string, argv []string, as *syscall.Credential) {
+	as = w.credential()
+	if plan == nil && as != nil && confine.Possible() && len(w.o.Confiner) > 0 {
+		plan = &confine.Plan{Program: w.o.Paths.ServerProg, UID: int(as.Uid), GID: int(as.Gid), Bare: true, More: more}
+	}
+	if plan == nil {
+		return w.o.Paths.ServerProg, append([]string{"deputy-server"}, more...), as
+	}
+	return w.o.Confiner[0], append(slices.Clone(w.o.Confiner), plan.Args()...), nil
+}
+
+// credential is whom the server runs as; nil: as we do.
+func (w *Warden) credential() *syscall.Credential {
+	if !site.Root() || w.user.UID == 0 {
 		return nil
 	}
-	return &syscall.Credential{Uid: uint32(m.serverUID), Gid: uint32(m.serverGID)}
+	return &syscall.Credential{Uid: uint32(w.user.UID), Gid: uint32(w.user.GID)}
 }
 
 // endServer asks a server to end in good order.

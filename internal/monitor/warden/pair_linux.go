@@ -1,4 +1,4 @@
-package monitor
+package warden
 
 import "golang.org/x/sys/unix"
 

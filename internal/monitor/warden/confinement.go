@@ -1,4 +1,4 @@
-package monitor
+package warden
 
 import (
 	"errors"
@@ -10,18 +10,19 @@ import (
 	"strings"
 
 	"deputy/internal/monitor/confine"
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/site"
 	"deputy/internal/wall"
 )
 
 // plan says what a server with this greeting may; nil: it is not confined.
-func (m *Monitor) plan(g *wall.Greeting) *confine.Plan {
-	if !m.set.Config.Server.Confine || !confine.Possible() || len(m.o.Confiner) == 0 {
+func (w *Warden) plan(set *manifest.Policy, g *wall.Greeting) *confine.Plan {
+	if !set.Config.Server.Confine || !confine.Possible() || len(w.o.Confiner) == 0 {
 		return nil
 	}
-	p := &confine.Plan{Program: m.o.Paths.ServerProg, UID: -1, GID: -1, Write: g.HistoryDir, Read: []string{g.TasksDir}}
-	if site.Root() && m.serverUID != 0 {
-		p.UID, p.GID = m.serverUID, m.serverGID
+	p := &confine.Plan{Program: w.o.Paths.ServerProg, UID: -1, GID: -1, Write: g.HistoryDir, Read: []string{g.TasksDir}}
+	if site.Root() && w.user.UID != 0 {
+		p.UID, p.GID = w.user.UID, w.user.GID
 	}
 	if len(g.HTTPS) > 0 {
 		p.Read = append(p.Read, homes(g.Certificate, g.TLSKey, g.ClientCA)...)
@@ -53,17 +54,17 @@ func homes(files ...string) []string {
 	return slices.Compact(folders)
 }
 
-// weakness says which promises are weaker here, and the remedy; "" if none is.
-func (m *Monitor) weakness() string {
+// Weakness says which promises are weaker here, and the remedy; "" if none is.
+func Weakness(set *manifest.Policy, h Host) string {
 	var weak []string
-	if w := m.host.Weakness(); w != "" {
+	if w := h.Weakness(); w != "" {
 		weak = append(weak, w)
 	}
 	missing := confine.Missing()
 	switch {
 	case !confine.Possible():
 		weak = append(weak, "the server is not confined: only Linux can")
-	case !m.set.Config.Server.Confine:
+	case !set.Config.Server.Confine:
 		weak = append(weak, "the server is not confined: [server] confine = false in deputy.toml; taken over, it can do all that its user can")
 	case missing != "":
 		weak = append(weak, "the server is confined without "+missing+", which this kernel lacks")

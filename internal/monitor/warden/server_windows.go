@@ -1,4 +1,4 @@
-package monitor
+package warden
 
 import (
 	"fmt"
@@ -17,9 +17,9 @@ import (
 	"deputy/internal/wall"
 )
 
-// startServer starts deputy-server, and gives our ends of the stream and of the
+// start starts deputy-server, and gives our ends of the stream and of the
 // door. There is no plan here: what confines it is its account.
-func (m *Monitor) startServer(*confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
+func (w *Warden) start(*confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
 	stream, theirStream, err := pipe.Pair()
 	if err != nil {
 		return nil, nil, nil, err
@@ -31,7 +31,7 @@ func (m *Monitor) startServer(*confine.Plan) (program *os.Process, stream *os.Fi
 		return nil, nil, nil, err
 	}
 	defer windows.CloseHandle(theirDoor)
-	if program, err = m.execServer(theirStream, theirDoor); err == nil {
+	if program, err = w.execute(theirStream, theirDoor); err == nil {
 		if err = keepInJob(program); err == nil {
 			return program, stream, wall.NewDoorTo(ourDoor, program), nil
 		}
@@ -42,24 +42,24 @@ func (m *Monitor) startServer(*confine.Plan) (program *os.Process, stream *os.Fi
 	return nil, nil, nil, err
 }
 
-// execServer starts the program with two handles beside the standard ones, by
+// execute starts the program with two handles beside the standard ones, by
 // their values: the stream and the door. In the installed service it has none of
 // our privileges.
-func (m *Monitor) execServer(stream, door windows.Handle) (*os.Process, error) {
+func (w *Warden) execute(stream, door windows.Handle) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
 	attr := &os.ProcAttr{
-		Dir: filepath.Dir(m.o.Paths.ServerProg),
+		Dir: filepath.Dir(w.o.Paths.ServerProg),
 		Env: []string{"SystemRoot=" + os.Getenv("SystemRoot"), "GOMEMLIMIT=192MiB",
 			fmt.Sprintf("%s=%d %d", wall.HandlesEnv, stream, door)},
 		Files: []*os.File{null, os.Stderr, os.Stderr},
 		Sys: &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP,
 			AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(stream), syscall.Handle(door)}},
 	}
-	if !m.o.Up {
+	if !w.o.Up {
 		token, err := serverToken()
 		if err != nil {
 			return nil, fmt.Errorf("cannot start the server without privileges: %w", err)
@@ -67,7 +67,7 @@ func (m *Monitor) execServer(stream, door windows.Handle) (*os.Process, error) {
 		defer token.Close()
 		attr.Sys.Token = syscall.Token(token)
 	}
-	p, err := os.StartProcess(m.o.Paths.ServerProg, []string{"deputy-server"}, attr)
+	p, err := os.StartProcess(w.o.Paths.ServerProg, []string{"deputy-server"}, attr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the server: %w", err)
 	}
@@ -86,7 +86,8 @@ func serverToken() (windows.Token, error) {
 	}
 	defer own.Close()
 	const disableMaxPrivilege = 1
-	ok, _, err := windows.NewLazySystemDLL("advapi32.dll").NewProc("CreateRestrictedToken").Call(uintptr(own), disableMaxPrivilege, 0, 0, 0, 0, 0, 0, uintptr(unsafe.Pointer(&less)))
+	restrict := windows.NewLazySystemDLL("advapi32.dll").NewProc("CreateRestrictedToken")
+	ok, _, err := restrict.Call(uintptr(own), disableMaxPrivilege, 0, 0, 0, 0, 0, 0, uintptr(unsafe.Pointer(&less)))
 	if ok == 0 {
 		return 0, err
 	}
