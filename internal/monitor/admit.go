@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"deputy"
+	"deputy/internal/monitor/callers"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
@@ -35,7 +36,7 @@ func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
 		return m.signer(r), true
 	}
 	id, ok := m.reception.Identity(r.Connection)
-	return m.account(id.Caller), ok
+	return m.callers.Account(id.Caller), ok
 }
 
 func errGone() *deputy.Error {
@@ -57,8 +58,8 @@ func (m *Monitor) request(one turn) (served bool) {
 		return true
 	}
 	whole := id
-	pending := m.reduce(&id)
-	id.Name, id.EndUser = m.nameOf(id.Caller), r.EndUser
+	pending := m.callers.Reduce(&id)
+	id.Name, id.EndUser = m.callers.Name(id.Caller), r.EndUser
 	j := m.judge(r, id)
 	if pending && !one.held && j.depends(r) && j.policy.Waits(whole) {
 		return false
@@ -135,8 +136,8 @@ func (m *Monitor) call(peer *wall.Peer, r *wall.Request, id policy.Identity, j *
 // once more in its caller's turn, and calls decided.
 func (a *admission) decideAnew(decided func(*judged)) {
 	id := a.id
-	a.m.turns.again(a.m.account(id.Caller), turn{do: func() {
-		a.m.reduce(&id)
+	a.m.turns.again(a.m.callers.Account(id.Caller), turn{do: func() {
+		a.m.callers.Reduce(&id)
 		j := a.m.judge(a.r, id)
 		a.m.loop.Do(func() {
 			a.id = id
@@ -228,7 +229,7 @@ func (a *admission) digests() {
 func (a *admission) replay() bool {
 	m := a.m
 	used := m.state.Keys[state.ScopeOf(a.id.Caller, a.id.EndUser, a.r.Key)]
-	if used == nil || m.age(used.Accepted, used.Time) > state.KeyLife {
+	if used == nil || m.loop.Since(used.Accepted.Boot, used.Accepted.NS, used.Time.Time) > state.KeyLife {
 		return false
 	}
 	if used.Digest != a.digest && used.Digest != a.before {
@@ -292,8 +293,8 @@ func (a *admission) start() {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
-	account := a.m.account(a.id.Caller)
-	if refusal := a.m.state.RoomForValues(named(a.id.Caller, account), a.m.useOf(account).Values, values); refusal != nil {
+	account := a.m.callers.Account(a.id.Caller)
+	if refusal := a.m.state.RoomForValues(callers.Named(a.id.Caller, account), a.m.callers.UseOf(a.m.state, account).Values, values); refusal != nil {
 		a.m.refuse(a.peer, a.r, refusal)
 		return
 	}
@@ -367,26 +368,22 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		m.logAccepted(e, a.plan, ids)
 		a.answer(e.Seq, wall.Outcome{Tasks: ids})
 		for i := range e.Tasks {
-			switch t := m.task(e.Tasks[i].ID); {
-			case t == nil || e.Tasks[i].Joined:
-			case e.Tasks[i].Queued:
-				m.expireQueued(t)
-			default:
-				m.startIntended(t)
+			if !e.Tasks[i].Joined {
+				m.tasks.Accepted(e.Tasks[i].ID)
 			}
 		}
 	}, Lost: func(err *deputy.Error) {
 		for i := range e.Tasks {
 			if !e.Tasks[i].Joined {
-				delete(m.tasks, e.Tasks[i].ID)
+				m.tasks.Forget(e.Tasks[i].ID)
 			}
 		}
-		m.discard(a.taken...)
+		m.vault.Discard(a.taken...)
 		m.refuse(a.peer, a.r, err)
 	}})
 	for _, record := range e.Tasks {
-		if t := m.task(record.ID); t != nil && !record.Joined {
-			t.names = a.names
+		if !record.Joined {
+			m.tasks.Decided(record.ID, a.names)
 		}
 	}
 }

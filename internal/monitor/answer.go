@@ -18,7 +18,7 @@ import (
 // be asked for who that is, so that waits for nothing else.
 func (m *Monitor) explainAs(peer *wall.Peer, r *wall.Request, id policy.Identity, j *judged) {
 	go func() {
-		other, err := m.identityOf(r.As)
+		other, err := m.callers.Find(r.As)
 		if err == nil {
 			other.EndUser = id.EndUser
 			j.explain(r, other)
@@ -42,7 +42,7 @@ func (m *Monitor) denied(id policy.Identity, r *wall.Request, refusal *deputy.Er
 	if refusal.Code != deputy.NotAllowed {
 		return
 	}
-	account := m.account(id.Caller)
+	account := m.callers.Account(id.Caller)
 	record, hidden := m.denials.note(account, time.Now())
 	if !record {
 		return
@@ -80,7 +80,7 @@ func (m *Monitor) recordHidden() {
 func (m *Monitor) logAccepted(e *deputy.Event, plan *policy.Plan, ids []string) {
 	var line strings.Builder
 	id := policy.Identity{Caller: e.Caller, EndUser: e.EndUser}
-	id.Name = m.nameOf(e.Caller)
+	id.Name = m.callers.Name(e.Caller)
 	fmt.Fprintf(&line, "%s %s/%s", callerLabel(id), e.Module, e.Action)
 	if len(plan.Items) == 1 {
 		item := &plan.Items[0]

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/callers"
 	"deputy/internal/monitor/manifest"
 )
 
@@ -57,16 +58,16 @@ func (b budgets) forgetFull(now time.Time) {
 
 // tooOften refuses a request beyond its caller's rates.
 func (m *Monitor) tooOften(c deputy.Caller, a *manifest.Action) *deputy.Error {
-	now, account := time.Now(), m.account(c)
+	now, account := time.Now(), m.callers.Account(c)
 	all := m.set.Config.Default.Rate
 	if wait := m.budgets.take(budget{caller: account}, all, now); wait > 0 {
-		return comeBack(wait, "cannot accept: %s asks more than %s ([defaults] per_caller.rate)", named(c, account), all)
+		return comeBack(wait, "cannot accept: %s asks more than %s ([defaults] per_caller.rate)", callers.Named(c, account), all)
 	}
 	if a.Rate == (manifest.Rate{}) {
 		return nil
 	}
 	if wait := m.budgets.take(budget{account, a.Module + "/" + a.Name}, a.Rate, now); wait > 0 {
-		return comeBack(wait, "cannot accept: %s asks for %s/%s more than %s (its rate)", named(c, account), a.Module, a.Name, a.Rate)
+		return comeBack(wait, "cannot accept: %s asks for %s/%s more than %s (its rate)", callers.Named(c, account), a.Module, a.Name, a.Rate)
 	}
 	return nil
 }
@@ -131,8 +132,8 @@ const maxKeys = 100_000
 
 // affordable refuses what would be too much for one caller.
 func (m *Monitor) affordable(c deputy.Caller, d manifest.Defaults, fresh, joins int, withKey bool) *deputy.Error {
-	account := m.account(c)
-	u, who := m.useOf(account), named(c, account)
+	account := m.callers.Account(c)
+	u, who := m.callers.UseOf(m.state, account), callers.Named(c, account)
 	if fresh > 0 && u.Live+fresh > d.Live {
 		e := deputy.Refuse(deputy.RateLimited,
 			"cannot accept: %s has %d live tasks, of at most %d ([defaults] per_caller.live); wait until some have ended", who, u.Live, d.Live)

@@ -71,16 +71,22 @@ func (m *Monitor) tellAlive() {
 	}
 }
 
-// keepPidfd has the service manager keep the pidfd of a task's first process:
+// descriptors are pidfds of tasks that others keep for the next monitor.
+type descriptors struct{ m *Monitor }
+
+// ForgetStale lets go what an earlier monitor may have had kept.
+func (d descriptors) ForgetStale(leaf string) { d.m.tell("FDSTOREREMOVE=1", "FDNAME="+leaf) }
+
+// Keep has the service manager keep the pidfd of a task's first process:
 // should keeper and monitor both be killed, the kernel tells the next ones by it
 // how the process ended (Linux 6.15). An adopted one may be in the store already,
 // by another descriptor; one whose keeper died is no longer a child of ours, and
 // its pidfd is for the keeper too, should the monitor alone be killed.
-func (m *Monitor) keepPidfd(t *Task, adopted bool) {
+func (d descriptors) Keep(leaf string, adopted bool) {
+	m := d.m
 	if !m.o.Manager.Listens && !adopted {
 		return
 	}
-	leaf := t.Leaf
 	if adopted && m.o.Manager.Listens {
 		m.stored[leaf] = true
 	}
@@ -107,8 +113,9 @@ func (m *Monitor) keepPidfd(t *Task, adopted bool) {
 	})
 }
 
-// forgetPidfd lets go what is kept of a task, once the end is durable.
-func (m *Monitor) forgetPidfd(leaf string) {
+// Forget lets go what is kept of a task, once the end is durable.
+func (d descriptors) Forget(leaf string) {
+	m := d.m
 	if held := m.heldAs[leaf]; held != "" {
 		m.link.Drop(held)
 		delete(m.heldAs, leaf)

@@ -17,13 +17,11 @@ type ServiceManager struct{}
 // FindServiceManager finds none.
 func FindServiceManager(int) ServiceManager { return ServiceManager{} }
 
-func (m *Monitor) tell(...string)        {}
-func (m *Monitor) tellServing()          {}
-func (m *Monitor) tellReloading()        {}
-func (m *Monitor) tellAlive()            {}
-func (m *Monitor) keepPidfd(*Task, bool) {}
-func (m *Monitor) forgetPidfd(string)    {}
-func (m *Monitor) inherit()              {}
+func (m *Monitor) tell(...string) {}
+func (m *Monitor) tellServing()   {}
+func (m *Monitor) tellReloading() {}
+func (m *Monitor) tellAlive()     {}
+func (m *Monitor) inherit()       {}
 
 func kept(*keeper.Link) map[string]*os.File { return nil }
 
@@ -51,3 +49,10 @@ func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, _ policy.Identit
 }
 
 func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}
+
+// descriptors: nobody but the keeper keeps what ends a task, and that by itself.
+type descriptors struct{ m *Monitor }
+
+func (descriptors) Keep(string, bool)  {}
+func (descriptors) Forget(string)      {}
+func (descriptors) ForgetStale(string) {}

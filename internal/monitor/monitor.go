@@ -18,12 +18,14 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/callers"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
@@ -37,7 +39,9 @@ import (
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/state"
+	"deputy/internal/monitor/tasks"
 	"deputy/internal/monitor/userdb"
+	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
 )
@@ -67,12 +71,10 @@ type Monitor struct {
 	loop   *loop.Loop
 	ledger *ledger.Ledger
 
-	rooms     *rooms  // for births
-	preparing *fairly // a place for each birth that is being prepared
-
 	link      *keeper.Link
 	state     *state.State
-	tasks     map[string]*Task
+	tasks     *tasks.Tasks
+	callers   *callers.Callers
 	set       *manifest.Policy
 	policy    *policy.Policy
 	journal   *journal.Journal
@@ -97,7 +99,7 @@ type Monitor struct {
 	denials         denials
 	users           *userdb.Database
 	storage         storage
-	vault           vault
+	vault           *vault.Vault
 	since           deputy.Time // when we began
 
 	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
@@ -108,7 +110,6 @@ type Monitor struct {
 	signers  atomic.Pointer[signers]          // set and keys, for those who verify
 	rules    atomic.Pointer[manifest.Storage] // [storage], for its goroutine
 
-	births      int         // under way
 	leaving     bool        // told to end: nothing new is taken
 	ending      atomic.Bool // the installed service was: nothing begins, either
 	upgrading   bool        // ordered, or being proved
@@ -124,16 +125,17 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
-		rooms: newRooms(), preparing: newFairly(preparations), state: state.New(), tasks: map[string]*Task{},
+		state:  state.New(),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
-		turns: newTurns(), budgets: budgets{}, denials: denials{}, vault: newVault(),
+		turns: newTurns(), budgets: budgets{}, denials: denials{},
 		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
-	m.reception = reception.New(m.account)
+	m.callers = callers.New(m.users)
+	m.reception = reception.New(m.callers.Account)
 	m.warden = m.newWarden()
 	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.warden.Replace, Log: o.Log})
 	return m
@@ -153,7 +155,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	for range servers {
 		go m.serveTurns()
 	}
-	m.recover()
+	m.takeUp()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -170,7 +172,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.startStorage(ctx)
 	go m.sockets.Watch(ctx)
 	go m.users.Keep(ctx.Done())
-	go m.sweepSecrets()
+	go m.vault.Sweep(m.liveIDs)
 	m.recordHidden()
 	go m.listen(signals)
 	m.loop.Run()
@@ -188,9 +190,6 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	}
 	return m.close() // after the server's end: our cgroups cannot go while it is in one
 }
-
-// preparations of births are made at the same time: one for each core of a small machine.
-const preparations = 2
 
 // listen passes on what ends the monitor or orders it about, until the loop is over.
 func (m *Monitor) listen(signals <-chan os.Signal) {
@@ -233,9 +232,7 @@ func (m *Monitor) noticed(n ledger.Notice) {
 // goOn does what was held back while nothing new could be recorded.
 func (m *Monitor) goOn() {
 	m.leaseMissed()
-	for t := range m.all() {
-		m.beginQueued(t)
-	}
+	m.tasks.BeginAll()
 	m.warden.RoomAgain()
 }
 
@@ -303,8 +300,8 @@ func (m *Monitor) leave() {
 		m.endIfQuiet()
 		return
 	}
-	for t := range m.all() {
-		m.requestStop(t, stopOrder{as: deputy.Stopped, why: "deputy up was ended", grace: grace})
+	for t := range m.tasks.All() {
+		m.tasks.Stop(t, tasks.Order{As: deputy.Stopped, Why: "deputy up was ended", Grace: grace})
 	}
 	m.leaveIfIdle()
 }
@@ -313,7 +310,7 @@ func (m *Monitor) leave() {
 // being born. The journal says so: whatever was not started by then is started
 // by the next monitor, even if the machine is restarted in between.
 func (m *Monitor) endIfQuiet() {
-	if !m.ending.Load() || m.births > 0 {
+	if !m.ending.Load() || m.tasks.BirthsUnderWay() > 0 {
 		return
 	}
 	m.ledger.Record(&deputy.Event{Type: deputy.MonitorEnd}, ledger.After{})
@@ -328,16 +325,47 @@ func (m *Monitor) end() {
 	}
 }
 
-func (m *Monitor) leaveIfIdle() {
-	if !m.leaving {
-		return
-	}
-	for t := range m.all() {
-		if !m.outstanding(t) { // otherwise nothing of it lives, and the next start says so
-			return
+// quiet ends a monitor that was told to, if nothing is left to wait for.
+func (m *Monitor) quiet() {
+	m.endIfQuiet()
+	m.leaveIfIdle()
+}
+
+// takeUp takes up the tasks that an earlier monitor left.
+func (m *Monitor) takeUp() {
+	m.tasks.TakeUp(tasks.Found{Restored: m.restored, SameKeeper: !m.first()})
+	// The keeper reaps from now on, and knows no leaf by its task: what was found
+	// out must outlive us, on a full disk too.
+	if m.journal.Flush() == nil && m.restored {
+		if err := m.o.Paths.NotePlace(); err != nil {
+			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
 		}
 	}
-	m.end()
+	m.ledger.Synced()
+	m.sockets.CloseOthers()
+	m.inherit()
+	m.tasks.Resume()
+}
+
+// liveIDs gives the ids of the tasks that live, and of those that are about to.
+func (m *Monitor) liveIDs() map[string]bool {
+	ids := maps.Clone(m.vault.IDs())
+	for id := range m.state.Tasks {
+		ids[id] = true
+	}
+	return ids
+}
+
+// heard takes news of a task's process tree. The host's goroutine calls it.
+func (m *Monitor) heard(e process.Event) { m.loop.Post(func() { m.tasks.Heard(e) }) }
+
+// Exited takes the word of the keeper about a process that it has reaped.
+func (m *Monitor) Exited(x keeper.Exit) { m.loop.Post(func() { m.tasks.Exited(x) }) }
+
+func (m *Monitor) leaveIfIdle() {
+	if m.leaving && m.tasks.Idle() {
+		m.end()
+	}
 }
 
 func (m *Monitor) close() error {

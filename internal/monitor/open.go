@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/birth"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
+	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -15,6 +17,8 @@ import (
 	"deputy/internal/monitor/reception"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
+	"deputy/internal/monitor/tasks"
+	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
 	"deputy/internal/signature"
@@ -73,7 +77,28 @@ func (m *Monitor) open() error {
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {
 		return err
 	}
+	m.makeRooms()
 	return m.sockets.Open(m.wantedSockets(), sockets.Left{Held: m.link.Held(), Inherited: m.link.Inherited()}, m.link)
+}
+
+// makeRooms makes what needs a host and a journal.
+func (m *Monitor) makeRooms() {
+	p, gid := m.o.Paths, m.warden.User().GID
+	m.vault = vault.New(m.loop, p, gid)
+	progress := ""
+	if sockets.TakesProgress {
+		progress = p.Notify
+	}
+	m.tasks = tasks.New(tasks.Options{
+		State: m.state, Ledger: m.ledger, Loop: m.loop, Log: m.log, Callers: m.callers, Users: m.users, Policy: m.deciding.Load,
+		Paths: p, Progress: progress, Host: m.host, Outputs: m.capper, Descriptors: descriptors{m},
+		Births: birth.New(birth.Options{
+			Host: m.host, Outputs: m.capper, Look: m.look, Secrets: m.vault.Read, Directory: p.Task, Scratch: p.State,
+			ServerGID: gid, Ending: m.ending.Load,
+		}),
+		Hold:  func() bool { return m.leaving || m.ending.Load() },
+		Quiet: m.quiet, Scarce: m.storage.look, Done: func(x keeper.Exit) { m.link.Done(x) }, Left: m.left,
+	})
 }
 
 // adopt puts a loaded policy in force.

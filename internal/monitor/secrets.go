@@ -1,90 +1,74 @@
 package monitor
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/vault"
+	"deputy/internal/uuid7"
 	"maps"
-	"os"
-	"path/filepath"
-
-	"deputy/internal/monitor/durable"
-	"deputy/internal/output"
+	"slices"
 )
 
-// secretsFile holds the sensitive values of a task, in its directory.
-const secretsFile = "secrets"
+// A request that would make tasks with secrets is decided twice: see package vault.
 
-// writeSecrets puts the sensitive values of tasks to be, by id, where only root can
-// read them, until the task ends. First all are written, then all are synced: that
-// costs about as much as one.
-func (m *Monitor) writeSecrets(tasks map[string]map[string]any) error {
-	var dirs []string
-	write := func(id string, secrets map[string]any) error {
-		text, err := json.Marshal(secrets)
-		if err != nil {
-			return err
-		}
-		dir := m.o.Paths.Task(id)
-		dirs = append(dirs, dir)
-		return errors.Join(output.MakeFolder(dir, m.warden.User().GID), os.WriteFile(filepath.Join(dir, secretsFile), text, 0o600))
+// depositTries: a request that always finds that it needs more gives up.
+const depositTries = 3
+
+// idFor gives the id of a new task: one with secrets has that under which they are
+// on the disk, or are to be.
+func (a *admission) idFor(item *policy.Item) string {
+	if item.Secrets == nil {
+		return uuid7.New()
 	}
-	var err error
-	for id, secrets := range tasks {
-		if err == nil {
-			err = write(id, secrets)
+	for id, secrets := range a.written {
+		if maps.Equal(secrets, item.Secrets) && !slices.Contains(a.taken, id) {
+			a.taken = append(a.taken, id)
+			return id
 		}
 	}
-	for _, dir := range dirs {
-		if err == nil {
-			err = errors.Join(durable.File(filepath.Join(dir, secretsFile)), durable.Dir(dir))
-		}
-	}
-	if err == nil {
-		err = durable.Dir(m.o.Paths.Tasks())
-	}
-	if err != nil {
-		return fmt.Errorf("cannot keep the sensitive values: %w", err)
-	}
-	return nil
+	id := uuid7.New()
+	a.missing[id] = item.Secrets
+	return id
 }
 
-// readSecrets gives the sensitive values of a task.
-func (m *Monitor) readSecrets(id string) (map[string]any, error) {
-	text, err := os.ReadFile(filepath.Join(m.o.Paths.Task(id), secretsFile))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the sensitive values: %w", err)
+// deposit has the vault write what this request's tasks lack, and decides it anew.
+func (a *admission) deposit() {
+	if a.tries++; a.tries > depositTries {
+		a.m.refuse(a.peer, a.r, vault.NotWritten("other requests took the place of its tasks each time that their sensitive values had been written"))
+		a.drop()
+		return
 	}
-	var secrets map[string]any
-	if err := json.Unmarshal(text, &secrets); err != nil {
-		return nil, fmt.Errorf("cannot read the sensitive values: %w", err)
-	}
-	return secrets, nil
-}
-
-// sweepSecrets drops what a crash left: secrets of requests that were never
-// accepted, and of tasks that have ended. It has a goroutine of its own.
-func (m *Monitor) sweepSecrets() {
-	entries, _ := os.ReadDir(m.o.Paths.Tasks()) // before the question: whatever comes later is none of ours
-	live := make(chan map[string]bool, 1)
-	m.post(func() { live <- m.liveIDs() })
-	select {
-	case known := <-live:
-		for _, entry := range entries {
-			dir := m.o.Paths.Task(entry.Name())
-			if !known[entry.Name()] && os.Remove(filepath.Join(dir, secretsFile)) == nil {
-				os.Remove(dir) // works on an empty one alone: of a task that never was
+	d := &vault.Deposit{Caller: a.m.callers.Account(a.id.Caller), Files: a.missing, Bytes: int64(a.r.Size)}
+	d.Done = func(refusal *deputy.Error) {
+		if refusal != nil {
+			a.m.refuse(a.peer, a.r, refusal)
+			a.drop()
+			return
+		}
+		if a.written == nil {
+			a.written = d.Files
+		} else {
+			maps.Copy(a.written, d.Files)
+		}
+		a.decideAnew(func(j *judged) {
+			a.m.vault.Release(d)
+			tries := a.tries
+			a.decide(j)
+			if a.tries == tries { // otherwise it waits once more
+				a.drop()
 			}
-		}
-	case <-m.loop.Over():
+		})
+	}
+	a.m.vault.Put(d)
+}
+
+// keep lets the tasks that are being accepted have their files.
+func (a *admission) keep() {
+	for _, id := range a.taken {
+		delete(a.written, id)
+		a.m.vault.Keep(id)
 	}
 }
 
-// liveIDs gives the ids of the tasks that live, and of those that are about to.
-func (m *Monitor) liveIDs() map[string]bool {
-	ids := maps.Clone(m.vault.ids)
-	for id := range m.state.Tasks {
-		ids[id] = true
-	}
-	return ids
-}
+// drop drops what was written and is not needed.
+func (a *admission) drop() { a.m.vault.Discard(slices.Collect(maps.Keys(a.written))...) }

@@ -112,6 +112,7 @@ func (v *verifier) begin() {
 		v.t.Fatal(err)
 	}
 	v.load()
+	v.makeRooms()
 	if err := v.openJournal(true); err != nil {
 		v.t.Fatal(err)
 	}

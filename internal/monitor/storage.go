@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/state"
+	"deputy/internal/monitor/vault"
 	"deputy/internal/output"
 	"deputy/internal/uuid7"
 )
@@ -51,11 +53,19 @@ type leavings struct {
 	secret             bool // it had secrets, which are gone
 }
 
-func (m *Monitor) leavingsOf(t *Task, e *deputy.Event) leavings {
+// left says what becomes of what a task that has ended leaves in its directory. A
+// worker calls tidy.
+func (m *Monitor) left(t *state.Task, e *deputy.Event) (tidy func()) {
 	empty := func(o *deputy.Output) bool { return o.Bytes == 0 && !o.Rewritten }
-	return leavings{
-		id: t.ID, caller: m.account(t.Caller), keep: time.Duration(t.Terms.KeepMS) * time.Millisecond,
+	l := leavings{
+		id: t.ID, caller: m.callers.Account(t.Caller), keep: time.Duration(t.Terms.KeepMS) * time.Millisecond,
 		noStdout: empty(e.Out), noStderr: empty(e.Err), secret: t.Terms.Secret,
+	}
+	return func() {
+		if l.secret {
+			vault.Forget(m.o.Paths.Task(l.id))
+		}
+		m.capper.Beside(func() { m.shelve(l) })
 	}
 }
 

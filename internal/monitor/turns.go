@@ -163,3 +163,35 @@ func (m *Monitor) inLoop(do func()) {
 	case <-m.loop.Over():
 	}
 }
+
+// patience is how long a request waits for the name services to say whether its
+// caller has a name, if it would be refused otherwise.
+const patience = 3 * time.Second
+
+// hold gives a request another turn once it is known whether its caller has a name.
+// It is not charged again.
+func (m *Monitor) hold(l *line, one turn) {
+	id, ok := m.reception.Identity(one.r.Connection)
+	uid, isUID := id.Caller.UID()
+	if !ok || !isUID {
+		one.peer.Answer(one.r, 0, wall.Outcome{Error: errGone()})
+		return
+	}
+	one.held = true
+	go func() { // as many as requests that wait for an answer, which are bounded
+		m.users.Await(uid, patience)
+		m.turns.again(l.caller, one)
+	}()
+}
+
+// depends says whether what was found could be another if groups counted.
+func (j *judged) depends(r *wall.Request) bool {
+	if j.refusal != nil {
+		return j.refusal.Code == deputy.NotAllowed || j.refusal.Code == deputy.UnknownAction
+	}
+	switch r.Kind {
+	case wall.Rights, wall.Actions, wall.Stop, wall.Explain:
+		return true
+	}
+	return false
+}

@@ -119,6 +119,9 @@ func (p *Policy) settings(c deputy.Caller) manifest.CallerSettings {
 	return s
 }
 
+// Set is what was loaded.
+func (p *Policy) Set() *manifest.Policy { return p.set }
+
 // Rate is how often one caller may ask for actions.
 func (p *Policy) Rate() manifest.Rate { return p.set.Config.Default.Rate }
 

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -43,3 +44,6 @@ func LogOn(sid string) (windows.Token, error) {
 	}
 	return token, nil
 }
+
+// WaitStatus is how a process ended.
+type WaitStatus = syscall.WaitStatus

@@ -1,21 +1,22 @@
 //go:build unix
 
-package monitor
+package birth
 
 import (
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/site"
 )
 
 // credential changes the user wherever deputyd may; as an ordinary user it is
 // the same one anyway.
-func (b *birth) credential() *process.Credential {
+func credential(a *manifest.Action) *process.Credential {
 	if !site.Root() {
 		return nil
 	}
-	groups := b.action.GIDs
+	groups := a.GIDs
 	if groups == nil {
-		groups = b.action.User.Groups
+		groups = a.User.Groups
 	}
-	return &process.Credential{UID: b.action.User.UID, GID: b.action.User.GID, Groups: groups}
+	return &process.Credential{UID: a.User.UID, GID: a.User.GID, Groups: groups}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package monitor
+package callers
 
 import (
 	"fmt"
@@ -11,28 +11,28 @@ import (
 	"deputy/internal/monitor/userdb"
 )
 
-// nameOf is for messages alone: one that is not known, or not yet, is "".
-func (m *Monitor) nameOf(c deputy.Caller) string {
+// Name is for messages alone: one that is not known, or not yet, is "".
+func (k *Callers) Name(c deputy.Caller) string {
 	uid, ok := c.UID()
 	if !ok {
 		return ""
 	}
-	return m.users.Name(uid)
+	return k.users.Name(uid)
 }
 
-// identityOf makes the identity of "uid:33", "www-data" or "key:panel", with
+// Find makes the identity of "uid:33", "www-data" or "key:panel", with
 // the groups that the user database gives it. It may have to ask the name
 // services, and is not for the loop.
-func (m *Monitor) identityOf(name string) (policy.Identity, error) {
+func (k *Callers) Find(name string) (policy.Identity, error) {
 	if strings.HasPrefix(name, "key:") {
 		return policy.Identity{Caller: deputy.Caller(name)}, nil
 	}
-	u, reason, _ := m.users.Find(name)
+	u, reason, _ := k.users.Find(name)
 	uid, isNumber := deputy.Caller(name).UID()
 	switch {
 	case u == nil && isNumber:
 		id := policy.Identity{Caller: deputy.UIDCaller(uid), UID: uid}
-		m.reduce(&id)
+		k.Reduce(&id)
 		return id, nil
 	case u == nil:
 		return policy.Identity{}, fmt.Errorf("cannot ask as %q: %s; give a user's name, uid:N or key:NAME", name, reason)
@@ -43,6 +43,6 @@ func (m *Monitor) identityOf(name string) (policy.Identity, error) {
 	if !u.Named() { // it has no name and no groups
 		id.Name, id.GIDs = "", nil
 	}
-	m.reduce(&id)
+	k.Reduce(&id)
 	return id, nil
 }

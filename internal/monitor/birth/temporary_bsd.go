@@ -1,6 +1,6 @@
 //go:build darwin || freebsd
 
-package monitor
+package birth
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package monitor
+package birth
 
 import (
 	"context"
@@ -16,16 +16,16 @@ const (
 	birthsOfAction = 8
 )
 
-// rooms hold the places of all actions.
-type rooms struct {
+// wards hold the places of all actions.
+type wards struct {
 	all *fairly
 
 	mu    sync.Mutex // guards what follows
-	rooms map[string]*room
+	wards map[string]*ward
 }
 
-// room is that of one action.
-type room struct {
+// ward is that of one action.
+type ward struct {
 	name   string
 	places *fairly
 	users  int           // who hold a place, or wait for one
@@ -33,23 +33,23 @@ type room struct {
 	hung   chan struct{} // closed while all who hold one do
 }
 
-func newRooms() *rooms {
-	return &rooms{all: newFairly(birthsAtOnce), rooms: map[string]*room{}}
+func newWards() *wards {
+	return &wards{all: newFairly(birthsAtOnce), wards: map[string]*ward{}}
 }
 
 // enter waits for a place to be born in. It fails where every place of the action is
 // held by a birth that hangs, and when ctx ends.
-func (r *rooms) enter(ctx context.Context, action, caller string) (*stay, error) {
-	r.mu.Lock()
-	room := r.rooms[action]
-	if room == nil {
-		room = newRoom(action)
-		r.rooms[action] = room
+func (w *wards) enter(ctx context.Context, action, caller string) (*stay, error) {
+	w.mu.Lock()
+	of := w.wards[action]
+	if of == nil {
+		of = newWard(action)
+		w.wards[action] = of
 	}
-	room.users++
-	hung := room.hung
-	r.mu.Unlock()
-	s := &stay{rooms: r, room: room}
+	of.users++
+	hung := of.hung
+	w.mu.Unlock()
+	s := &stay{wards: w, ward: of}
 	if err := s.wait(ctx, caller, hung); err != nil {
 		s.forget()
 		return nil, err
@@ -57,29 +57,29 @@ func (r *rooms) enter(ctx context.Context, action, caller string) (*stay, error)
 	return s, nil
 }
 
-func newRoom(name string) *room {
-	return &room{name: name, places: newFairly(birthsOfAction), hung: make(chan struct{})}
+func newWard(name string) *ward {
+	return &ward{name: name, places: newFairly(birthsOfAction), hung: make(chan struct{})}
 }
 
-// stay is a place in a room.
+// stay is a place in a ward.
 type stay struct {
-	rooms  *rooms
-	room   *room
-	isLate bool // guarded by rooms.mu
-	left   bool // guarded by rooms.mu
+	wards  *wards
+	ward   *ward
+	isLate bool // guarded by wards.mu
+	left   bool // guarded by wards.mu
 }
 
 func (s *stay) wait(ctx context.Context, caller string, hung chan struct{}) error {
 	switch {
-	case s.room.places.enter(ctx, caller, hung):
+	case s.ward.places.enter(ctx, caller, hung):
 	case ctx.Err() != nil:
 		return ctx.Err()
 	default:
 		return fmt.Errorf("%d earlier births of %s have not ended: their directory, files or program lie on a file system that does not answer, or their user keeps them stopped; "+
-			"it starts again once they are gone", birthsOfAction, s.room.name)
+			"it starts again once they are gone", birthsOfAction, s.ward.name)
 	}
-	if !s.rooms.all.enter(ctx, caller, nil) {
-		s.room.places.leave()
+	if !s.wards.all.enter(ctx, caller, nil) {
+		s.ward.places.leave()
 		return ctx.Err()
 	}
 	return nil
@@ -88,36 +88,36 @@ func (s *stay) wait(ctx context.Context, caller string, hung chan struct{}) erro
 // late says that the birth has run out of time and is not gone: it counts for its
 // own action alone from now on.
 func (s *stay) late() {
-	s.rooms.mu.Lock()
-	defer s.rooms.mu.Unlock()
+	s.wards.mu.Lock()
+	defer s.wards.mu.Unlock()
 	if s.left || s.isLate {
 		return
 	}
 	s.isLate = true
-	s.rooms.all.leave()
-	if s.room.late++; s.room.late == birthsOfAction {
-		close(s.room.hung)
+	s.wards.all.leave()
+	if s.ward.late++; s.ward.late == birthsOfAction {
+		close(s.ward.hung)
 	}
 }
 
 // leave gives the place back.
 func (s *stay) leave() {
-	s.rooms.mu.Lock()
+	s.wards.mu.Lock()
 	s.left = true
 	if !s.isLate {
-		s.rooms.all.leave()
-	} else if s.room.late--; s.room.late == birthsOfAction-1 {
-		s.room.hung = make(chan struct{})
+		s.wards.all.leave()
+	} else if s.ward.late--; s.ward.late == birthsOfAction-1 {
+		s.ward.hung = make(chan struct{})
 	}
-	s.rooms.mu.Unlock()
-	s.room.places.leave()
+	s.wards.mu.Unlock()
+	s.ward.places.leave()
 	s.forget()
 }
 
 func (s *stay) forget() {
-	s.rooms.mu.Lock()
-	defer s.rooms.mu.Unlock()
-	if s.room.users--; s.room.users == 0 {
-		delete(s.rooms.rooms, s.room.name)
+	s.wards.mu.Lock()
+	defer s.wards.mu.Unlock()
+	if s.ward.users--; s.ward.users == 0 {
+		delete(s.wards.wards, s.ward.name)
 	}
 }

@@ -1,18 +1,19 @@
-package monitor
+package vault
 
 import (
 	"testing"
 
 	"deputy"
+	"deputy/internal/monitor/site"
 	"deputy/internal/wall"
 )
 
 // Requests that wait for their secrets leave the wall room for others.
 func TestSecretsUnderWayHaveTheirShare(t *testing.T) {
 	const part = wall.MaxHeld / 8
-	v := newVault()
-	put := func(c deputy.Caller, bytes int64) *deposit {
-		d := &deposit{caller: c, bytes: bytes}
+	v := New(nil, site.Paths{}, 0)
+	put := func(c deputy.Caller, bytes int64) *Deposit {
+		d := &Deposit{Caller: c, Bytes: bytes}
 		if v.room(d) != nil {
 			return nil
 		}
@@ -21,7 +22,7 @@ func TestSecretsUnderWayHaveTheirShare(t *testing.T) {
 	}
 	refused := func(what string, c deputy.Caller, bytes int64, code deputy.Code) {
 		t.Helper()
-		if refusal := v.room(&deposit{caller: c, bytes: bytes}); refusal == nil || refusal.Code != code {
+		if refusal := v.room(&Deposit{Caller: c, Bytes: bytes}); refusal == nil || refusal.Code != code {
 			t.Errorf("%s: %v, want %s", what, refusal, code)
 		}
 	}
@@ -35,11 +36,11 @@ func TestSecretsUnderWayHaveTheirShare(t *testing.T) {
 		t.Fatal("another may not have a quarter")
 	}
 	refused("more than a half of all", "uid:3", 1, deputy.RateLimited)
-	v.charge(first, load{count: -1, bytes: -first.bytes})
+	v.charge(first, load{count: -1, bytes: -first.Bytes})
 	if put("uid:3", part) == nil {
 		t.Error("what was given back is not there")
 	}
-	v = newVault()
+	v = New(nil, site.Paths{}, 0)
 	for i := range uint32(wall.MaxPending / 2) {
 		if put(deputy.UIDCaller(i/depositsWait), 1) == nil {
 			t.Fatalf("the request %d is too many", i)

@@ -1,4 +1,4 @@
-package monitor
+package callers
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"deputy/internal/monitor/policy"
 )
 
-// nameOf is for messages alone: one that is not known is "".
-func (m *Monitor) nameOf(c deputy.Caller) string {
+// Name is for messages alone: one that is not known is "".
+func (k *Callers) Name(c deputy.Caller) string {
 	sid, ok := c.SID()
 	if !ok {
 		return ""
@@ -22,9 +22,9 @@ func (m *Monitor) nameOf(c deputy.Caller) string {
 	return u.Username
 }
 
-// identityOf makes the identity of "sid:S-1-5-…", an account's name or
+// Find makes the identity of "sid:S-1-5-…", an account's name or
 // "key:panel", with the groups that this machine knows of.
-func (m *Monitor) identityOf(name string) (policy.Identity, error) {
+func (k *Callers) Find(name string) (policy.Identity, error) {
 	if strings.HasPrefix(name, "key:") {
 		return policy.Identity{Caller: deputy.Caller(name)}, nil
 	}

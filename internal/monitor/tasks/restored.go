@@ -1,4 +1,4 @@
-package monitor
+package tasks
 
 import (
 	"os"
@@ -19,41 +19,41 @@ const endWithin = 5 * time.Second
 
 // endStrays ends what runs of tasks that the restored journal does not know, or
 // whose end is unknown now.
-func (m *Monitor) endStrays(leaves []string) {
+func (r *Tasks) endStrays(leaves []string) {
 	for _, leaf := range leaves {
 		id, _, _ := strings.Cut(leaf, ".")
-		if t := m.state.Tasks[id]; t != nil && !t.Lost || !m.ours(leaf, id) {
+		if t := r.State.Tasks[id]; t != nil && !t.Lost || !r.ours(leaf, id) {
 			continue
 		}
-		if n := m.endStray(leaf); n > 0 {
-			m.log.Printf("%d processes of task %s were ended: the restored journal does not know that it runs", n, id)
+		if n := r.endStray(leaf); n > 0 {
+			r.Log.Printf("%d processes of task %s were ended: the restored journal does not know that it runs", n, id)
 		}
 	}
 }
 
 // ours says whether a leaf is of this installation: another's may lie beside it.
-func (m *Monitor) ours(leaf, id string) bool {
-	if m.host.Ours(leaf) {
+func (r *Tasks) ours(leaf, id string) bool {
+	if r.Host.Ours(leaf) {
 		return true
 	}
-	_, err := os.Stat(m.o.Paths.Task(id))
+	_, err := os.Stat(r.Paths.Task(id))
 	return err == nil
 }
 
-func (m *Monitor) endStray(leaf string) (killed int) {
-	if err := m.host.Adopt(process.Attempt{Leaf: leaf}); err != nil {
-		m.log.Printf("%v", err)
+func (r *Tasks) endStray(leaf string) (killed int) {
+	if err := r.Host.Adopt(process.Attempt{Leaf: leaf}); err != nil {
+		r.Log.Printf("%v", err)
 	}
-	killed, err := m.host.Kill(leaf)
+	killed, err := r.Host.Kill(leaf)
 	if err != nil {
-		m.log.Printf("cannot kill what runs in %s: %v", leaf, err)
+		r.Log.Printf("cannot kill what runs in %s: %v", leaf, err)
 	}
-	for end := time.Now().Add(endWithin); len(m.host.Survivors(leaf)) > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(endWithin); len(r.Host.Survivors(leaf)) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			m.log.Printf("%d processes in %s still live %v after they were killed", len(m.host.Survivors(leaf)), leaf, endWithin)
+			r.Log.Printf("%d processes in %s still live %v after they were killed", len(r.Host.Survivors(leaf)), leaf, endWithin)
 			break
 		}
 	}
-	m.host.Release(leaf)
+	r.Host.Release(leaf)
 	return killed
 }

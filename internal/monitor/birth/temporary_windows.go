@@ -1,4 +1,4 @@
-package monitor
+package birth
 
 import (
 	"os"

@@ -1,9 +1,7 @@
-package monitor
+package tasks
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,47 +14,45 @@ import (
 	"deputy/internal/output"
 )
 
-// heard takes news of a task's process tree. The host's goroutine calls it.
-func (m *Monitor) heard(e process.Event) {
-	m.post(func() {
-		id, _, _ := strings.Cut(e.Leaf, ".")
-		t := m.task(id)
-		if t == nil || t.Lost || t.Leaf != "" && t.Leaf != e.Leaf {
-			return
-		}
-		if t.Phase == state.Starting || t.Phase == state.Stopping && t.Leaf == "" {
-			t.early = append(t.early, e) // it ended before the worker that started it has reported
-			return
-		}
-		m.news(t, e)
-	})
+// Heard takes news of a task's process tree.
+func (r *Tasks) Heard(e process.Event) {
+	id, _, _ := strings.Cut(e.Leaf, ".")
+	t := r.Get(id)
+	if t == nil || t.Lost || t.Leaf != "" && t.Leaf != e.Leaf {
+		return
+	}
+	if t.Phase == state.Starting || t.Phase == state.Stopping && t.Leaf == "" {
+		t.early = append(t.early, e) // it ended before the worker that started it has reported
+		return
+	}
+	r.news(t, e)
 }
 
-func (m *Monitor) news(t *Task, e process.Event) {
+func (r *Tasks) news(t *Task, e process.Event) {
 	switch e.Kind {
 	case process.Exited:
 		t.exited, t.exit = true, e.Exit
 		t.countKilled(e.Leftover)
 		if !t.empty {
-			m.happen(t, state.Exited)
+			r.happen(t, state.Exited)
 		}
 	case process.Empty:
 		t.empty = true
 		if !t.exited {
-			m.happen(t, state.Emptied)
+			r.happen(t, state.Emptied)
 		}
 	}
-	m.settle(t)
+	r.settle(t)
 }
 
 // letLinger gives what outlived a first process its time to end by itself: a filter
 // that its output runs through has the last lines still to write.
-func (m *Monitor) letLinger(t *Task) {
+func (r *Tasks) letLinger(t *Task) {
 	if t.Terms.LingerMS == 0 {
-		m.happen(t, state.LingerOver)
+		r.happen(t, state.LingerOver)
 		return
 	}
-	t.linger = m.loop.After(time.Duration(t.Terms.LingerMS)*time.Millisecond, func() { m.happen(t, state.LingerOver) })
+	t.linger = r.Loop.After(time.Duration(t.Terms.LingerMS)*time.Millisecond, func() { r.happen(t, state.LingerOver) })
 }
 
 // countKilled adds to the receipt after a stop, to the leftovers otherwise.
@@ -70,61 +66,79 @@ func (t *Task) countKilled(n int) {
 
 // settle ends a task once its status is known, nothing of it lives, and every
 // kill has been counted.
-func (m *Monitor) settle(t *Task) {
+func (r *Tasks) settle(t *Task) {
 	if t.exited && t.empty && t.killing == 0 && t.Phase != state.Over {
-		m.happen(t, state.Gone)
+		r.happen(t, state.Gone)
 	}
 }
 
-// finishTask finds out what is left of a task's output, then records its end.
-func (m *Monitor) finishTask(t *Task) {
+// finish finds out what is left of a task's output, then records its end.
+func (r *Tasks) finish(t *Task) {
 	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
-		m.loop.Cancel(timer)
+		r.Loop.Cancel(timer)
 	}
-	dir, limit := m.o.Paths.Task(t.ID), t.Terms.Cap
-	m.loop.Work(func() {
-		m.capper.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
-			m.post(func() {
+	dir, limit := r.Paths.Task(t.ID), t.Terms.Cap
+	r.Loop.Work(func() {
+		r.Outputs.Finish(dir, limit, func(stdout, stderr deputy.Output, err error) {
+			r.Loop.Post(func() {
 				if err != nil {
-					m.log.Printf("task %s: %v", t.ID, err)
+					r.Log.Printf("task %s: %v", t.ID, err)
 				}
-				m.recordEnd(t, stdout, stderr)
+				r.recordEnd(t, stdout, stderr)
 			})
 		})
 	})
 }
 
-func (m *Monitor) recordEnd(t *Task, stdout, stderr deputy.Output) {
+func (r *Tasks) recordEnd(t *Task, stdout, stderr deputy.Output) {
 	e := &deputy.Event{Type: deputy.Ended, Task: t.ID, Attempt: t.Attempt, Left: t.leftover, Out: &stdout, Err: &stderr}
 	if t.exit != (deputy.Exit{}) {
 		e.Exit = &t.exit
 	}
 	e.State, e.Reason = t.end()
 	if t.StopAs != "" {
-		t.receipt.Empty, t.receipt.Proof = true, m.host.Proof()
+		t.receipt.Empty, t.receipt.Proof = true, r.Host.Proof()
 		if !t.began.IsZero() {
 			t.receipt.TookMS = time.Since(t.began).Milliseconds()
 		}
 		e.Receipt = &t.receipt
 	}
-	m.ledger.Record(e, ledger.After{Durable: func() { m.ended(t, e) }, Outstanding: func() { m.tellOutstanding(t) }})
+	r.Ledger.Record(e, ledger.After{Durable: func() { r.ended(t, e) }, Outstanding: func() { r.tellOutstanding(t) }})
 	t.finished = true
-	if m.ledger.Failed() != nil {
-		m.tellOutstanding(t)
-		m.leaveIfIdle()
+	if r.Ledger.Failed() != nil {
+		r.tellOutstanding(t)
+		r.Quiet()
 	}
 }
 
 // outstanding says whether nothing of a task lives, and its end cannot be recorded.
-func (m *Monitor) outstanding(t *Task) bool {
-	return t.finished && !t.Ending && m.ledger.Failed() != nil
+func (r *Tasks) outstanding(t *Task) bool {
+	return t.finished && !t.Ending && r.Ledger.Failed() != nil
 }
 
 // tellOutstanding answers those who wait for the end of a task, of which nothing
 // lives, but whose end cannot be recorded now.
-func (m *Monitor) tellOutstanding(t *Task) {
+func (r *Tasks) tellOutstanding(t *Task) {
+	t.tell(0, nil, r.Ledger.Outstanding("nothing of task "+t.ID+" lives"))
+}
+
+// Waiter is told how a stop went: the record of the end, or what survives, or why
+// neither can be said.
+type Waiter func(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
+
+// Await has a waiter told when a task has ended, or cannot. told: it was, at once.
+func (r *Tasks) Await(t *Task, w Waiter) (told bool) {
+	t.waiters = append(t.waiters, w)
+	if told = r.outstanding(t); told {
+		r.tellOutstanding(t)
+	}
+	return told
+}
+
+// tell tells all who wait.
+func (t *Task) tell(seq uint64, survives *deputy.Receipt, refusal *deputy.Error) {
 	for _, wait := range t.waiters {
-		wait(0, nil, m.ledger.Outstanding("nothing of task "+t.ID+" lives"))
+		wait(seq, survives, refusal)
 	}
 	t.waiters = nil
 }
@@ -151,31 +165,24 @@ func (t *Task) end() (deputy.State, string) {
 
 // ended goes on once a task's end is durable: whoever waited is told, and the
 // next for its lock begins.
-func (m *Monitor) ended(t *Task, e *deputy.Event) {
-	delete(m.tasks, t.ID)
-	for _, wait := range t.waiters {
-		wait(e.Seq, nil, nil)
-	}
-	t.waiters = nil
+func (r *Tasks) ended(t *Task, e *deputy.Event) {
+	delete(r.live, t.ID)
+	t.tell(e.Seq, nil, nil)
 	for _, x := range t.told {
-		m.link.Done(x)
+		r.Done(x)
 	}
-	m.log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
-	leaf, left := t.Leaf, m.leavingsOf(t, e)
-	m.forgetPidfd(leaf) // before its release: a leaf that is there tells the next monitor to
-	dir := m.o.Paths.Task(t.ID)
-	m.loop.Work(func() {
+	r.Log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
+	leaf, tidy := t.Leaf, r.Left(t.Task, e)
+	r.Descriptors.Forget(leaf) // before its release: a leaf that is there tells the next monitor to
+	r.Loop.Work(func() {
 		if leaf != "" {
-			m.host.Release(leaf)
+			r.Host.Release(leaf)
 		}
-		if left.secret {
-			os.Remove(filepath.Join(dir, secretsFile))
-		}
-		m.capper.Beside(func() { m.shelve(left) })
+		tidy()
 	})
 	if t.Lock != nil {
-		if next := m.state.LockOf(t.Task).Holder; next != nil {
-			m.beginQueued(m.task(next.ID))
+		if next := r.State.LockOf(t.Task).Holder; next != nil {
+			r.begin(r.Get(next.ID))
 		}
 	}
 }
