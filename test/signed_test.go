@@ -237,6 +237,11 @@ func TestASignedStopWithAShortGraceSendsTheSignal(t *testing.T) {
 	_, a := beginNetwork(t, signedModule, nil)
 	panel := as(t, a, "panel")
 	task := panel.started("m/wait", "")
+	rig.Eventually(t, 20*time.Second, "it runs", func() bool { // what is stopped before it is born is sent nothing
+		var now deputy.Task
+		panel.do("GET", "/v1/tasks/"+task.ID, "").Read(t, 200, &now)
+		return now.State == deputy.Running
+	})
 	var stopped deputy.Task
 	panel.do("POST", "/v1/tasks/"+task.ID+"/stop", `{"grace":"500us"}`).Read(t, 200, &stopped)
 	if stopped.Stop == nil || !stopped.Stop.Signalled || !stopped.Stop.Empty {

@@ -5,6 +5,7 @@ import (
 
 	"deputy"
 	"deputy/internal/request"
+	"deputy/internal/wall"
 )
 
 // listActions shows what this caller may use.
@@ -53,30 +54,14 @@ func (x *exchange) explain() error {
 	return x.answer(http.StatusOK, explanation)
 }
 
-// reload has the monitor read the policy again.
-func (x *exchange) reload() error {
-	outcome, err := x.do()
-	if err != nil {
-		return err
+// verb answers what an operator asks the monitor for with what is told of its
+// outcome, whose kind the request has.
+func verb(status int, told func(*wall.Outcome) any) func(*exchange) error {
+	return func(x *exchange) error {
+		outcome, err := x.do()
+		if err != nil {
+			return err
+		}
+		return x.answer(status, told(&outcome))
 	}
-	return x.answer(http.StatusOK, map[string]string{"digest": outcome.Digest})
-}
-
-// drain has the monitor take nothing new, or take requests again.
-func (x *exchange) drain() error {
-	outcome, err := x.do()
-	if err != nil {
-		return err
-	}
-	return x.answer(http.StatusOK, outcome.Drain)
-}
-
-// upgrade has the programs that now stand at their paths take over. Once it is
-// answered it is under way: the end of this server is part of it.
-func (x *exchange) upgrade() error {
-	outcome, err := x.do()
-	if err != nil {
-		return err
-	}
-	return x.answer(http.StatusAccepted, outcome.Upgrade)
 }

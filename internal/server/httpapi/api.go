@@ -47,7 +47,7 @@ type API struct {
 func New(c Config) *API {
 	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}},
 		local: c.Local, network: c.Network, work: share.NewWork(share.Processors()), long: share.NewDesks(longAtOnce)}
-	a.routes = a.table()
+	a.routes = table()
 	a.Draining(c.Greeting.Draining)
 	return a
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"deputy"
+	"deputy/internal/wall"
 )
 
 // access says what keeps one caller's affairs from another's.
@@ -18,7 +19,8 @@ const (
 	visible                  // the task {id} must be one that the caller may see; otherwise 404
 )
 
-// route is one line of the API. GET stands for HEAD, too.
+// route is one line of the API. GET stands for HEAD, too. What a POST asks the
+// monitor for is read by request.Read.
 type route struct {
 	method string
 	path   string // {module}, {action}, {id}, {stream} stand for one segment
@@ -28,7 +30,7 @@ type route struct {
 	segments []string // as request.Target has them, "*" for a name
 }
 
-func (a *API) table() []route {
+func table() []route {
 	routes := []route{
 		{method: "GET", path: "/healthz", access: public, handle: (*exchange).health},
 		{method: "GET", path: "/v1/actions", access: decided, handle: (*exchange).listActions},
@@ -41,9 +43,10 @@ func (a *API) table() []route {
 		{method: "GET", path: "/v1/tasks/{id}/stderr", access: visible, handle: (*exchange).stderr},
 		{method: "POST", path: "/v1/tasks/{id}/stop", access: visible, handle: (*exchange).stop}, // then the monitor decides
 		{method: "GET", path: "/v1/events", access: filtered, handle: (*exchange).events},
-		{method: "POST", path: "/v1/reload", access: decided, handle: (*exchange).reload},
-		{method: "POST", path: "/v1/drain", access: decided, handle: (*exchange).drain},
-		{method: "POST", path: "/v1/upgrade", access: decided, handle: (*exchange).upgrade},
+		{method: "POST", path: "/v1/reload", access: decided, handle: verb(http.StatusOK, func(o *wall.Outcome) any { return map[string]string{"digest": o.Digest} })},
+		{method: "POST", path: "/v1/drain", access: decided, handle: verb(http.StatusOK, func(o *wall.Outcome) any { return o.Drain })},
+		// Once it is answered it is under way: the end of this server is part of it.
+		{method: "POST", path: "/v1/upgrade", access: decided, handle: verb(http.StatusAccepted, func(o *wall.Outcome) any { return o.Upgrade })},
 	}
 	return ready(routes)
 }
@@ -51,9 +54,12 @@ func (a *API) table() []route {
 // ready takes the paths apart. A line that does not say what keeps one caller's affairs
 // from another's would be open to everybody: with it nothing is served at all.
 func ready(routes []route) []route {
-	for i := range routes {
-		if routes[i].access == undeclared {
-			panic("the route " + routes[i].method + " " + routes[i].path + " has no access")
+	for i, r := range routes {
+		switch {
+		case r.access == undeclared:
+			panic("the route " + r.method + " " + r.path + " has no access")
+		case r.handle == nil:
+			panic("the route " + r.method + " " + r.path + " has no handler")
 		}
 		for segment := range strings.SplitSeq(routes[i].path[1:], "/") {
 			if strings.HasPrefix(segment, "{") {

@@ -16,20 +16,32 @@ import (
 
 // A line of the table that does not say what guards it is open to nobody.
 func TestEveryRouteHasAnAccess(t *testing.T) {
-	if routes := (&API{}).table(); len(routes) < 10 {
+	if routes := table(); len(routes) < 10 {
 		t.Errorf("%d routes", len(routes))
 	}
-	defer func() {
-		if said, _ := recover().(string); said != "the route GET /v1/forgotten has no access" {
-			t.Errorf("a route without one: %q", said)
-		}
-	}()
-	ready([]route{{method: "GET", path: "/v1/forgotten"}})
+	handle := (*exchange).health
+	for _, c := range []struct {
+		line route
+		want string
+	}{
+		{route{method: "GET", path: "/v1/forgotten", handle: handle}, "the route GET /v1/forgotten has no access"},
+		{route{method: "GET", path: "/v1/empty", access: public}, "the route GET /v1/empty has no handler"},
+		{route{method: "GET", path: "/v1/whole", access: public, handle: handle}, ""},
+	} {
+		func() {
+			defer func() {
+				if said, _ := recover().(string); said != c.want {
+					t.Errorf("%s: %q", c.line.path, said)
+				}
+			}()
+			ready([]route{c.line})
+		}()
+	}
 }
 
 // What is asked with a POST the monitor reads in a signed request, too.
 func TestEveryPostIsReadForTheMonitor(t *testing.T) {
-	for _, r := range (&API{}).table() {
+	for _, r := range table() {
 		at := request.Target{Path: r.segments}
 		_, err := request.Read(r.method, at, nil, func(string, string) int { return 0 })
 		if r.method == http.MethodPost && err != nil {
