@@ -161,7 +161,7 @@ func (m *Monitor) recordable() *deputy.Error {
 	if refusal := m.ledger.Refuse("accept"); refusal != nil {
 		return refusal
 	}
-	if full := m.storage.full; full != "" {
+	if full := m.space.Full(); full != "" {
 		e := deputy.Refuse(deputy.NotDurable, "cannot accept: %s; nothing was started, the administrator can make room or change [storage] in deputy.toml", full)
 		e.RetryAfter = 10
 		return e

@@ -38,6 +38,7 @@ import (
 	"deputy/internal/monitor/reception"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
+	"deputy/internal/monitor/space"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/tasks"
 	"deputy/internal/monitor/userdb"
@@ -98,7 +99,7 @@ type Monitor struct {
 	budgets         budgets
 	denials         denials
 	users           *userdb.Database
-	storage         storage
+	space           *space.Keeper
 	vault           *vault.Vault
 	since           deputy.Time // when we began
 
@@ -106,9 +107,8 @@ type Monitor struct {
 	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
 	restored bool              // the journal was found to be a restored copy
 
-	deciding atomic.Pointer[policy.Policy]    // policy, for those who judge
-	signers  atomic.Pointer[signers]          // set and keys, for those who verify
-	rules    atomic.Pointer[manifest.Storage] // [storage], for its goroutine
+	deciding atomic.Pointer[policy.Policy] // policy, for those who judge
+	signers  atomic.Pointer[signers]       // set and keys, for those who verify
 
 	leaving     bool        // told to end: nothing new is taken
 	ending      atomic.Bool // the installed service was: nothing begins, either
@@ -137,6 +137,7 @@ func New(o Options) *Monitor {
 	m.callers = callers.New(m.users)
 	m.reception = reception.New(m.callers.Account)
 	m.warden = m.newWarden()
+	m.space = m.newSpace()
 	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.warden.Replace, Log: o.Log})
 	return m
 }
@@ -169,7 +170,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
 	m.tellAlive()
-	m.startStorage(ctx)
+	m.space.Start(ctx)
 	go m.sockets.Watch(ctx)
 	go m.users.Keep(ctx.Done())
 	go m.vault.Sweep(m.liveIDs)
@@ -223,7 +224,7 @@ func (m *Monitor) noticed(n ledger.Notice) {
 	case ledger.Resumed:
 		m.tellServing()
 	case ledger.Short:
-		m.storage.look()
+		m.space.Look()
 	case ledger.Writable:
 		m.goOn()
 	}
@@ -246,7 +247,7 @@ func (m *Monitor) inForce() (digest string, files []deputy.PolicyFile) {
 
 // checkpoint is what a new segment of the journal begins with.
 func (m *Monitor) checkpoint() *deputy.Event {
-	m.storage.look()
+	m.space.Look()
 	return m.ledger.Checkpoint()
 }
 

@@ -77,6 +77,7 @@ func (m *Monitor) open() error {
 	if m.capper, err = output.NewCapper(func(err error) { m.log.Printf("%v", err) }); err != nil {
 		return err
 	}
+	m.space.Use(m.journal, m.capper)
 	m.makeRooms()
 	return m.sockets.Open(m.wantedSockets(), sockets.Left{Held: m.link.Held(), Inherited: m.link.Inherited()}, m.link)
 }
@@ -97,7 +98,7 @@ func (m *Monitor) makeRooms() {
 			ServerGID: gid, Ending: m.ending.Load,
 		}),
 		Hold:  func() bool { return m.leaving || m.ending.Load() },
-		Quiet: m.quiet, Scarce: m.storage.look, Done: func(x keeper.Exit) { m.link.Done(x) }, Left: m.left,
+		Quiet: m.quiet, Scarce: m.space.Look, Done: func(x keeper.Exit) { m.link.Done(x) }, Left: m.left,
 	})
 }
 
@@ -109,7 +110,7 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.deciding.Store(m.policy)
 	m.signers.Store(&signers{m.set, m.keys})
 	m.reception.Adopt(m.share())
-	m.rules.Store(&set.Config.Storage)
+	m.space.Adopt(&set.Config.Storage)
 }
 
 // share is what the policy in force lets whoever connect.

@@ -2,13 +2,11 @@ package monitor
 
 import (
 	"errors"
-	"os"
 
 	"deputy"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
-	"deputy/internal/monitor/warden"
 	"deputy/internal/wall"
 )
 
@@ -77,16 +75,4 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 // the server was told of what callers may is void.
 func (m *Monitor) namesChanged() {
 	go m.post(func() { m.warden.Policy(m.set.Digest) }) // it may be the loop itself that has noticed
-}
-
-// newWarden makes the warden of our server.
-func (m *Monitor) newWarden() *warden.Warden {
-	return warden.New(warden.Options{
-		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: m.since.String(), Log: m.log,
-		Lost: m.users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
-		Loop: m.loop, Hear: m.hear, Serving: m.tellServing,
-		Now: func() warden.Now {
-			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: len(m.keys) > 0, Short: m.ledger.Lacks() > 0}
-		},
-	})
 }

@@ -1,12 +1,13 @@
 package monitor
 
 import (
+	"maps"
+	"slices"
+
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/vault"
 	"deputy/internal/uuid7"
-	"maps"
-	"slices"
 )
 
 // A request that would make tasks with secrets is decided twice: see package vault.

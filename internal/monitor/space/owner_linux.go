@@ -1,3 +1,3 @@
-package monitor
+package space
 
 const trustedAttributes = "trusted"

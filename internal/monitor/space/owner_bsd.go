@@ -1,5 +1,5 @@
 //go:build unix && !linux
 
-package monitor
+package space
 
 const trustedAttributes = "system"
