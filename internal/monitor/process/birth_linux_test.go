@@ -3,7 +3,6 @@ package process
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -222,81 +220,6 @@ func compareLimits(t *testing.T, text string) {
 		if got := m[2] + " " + m[3]; got != want[m[1]] {
 			t.Errorf("limit %s is %s, want %s", m[1], got, want[m[1]])
 		}
-	}
-}
-
-func TestStartErrors(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string, mode os.FileMode) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	tests := map[string]struct {
-		spec Spec
-		kind error
-		text string
-	}{
-		"missing":     {Spec{Argv: []string{dir + "/none"}}, ErrNotFound, "cannot start " + dir + "/none: no such file or directory"},
-		"beneath":     {Spec{Argv: []string{"/etc/passwd/x"}}, ErrNotFound, "cannot start /etc/passwd/x: not a directory"},
-		"interpreter": {Spec{Argv: []string{write("script", "#!/none\n", 0o755)}}, ErrNotFound, "cannot start " + dir + "/script: the interpreter it names: no such file or directory"},
-		"mode":        {Spec{Argv: []string{write("plain", "", 0o644)}}, ErrNotExecutable, "cannot start " + dir + "/plain: permission denied"},
-		"format":      {Spec{Argv: []string{write("format", "nonsense", 0o755)}}, ErrNotExecutable, "cannot start " + dir + "/format: exec format error"},
-		"directory":   {Spec{Argv: []string{dir}}, ErrNotExecutable, "cannot start " + dir + ": permission denied"},
-		"wrong dir":   {Spec{Argv: []string{"/bin/true"}, Dir: dir + "/none"}, ErrNotStarted, "cannot start /bin/true: its directory " + dir + "/none: no such file or directory"},
-		"too long":    {Spec{Argv: []string{"/bin/true", strings.Repeat("x", 4<<20)}}, ErrNotExecutable, "cannot start /bin/true: argument list too long"},
-		"many files":  {Spec{Argv: []string{"/bin/true"}, Files: make([]File, maxFiles+1)}, ErrNotStarted, "cannot start /bin/true: 17 files are too many: a task can be handed 16"},
-		"last file":   {Spec{Argv: []string{"/bin/true"}, Files: append(slices.Repeat([]File{{"/etc", "passwd"}}, maxFiles-1), File{"/etc", "none"})}, ErrNotStarted, "cannot start /bin/true: cannot open none beneath /etc: no such file or directory"},
-		"bad leaf":    {Spec{Leaf: "../x", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: cannot use ../x as a leaf: not a plain file name"},
-		"leaf twice":  {Spec{Leaf: "lives.1", Argv: []string{"/bin/true"}}, ErrNotStarted, "cannot start /bin/true: the leaf lives.1 is in use"},
-	}
-	for _, proof := range proofs() {
-		t.Run(proof, func(t *testing.T) {
-			r := newRig(t, proof)
-			r.start("lives.1", "/bin/sleep", "1000")
-			for name, test := range tests {
-				if test.spec.Leaf == "" {
-					test.spec.Leaf = strings.ReplaceAll(name, " ", "-") + ".1"
-				}
-				_, err := r.Start(context.Background(), test.spec)
-				if !errors.Is(err, test.kind) || err.Error() != test.text {
-					t.Errorf("%s: %v, want %s", name, err, test.text)
-				}
-			}
-			if leaves, err := r.Leaves(); err != nil || !slices.Equal(leaves, []string{"lives.1"}) {
-				t.Errorf("leaves: %v, %v", leaves, err)
-			}
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if len(r.events) > 0 {
-				t.Errorf("events of what never started: %v", r.events)
-			}
-		})
-	}
-}
-
-func TestExitsAreExact(t *testing.T) {
-	for _, proof := range proofs() {
-		t.Run(proof, func(t *testing.T) {
-			r := newRig(t, proof)
-			for leaf, test := range map[string]struct{ script, want string }{
-				"zero.1":  {"exit 0", `{"code":0}`},
-				"seven.1": {"exit 7", `{"code":7}`},
-				"max.1":   {"exit 255", `{"code":255}`},
-				"kill.1":  {"kill -KILL $$", `{"signal":"SIGKILL"}`},
-				"abort.1": {"kill -ABRT $$", `{"signal":"SIGABRT"}`},
-				"real.1":  {"kill -40 $$", `{"signal":"SIG40"}`},
-			} {
-				r.start(leaf, "/bin/sh", "-c", test.script)
-				if got, _ := json.Marshal(r.wait(leaf, Exited).Exit); string(got) != test.want {
-					t.Errorf("%s: %s, want %s", leaf, got, test.want)
-				}
-				r.wait(leaf, Empty)
-				r.Release(leaf)
-			}
-		})
 	}
 }
 

@@ -80,39 +80,6 @@ func TestKillEndsForkStorm(t *testing.T) {
 	}
 }
 
-// What the first process leaves behind is told apart from its own end.
-func TestLeftovers(t *testing.T) {
-	for _, proof := range proofs() {
-		t.Run(proof, func(t *testing.T) {
-			r := newRig(t, proof)
-			leaf := "left.1"
-			r.start(leaf, "/bin/sh", "-c", "for i in 1 2 3; do setsid sleep 1000 & done; sleep 0.1; exit 7")
-			e := r.wait(leaf, Exited)
-			if e.Exit.Code == nil || *e.Exit.Code != 7 {
-				t.Errorf("exit is %+v, want code 7", e.Exit)
-			}
-			left := e.Leftover
-			if proof == ProofCgroup {
-				if len(r.of(leaf, Empty)) > 0 {
-					t.Error("Empty was told while three lived")
-				}
-				if n := len(r.Survivors(leaf)); n != 3 {
-					t.Errorf("%d survivors, want 3", n)
-				}
-				var err error
-				if left, err = r.Kill(leaf); err != nil {
-					t.Error(err)
-				}
-			}
-			if left != 3 {
-				t.Errorf("%d were left over, want 3", left)
-			}
-			r.wait(leaf, Empty)
-			r.Release(leaf)
-		})
-	}
-}
-
 // A task that runs as root may make cgroups of its own and move out of its
 // leaf. The first is followed; of the second at least the first process dies.
 func TestTaskChangesItsCgroups(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // play does what a task is told: exit N; sleep; tree DEPTH, each of which starts
-// the next and then sleeps; leave, which exits and leaves such a tree; show.
+// the next and then sleeps; show.
 func play(act []string) int {
 	switch act[0] {
 	case "exit":
@@ -39,9 +38,6 @@ func play(act []string) int {
 		fmt.Printf("%q\n%q\n", os.Args[1:], os.Environ())
 		h, _ := strconv.ParseUint(act[1], 10, 64)
 		fmt.Println(windows.GetProcessId(windows.Handle(h))) // 0, unless it is what the test means
-		return 0
-	case "leave":
-		descend(3)
 		return 0
 	case "tree":
 		if depth, _ := strconv.Atoi(act[1]); depth > 0 {
@@ -137,41 +133,6 @@ func begin(t *testing.T, s *stage, p Spec) Attempt {
 	return a
 }
 
-func TestExitsAreExact(t *testing.T) {
-	s := open(t, Options{})
-	defer s.Close(false)
-	for _, code := range []uint32{0, 1, 77, 255, 256, 0xC0000005, 0xFFFFFFFF} {
-		leaf := fmt.Sprintf("exit-%d", code)
-		begin(t, s, spec(t, leaf, fmt.Sprint("exit ", code)))
-		if exit := s.end(t, leaf); exit.Code == nil || uint32(*exit.Code) != code {
-			t.Errorf("exit code %d was told as %+v", code, exit)
-		}
-		s.Release(leaf)
-	}
-}
-
-func TestNothingOfAKilledTreeLives(t *testing.T) {
-	s := open(t, Options{})
-	defer s.Close(false)
-	begin(t, s, spec(t, "tree", "tree 5"))
-	living := waitLiving(t, s, "tree", 6)
-	killed, err := s.Kill("tree")
-	if err != nil || killed != 6 {
-		t.Fatalf("killed %d of 6: %v", killed, err)
-	}
-	if exit := s.end(t, "tree"); exit.Code == nil || *exit.Code != killedCode {
-		t.Errorf("it ended as %+v", exit)
-	}
-	for _, l := range living {
-		if h, err := windows.OpenProcess(windows.SYNCHRONIZE, false, uint32(l.PID)); err == nil {
-			if state, _ := windows.WaitForSingleObject(h, 0); state != windows.WAIT_OBJECT_0 {
-				t.Errorf("process %d lives", l.PID)
-			}
-			windows.CloseHandle(h)
-		}
-	}
-}
-
 func waitLiving(t *testing.T, s *stage, leaf string, n int) []deputy.Survivor {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -181,22 +142,6 @@ func waitLiving(t *testing.T, s *stage, leaf string, n int) []deputy.Survivor {
 	}
 	t.Fatalf("not %d processes: %+v", n, s.Survivors(leaf))
 	return nil
-}
-
-func TestWhatIsLeftOverIsToldAndKilled(t *testing.T) {
-	s := open(t, Options{})
-	defer s.Close(false)
-	begin(t, s, spec(t, "leave", "leave"))
-	if e := s.next(t); e.Kind != Exited || e.Exit.Code == nil || *e.Exit.Code != 0 {
-		t.Fatalf("first came %+v", e)
-	}
-	waitLiving(t, s, "leave", 4)
-	if killed, err := s.Kill("leave"); err != nil || killed != 4 {
-		t.Errorf("killed %d of 4: %v", killed, err)
-	}
-	if e := s.next(t); e.Kind != Empty {
-		t.Errorf("then came %+v", e)
-	}
 }
 
 func TestBirthIsExact(t *testing.T) {
@@ -232,114 +177,6 @@ func TestBirthIsExact(t *testing.T) {
 	if lines[2] == fmt.Sprintln(os.Getpid()) {
 		t.Error("it was given a handle beside its three")
 	}
-}
-
-func TestWhatCannotStart(t *testing.T) {
-	s := open(t, Options{})
-	defer s.Close(false)
-	dir := t.TempDir()
-	for name, text := range map[string]string{"text.exe": "not a program", "batch.bat": "exit 0", "batch.CMD": "exit 0"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, want := range map[string]error{
-		"none.exe": ErrNotFound, `none\none.exe`: ErrNotFound, "text.exe": ErrNotExecutable, "batch.bat": ErrNotExecutable, "batch.CMD": ErrNotExecutable,
-		"batch.bat.": ErrNotExecutable, "batch.bat ": ErrNotExecutable,
-	} {
-		p := spec(t, "none", "exit 0")
-		p.Argv[0] = filepath.Join(dir, name)
-		if _, err := s.Start(context.Background(), p); err == nil || !slices.Contains(kinds(err), want) {
-			t.Errorf("%s: %v, not %v", name, err, want)
-		}
-	}
-	p := spec(t, "none", "exit 0")
-	p.Dir = filepath.Join(dir, "none")
-	if _, err := s.Start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "its directory") {
-		t.Errorf("a missing directory: %v", err)
-	}
-	begin(t, s, spec(t, "none", "exit 0")) // nothing of those is left
-	s.end(t, "none")
-}
-
-func kinds(err error) []error {
-	if e, ok := err.(*startError); ok {
-		return []error{e.kind}
-	}
-	return nil
-}
-
-// shelf is a Holder in this very process.
-type shelf struct {
-	held map[string][]windows.Handle
-	told []Attempt
-}
-
-func (s *shelf) Keep(a Attempt, handles ...uintptr) error {
-	for _, h := range handles {
-		var kept windows.Handle
-		self := windows.CurrentProcess()
-		if err := windows.DuplicateHandle(self, windows.Handle(h), self, &kept, 0, false, windows.DUPLICATE_SAME_ACCESS); err != nil {
-			return err
-		}
-		s.held[a.Leaf] = append(s.held[a.Leaf], kept)
-	}
-	s.told = append(s.told, a)
-	return nil
-}
-
-func (s *shelf) Forget(leaf string) error {
-	closeAll(s.held[leaf])
-	delete(s.held, leaf)
-	return nil
-}
-
-func TestTheNextMonitorTakesUpWhatTheKeeperHeld(t *testing.T) {
-	keeper := &shelf{held: map[string][]windows.Handle{}}
-	first := open(t, Options{Holder: keeper})
-	ends := begin(t, first, spec(t, "ends", "exit 4711"))
-	lives := begin(t, first, spec(t, "lives", "tree 2"))
-	for end := time.Now().Add(60 * time.Second); first.attemptLives("ends") && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err := first.Close(true); err != nil {
-		t.Fatal(err)
-	}
-	second := open(t, Options{Holder: keeper, Held: keeper.told})
-	defer second.Close(false)
-	if leaves, err := second.Leaves(); err != nil || len(leaves) != 2 {
-		t.Errorf("leaves %v: %v", leaves, err)
-	}
-	if a, ok := second.FindFirst("lives"); !ok || a != lives {
-		t.Errorf("found %+v, not %+v", a, lives)
-	}
-	if err := second.Adopt(ends); err != nil {
-		t.Fatal(err)
-	}
-	if exit := second.end(t, "ends"); exit.Code == nil || *exit.Code != 4711 {
-		t.Errorf("what ended without a monitor ended as %+v", exit)
-	}
-	if err := second.Adopt(lives); err != nil {
-		t.Fatal(err)
-	}
-	waitLiving(t, second, "lives", 3)
-	if killed, err := second.Kill("lives"); err != nil || killed != 3 {
-		t.Errorf("killed %d of 3: %v", killed, err)
-	}
-	if exit := second.end(t, "lives"); exit.Code == nil || *exit.Code != killedCode {
-		t.Errorf("it ended as %+v", exit)
-	}
-	second.Release("ends")
-	second.Release("lives")
-	if len(keeper.held) != 0 {
-		t.Errorf("the keeper still holds %v", keeper.held)
-	}
-}
-
-func (s *stage) attemptLives(leaf string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.attempts[leaf] != nil
 }
 
 func TestALivingTreeIsFoundThoughNobodyHeldIt(t *testing.T) {

@@ -137,7 +137,7 @@ func (h *Host) Hurry(leaf string) bool {
 	h.world.mu.Lock()
 	defer h.world.mu.Unlock()
 	l := h.world.leaves[leaf]
-	if h.dead || h.world.proof != process.ProofSubreaper || l == nil || l.lingers == nil {
+	if h.dead || h.world.proof != process.ProofSubreaper || l == nil || l.lingers == nil && !l.hurried {
 		return false
 	}
 	l.hurry()

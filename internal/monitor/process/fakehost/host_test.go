@@ -1,6 +1,7 @@
 package fakehost_test
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -56,6 +57,10 @@ func (m *machine) Spec(leaf string, p hosttest.Part) process.Spec {
 }
 
 func (m *machine) Ready(string) bool { return true }
+
+func (m *machine) Lives(leaf string, pid int) bool {
+	return slices.ContainsFunc(m.Living(leaf), func(s deputy.Survivor) bool { return s.PID == pid })
+}
 
 // unbornBy are the births that cannot be, by their program.
 var unbornBy = map[string]error{"/none": process.ErrNotFound, "/plain": process.ErrNotExecutable, "/busy": syscall.EAGAIN}

@@ -32,7 +32,9 @@ type Birth struct {
 }
 
 // Process is the script of one process. The zero value ends at once with code 0,
-// and obeys a signal and a kill at once.
+// and obeys a signal and a kill at once. Of a tree that is killed Exited is told
+// before Empty if another process holds longer than the first, as where the kernel
+// takes its time; otherwise after it.
 type Process struct {
 	Comm  string        // "": "sh"
 	Born  time.Duration // of the others: after the first has become its program

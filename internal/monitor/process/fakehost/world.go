@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/process"
 )
 
@@ -62,18 +63,12 @@ func (w *World) Silence() {
 	w.silent = true
 }
 
-// BootID names this boot.
-func (w *World) BootID() string {
+// Clock tells the time of this boot, on which process.Attempt.BootNS lies.
+func (w *World) Clock() clock.Clock {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return fmt.Sprint("boot-", w.boot)
-}
-
-// BootNS is the clock of process.Attempt.BootNS: ns since the boot.
-func (w *World) BootNS() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.bootNS()
+	began := w.began
+	return clock.Clock{Boot: fmt.Sprint("boot-", w.boot), Wall: time.Now, Now: func() int64 { return int64(time.Since(began)) }}
 }
 
 func (w *World) bootNS() int64 { return int64(time.Since(w.began)) }

@@ -61,12 +61,15 @@ func emptyIsLast(g *stage) {
 	if events := g.of("all.1"); len(events) > 0 {
 		g.t.Errorf("while all lived came %+v", events)
 	}
+	all := g.Survivors("all.1")
 	if _, err := g.Kill("all.1"); err != nil {
 		g.t.Error(err)
 	}
 	g.wait("all.1", process.Empty)
-	if left := g.Survivors("all.1"); len(left) > 0 {
-		g.t.Errorf("it is empty, and there live %+v", left)
+	for _, s := range all {
+		if g.machine.Lives("all.1", s.PID) {
+			g.t.Errorf("it is empty, and process %d lives", s.PID)
+		}
 	}
 	g.over("all.1", g.system.Killed)
 }

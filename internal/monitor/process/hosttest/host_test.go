@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	Play()
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // or each process that is started waits for a second at its end
 	os.Exit(m.Run())
 }
 

@@ -55,12 +55,13 @@ type Machine interface {
 	Open(events func(process.Event)) (Host, error)
 	Spec(leaf string, p Part) process.Spec // of what plays the part
 	Ready(leaf string) bool                // all of the part's processes are there, and as they are to be
+	Lives(leaf string, pid int) bool       // as the machine says, not the host
 }
 
 // Part is what a tree does.
 type Part struct {
 	Exit   deputy.Exit   // how the first process ends; its Unknown stands for "not by itself"
-	Others int           // processes that the first one starts
+	Others int           // processes that descend from the first one
 	Deaf   bool          // all ignore the stop signal
 	Lives  time.Duration // how long the others live; 0: until they are ended
 }
