@@ -18,6 +18,7 @@ import (
 	"deputy/internal/monitor/confine"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/look"
+	"deputy/internal/monitor/manager"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/userdb"
@@ -157,7 +158,7 @@ func runMonitor(program string, args []string, o options, say *logqueue.Queue) i
 		Names:   []string{"/proc/self/exe", "--role", "names"},
 		Looker:  []string{"/proc/self/exe", "--role", "look"},
 		Probe:   append(append([]string{program}, args...), "--role", "probe"),
-		Manager: monitor.FindServiceManager(os.Getppid()),
+		Manager: manager.Find(os.Getppid()),
 	})
 	link, err := keeper.Connect(3, m.Exited)
 	if err != nil {

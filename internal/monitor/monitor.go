@@ -20,6 +20,7 @@ import (
 	"log"
 	"maps"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -32,6 +33,7 @@ import (
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/look"
 	"deputy/internal/monitor/loop"
+	"deputy/internal/monitor/manager"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -60,7 +62,7 @@ type Options struct {
 	Log      *log.Logger   // one line for each decision; it must not hold anybody up
 	LogLost  func() uint64 // how many lines of it were lost; nil: that is not known
 	Probe    []string      // argv by which a new deputyd shows that it could take over
-	Manager  ServiceManager
+	Manager  manager.Settings
 	Now      func() time.Time // the clock that signatures are held against; nil: time.Now
 }
 
@@ -85,6 +87,7 @@ type Monitor struct {
 	capper    *output.Capper
 	reception *reception.Reception
 	sockets   *sockets.Sockets
+	manager   *manager.Manager
 	seal      site.Seal
 
 	warden          *warden.Warden         // keeps the server alive
@@ -103,9 +106,7 @@ type Monitor struct {
 	vault           *vault.Vault
 	since           deputy.Time // when we began
 
-	stored   map[string]bool   // leaves whose pidfds the service manager keeps, or may keep
-	heldAs   map[string]string // by leaf: as what the keeper holds a pidfd
-	restored bool              // the journal was found to be a restored copy
+	restored bool // the journal was found to be a restored copy
 
 	deciding atomic.Pointer[policy.Policy] // policy, for those who judge
 	signers  atomic.Pointer[signers]       // set and keys, for those who verify
@@ -128,13 +129,14 @@ func New(o Options) *Monitor {
 		state:  state.New(),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
 		turns: newTurns(), budgets: budgets{}, denials: denials{},
-		since: deputy.Time{Time: o.Now()}, stored: map[string]bool{}, heldAs: map[string]string{},
+		since: deputy.Time{Time: o.Now()},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
 	m.callers = callers.New(m.users)
+	m.manager = manager.New(o.Manager, m.loop.Timers)
 	m.reception = reception.New(m.callers.Account)
 	m.warden = m.newWarden()
 	m.space = m.newSpace()
@@ -169,7 +171,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	if err := link.Ready(); err != nil {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
-	m.tellAlive()
+	m.manager.Alive()
 	m.space.Start(ctx)
 	go m.sockets.Watch(ctx)
 	go m.users.Keep(ctx.Done())
@@ -220,9 +222,9 @@ func (m *Monitor) noticed(n ledger.Notice) {
 	case ledger.TakenBack:
 		m.leasesTakenBack()
 	case ledger.Failing:
-		m.tell("STATUS=cannot write the journal: " + m.ledger.Failed().Error())
+		m.manager.Status("cannot write the journal: " + m.ledger.Failed().Error())
 	case ledger.Resumed:
-		m.tellServing()
+		m.manager.Serving()
 	case ledger.Short:
 		m.space.Look()
 	case ledger.Writable:
@@ -256,8 +258,8 @@ func (m *Monitor) post(do func()) { m.loop.Post(do) }
 func (m *Monitor) obey(sig os.Signal) {
 	switch sig {
 	case syscall.SIGHUP:
-		m.tellReloading()
-		m.reload(func(*manifest.Policy, uint64, error) { m.tellServing() })
+		m.manager.Reloading()
+		m.reload(func(*manifest.Policy, uint64, error) { m.manager.Serving() })
 	case PauseSignal:
 		m.drain(true, policy.Identity{})
 	case ContinueSignal:
@@ -265,7 +267,7 @@ func (m *Monitor) obey(sig os.Signal) {
 	case UpgradeSignal:
 		m.upgrade(policy.Identity{}, nil, func(string, uint64, *deputy.Error) {})
 	default:
-		m.tell("STOPPING=1")
+		m.manager.Stopping()
 		m.leave()
 	}
 }
@@ -344,8 +346,15 @@ func (m *Monitor) takeUp() {
 	}
 	m.ledger.Synced()
 	m.sockets.CloseOthers()
-	m.inherit()
+	m.manager.Inherit(m.link.Held(), m.link.Inherited(), m.lives)
 	m.tasks.Resume()
+}
+
+// lives says whether a leaf is that of a task that has not ended.
+func (m *Monitor) lives(leaf string) bool {
+	id, _, _ := strings.Cut(leaf, ".")
+	t := m.state.Tasks[id]
+	return t != nil && t.Leaf == leaf && t.Phase != state.Over
 }
 
 // liveIDs gives the ids of the tasks that live, and of those that are about to.

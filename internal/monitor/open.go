@@ -11,6 +11,7 @@ import (
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/ledger"
+	"deputy/internal/monitor/manager"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
@@ -67,10 +68,11 @@ func (m *Monitor) open() error {
 	}
 	if m.host, err = process.Open(m.held(process.Options{
 		Instance: p.Instance(), Forker: m.o.Forker, Reaper: m.o.Reaper, StateDir: p.Reapers(), Events: m.heard, KeeperPID: os.Getppid(), ForceFallback: m.o.NoCgroup,
-		Kept: kept(m.link),
+		Kept: manager.Kept(m.link.Held(), m.link.Inherited()),
 	})); err != nil {
 		return err
 	}
+	m.manager.Connect(m.link, m.host)
 	if w := warden.Weakness(set, m.host); w != "" {
 		m.log.Printf("%s", w)
 	}
@@ -92,7 +94,7 @@ func (m *Monitor) makeRooms() {
 	}
 	m.tasks = tasks.New(tasks.Options{
 		State: m.state, Ledger: m.ledger, Loop: m.loop, Log: m.log, Callers: m.callers, Users: m.users, Policy: m.deciding.Load,
-		Paths: p, Progress: progress, Host: m.host, Outputs: m.capper, Descriptors: descriptors{m},
+		Paths: p, Progress: progress, Host: m.host, Outputs: m.capper, Descriptors: m.manager,
 		Births: birth.New(birth.Options{
 			Host: m.host, Outputs: m.capper, Look: m.look, Secrets: m.vault.Read, Directory: p.Task, Scratch: p.State,
 			ServerGID: gid, Ending: m.ending.Load,

@@ -94,7 +94,7 @@ func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to 
 			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Nonce: nonce, Version: to}
 			m.ledger.Record(e, ledger.After{Durable: func() {
 				m.log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
-				m.tell("STATUS=upgrading to version " + to)
+				m.manager.Status("upgrading to version " + to)
 				done(to, e.Seq, nil)
 				go m.handOver()
 			}})

@@ -20,7 +20,7 @@ func (m *Monitor) newWarden() *warden.Warden {
 	return warden.New(warden.Options{
 		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: m.since.String(), Log: m.log,
 		Lost: m.users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
-		Loop: m.loop, Hear: m.hear, Serving: m.tellServing,
+		Loop: m.loop, Hear: m.hear, Serving: m.manager.Serving,
 		Now: func() warden.Now {
 			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: len(m.keys) > 0, Short: m.ledger.Lacks() > 0}
 		},

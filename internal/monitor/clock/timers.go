@@ -5,6 +5,7 @@
 package clock
 
 import (
+	"cmp"
 	"container/heap"
 	"time"
 )
@@ -15,7 +16,8 @@ const maxSleep = 30 * time.Second
 
 // Timer is one thing to do at a time of the boot clock.
 type Timer struct {
-	at    int64 // ns
+	at    int64  // ns
+	turn  uint64 // of those of one time the first that was made is done first
 	do    func()
 	index int // in the heap; -1: done or cancelled
 }
@@ -27,6 +29,7 @@ func (t *Timer) At() int64 { return t.at }
 // them, so they need no lock.
 type Timers struct {
 	now  func() int64
+	made uint64
 	heap timerHeap
 	wake *time.Timer
 }
@@ -44,7 +47,8 @@ func (ts *Timers) After(d time.Duration, do func()) *Timer { return ts.At(ts.now
 
 // At has something done at a time of the clock, in ns; the past stands for at once.
 func (ts *Timers) At(ns int64, do func()) *Timer {
-	t := &Timer{at: ns, do: do}
+	ts.made++
+	t := &Timer{at: ns, turn: ts.made, do: do}
 	heap.Push(&ts.heap, t)
 	if t.index == 0 {
 		ts.rearm()
@@ -78,8 +82,10 @@ func (ts *Timers) rearm() {
 
 type timerHeap []*Timer
 
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h timerHeap) Len() int { return len(h) }
+func (h timerHeap) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[i].at, h[j].at), cmp.Compare(h[i].turn, h[j].turn)) < 0
+}
 func (h timerHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

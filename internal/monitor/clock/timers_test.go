@@ -14,6 +14,8 @@ func TestTimersRunInTheOrderOfTheirTimesOnceTheyAreDue(t *testing.T) {
 	ts.After(3*time.Nanosecond, do("third"))
 	cancelled := ts.At(1001, do("cancelled"))
 	ts.At(1002, do("second"))
+	ts.At(1003, do("fourth"))
+	ts.At(1003, do("fifth"))
 	ts.At(900, do("first"))
 	late := ts.After(time.Hour, do("late"))
 	ts.Cancel(cancelled)
@@ -21,7 +23,7 @@ func TestTimersRunInTheOrderOfTheirTimesOnceTheyAreDue(t *testing.T) {
 	ts.Cancel(nil)
 	now = 1003
 	ts.Run()
-	if want := []string{"first", "second", "third"}; !slices.Equal(did, want) {
+	if want := []string{"first", "second", "third", "fourth", "fifth"}; !slices.Equal(did, want) {
 		t.Errorf("they did %q, want %q", did, want)
 	}
 	if late.At() != 1000+int64(time.Hour) {

@@ -122,6 +122,9 @@ func (l *Link) Hold(string, *os.File) error { return nil }
 // Drop is for systems where the keeper holds files.
 func (l *Link) Drop(string) error { return nil }
 
+// Notify is for systems whose service manager listens to the keeper.
+func (l *Link) Notify(string, *os.File) error { return nil }
+
 // Keep gives the keeper handles of its own, which live beyond our death until
 // Forget. It is on its way to the keeper when Keep returns: a pipe keeps what its
 // writer wrote before it died.

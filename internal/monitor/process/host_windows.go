@@ -289,3 +289,9 @@ func (h *Host) Survivors(leaf string) []deputy.Survivor {
 	living, _ := a.job.living() // what cannot be listed cannot be named
 	return living
 }
+
+// Orphan is not asked: there is nothing to keep.
+func (h *Host) Orphan(string) bool { return false }
+
+// Pidfd gives nothing: there are no pidfds here.
+func (h *Host) Pidfd(string) (*os.File, error) { return nil, ErrGone }

@@ -2,28 +2,12 @@ package monitor
 
 import (
 	"errors"
-	"os"
 	"syscall"
 
 	"deputy"
-	"deputy/internal/monitor/keeper"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
-
-// ServiceManager is told by the service itself here: see internal/service.
-type ServiceManager struct{}
-
-// FindServiceManager finds none.
-func FindServiceManager(int) ServiceManager { return ServiceManager{} }
-
-func (m *Monitor) tell(...string) {}
-func (m *Monitor) tellServing()   {}
-func (m *Monitor) tellReloading() {}
-func (m *Monitor) tellAlive()     {}
-func (m *Monitor) inherit()       {}
-
-func kept(*keeper.Link) map[string]*os.File { return nil }
 
 // ErrUpgrade is returned by nobody: no program executes another in its own process.
 var ErrUpgrade = errors.New("the monitor is to be upgraded")
@@ -49,10 +33,3 @@ func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, _ policy.Identit
 }
 
 func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}
-
-// descriptors: nobody but the keeper keeps what ends a task, and that by itself.
-type descriptors struct{ m *Monitor }
-
-func (descriptors) Keep(string, bool)  {}
-func (descriptors) Forget(string)      {}
-func (descriptors) ForgetStale(string) {}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package monitor
+package manager
 
 import (
 	"testing"
@@ -9,20 +9,20 @@ import (
 
 // What the keeper was started with says who listens, and for how long a silence
 // is borne; what was meant for another process, or is no number, is not taken.
-func TestFindServiceManager(t *testing.T) {
+func TestFindReadsTheEnvironment(t *testing.T) {
 	none := map[string]string{"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "", "WATCHDOG_PID": "", "FDSTORE": ""}
 	for _, test := range []struct {
 		name string
 		env  map[string]string
-		want ServiceManager
+		want Settings
 	}{
-		{"none", nil, ServiceManager{Store: 512}},
+		{"none", nil, Settings{Store: 512}},
 		{"all", map[string]string{"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7", "FDSTORE": "100"},
-			ServiceManager{Listens: true, Watchdog: 30 * time.Second, Store: 100}},
-		{"a store larger than is used", map[string]string{"NOTIFY_SOCKET": "/x", "FDSTORE": "4096"}, ServiceManager{Listens: true, Store: 512}},
-		{"no store", map[string]string{"NOTIFY_SOCKET": "/x", "FDSTORE": "0"}, ServiceManager{Listens: true}},
-		{"another's watchdog", map[string]string{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, ServiceManager{Store: 512}},
-		{"no number", map[string]string{"WATCHDOG_USEC": "-1", "FDSTORE": "many"}, ServiceManager{Store: 512}},
+			Settings{Listens: true, Watchdog: 30 * time.Second, Store: 100}},
+		{"a store larger than is used", map[string]string{"NOTIFY_SOCKET": "/x", "FDSTORE": "4096"}, Settings{Listens: true, Store: 512}},
+		{"no store", map[string]string{"NOTIFY_SOCKET": "/x", "FDSTORE": "0"}, Settings{Listens: true}},
+		{"another's watchdog", map[string]string{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, Settings{Store: 512}},
+		{"no number", map[string]string{"WATCHDOG_USEC": "-1", "FDSTORE": "many"}, Settings{Store: 512}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for name, value := range none {
@@ -31,7 +31,7 @@ func TestFindServiceManager(t *testing.T) {
 			for name, value := range test.env {
 				t.Setenv(name, value)
 			}
-			if got := FindServiceManager(7); got != test.want {
+			if got := Find(7); got != test.want {
 				t.Errorf("%+v, want %+v", got, test.want)
 			}
 		})
