@@ -19,39 +19,32 @@ func (l *loader) command(d *draft) func(*node) {
 		}
 		command, err := template.ParseCommand(n.plain())
 		if err != nil {
+			wrong := n
+			if e, ok := errors.AsType[*template.ElementError](err); ok {
+				wrong = n.children[e.Item]
+			}
 			message, remedy := split(err)
-			l.fail(culprit(n, err), cmp.Or(remedy, `write "/path/of/program" first, then "…", "{name}", "{names...}" or a group ["-x", "{name}"]`), "%s", message)
+			l.fail(wrong, cmp.Or(remedy, `write "/path/of/program" first, then "…", "{name}", "{names...}" or a group ["-x", "{name}"]`), "%s", message)
 			return
 		}
 		d.Command, d.elements = command, nil
-		places := elementsOf(n)
-		for i, e := range command.Elements() {
-			d.elements = append(d.elements, element{e, places[i]})
+		for _, e := range command.Elements() {
+			written := writtenAt(n, e.At)
+			d.elements = append(d.elements, written)
 			for _, name := range e.Names {
-				d.uses["command"] = append(d.uses["command"], use{template.Use{Name: name, Spread: e.Spread, Grouped: e.Group != 0}, places[i]})
+				d.uses["command"] = append(d.uses["command"], use{template.Use{Name: name, Spread: e.Spread, Grouped: e.Group != 0}, written})
 			}
 		}
 	}
 }
 
-// culprit is the element that makes a command unreadable, or all of it.
-func culprit(n *node, err error) *node {
-	if e, ok := errors.AsType[*template.ElementError](err); ok {
-		return n.children[e.Index]
+// writtenAt is what was written at a place of a command.
+func writtenAt(command *node, p template.Place) *node {
+	item := command.children[p.Item]
+	if item.kind == isList {
+		return item.children[p.Within]
 	}
-	return n
-}
-
-// elementsOf lists where the elements of a command stand, those of groups too.
-func elementsOf(n *node) (places []*node) {
-	for _, c := range n.children {
-		if c.kind == isList {
-			places = append(places, c.children...)
-		} else {
-			places = append(places, c)
-		}
-	}
-	return places
+	return item
 }
 
 // checkUses holds every placeholder of an action against what is declared, and

@@ -21,19 +21,13 @@ type draft struct {
 	own      map[string]*node         // where its own stand
 	shared   map[string]*node         // where its module's stand
 	uses     map[string][]use         // by the key in which the placeholders stand, like "lock" and "env.HOME"
-	elements []element                // of the command
+	elements []*node                  // of the command, where each stands
 	places   map[string]*node         // of variables, like "env.HOME"
 }
 
 // use is one place where a param is named.
 type use struct {
 	template.Use
-	at *node
-}
-
-// element is one element of a command, and where it stands.
-type element struct {
-	template.Element
 	at *node
 }
 
@@ -221,7 +215,7 @@ func (l *loader) checkCode(d *draft, n *node) {
 		case f.variable != "":
 			at = d.places["env."+f.variable]
 		case f.element < len(d.elements):
-			at = d.elements[f.element].at
+			at = d.elements[f.element]
 		}
 		l.fail(at, remedy, "%s", message)
 	}

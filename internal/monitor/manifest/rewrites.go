@@ -27,11 +27,11 @@ func (l *loader) warnOfCuts(d *draft, c *code) {
 			continue
 		}
 		if _, what := cutIn(e.Lead); what != "" {
-			l.warn(d.elements[i].at, "it has %q, %s", what, why)
+			l.warn(d.elements[i], "it has %q, %s", what, why)
 			continue
 		}
 		if line, what := c.cutInFile(inside(c.action.Directory, e.Lead)); what != "" {
-			l.warn(d.elements[i].at, "line %d of %s has %q, %s", line, e.Lead, what, why)
+			l.warn(d.elements[i], "line %d of %s has %q, %s", line, e.Lead, what, why)
 		}
 	}
 }

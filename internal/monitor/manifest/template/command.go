@@ -17,13 +17,21 @@ type Command struct {
 // element is one argument, or a list expansion "{names...}". Elements of one
 // group are left out together when a param in one of them has no value.
 type element struct {
+	at     Place
 	text   *Text
 	spread string // when not empty, text is nil
 	group  int    // counts from 1; 0: in no group
 }
 
+// Place is where something stands in a command as it was written.
+type Place struct {
+	Item   int // among its strings and groups
+	Within int // among the strings of that group; 0 in none
+}
+
 // Element is what a manifest says of one argument.
 type Element struct {
+	At     Place
 	Lead   string   // its text up to the first param; all of it where Names is empty
 	Names  []string // the params that stand in it
 	Spread bool     // it is "{name...}"
@@ -32,8 +40,8 @@ type Element struct {
 
 // ElementError is an element that makes a command unreadable.
 type ElementError struct {
-	Index int // among the elements of the command: a group is one
-	Err   error
+	Item int // which string or group of the command it is, or stands in
+	Err  error
 }
 
 func (e *ElementError) Error() string { return e.Err.Error() }
@@ -64,7 +72,7 @@ func ParseCommand(elements any) (*Command, error) {
 		}
 	}
 	for _, e := range c.elements {
-		shown := Element{Names: e.names(), Spread: e.spread != "", Group: e.group}
+		shown := Element{At: e.at, Names: e.names(), Spread: e.spread != "", Group: e.group}
 		if e.text != nil {
 			shown.Lead = e.text.lead()
 		}
@@ -83,7 +91,7 @@ func (c *Command) parse(i int, item any) error {
 	if isGroup {
 		number = i + 1
 	}
-	if err := c.add(number, group...); err != nil {
+	if err := c.add(i, number, group...); err != nil {
 		return err
 	}
 	if isGroup && len(c.Names()) == before {
@@ -114,8 +122,8 @@ func asList(v any) ([]any, bool) {
 	return list, ok
 }
 
-func (c *Command) add(group int, items ...any) error {
-	for _, item := range items {
+func (c *Command) add(i, group int, items ...any) error {
+	for within, item := range items {
 		s, ok := item.(string)
 		switch {
 		case !ok && group == 0:
@@ -127,7 +135,7 @@ func (c *Command) add(group int, items ...any) error {
 		if err != nil {
 			return err
 		}
-		e.group = group
+		e.at, e.group = Place{i, within}, group
 		c.elements = append(c.elements, e)
 	}
 	return nil

@@ -156,9 +156,10 @@ func TestCommandParts(t *testing.T) {
 		t.Errorf("Names (-want +got):\n%s", d)
 	}
 	want := []Element{
-		{Lead: "/usr/bin/nmap"}, {Lead: "-p", Group: 2}, {Names: []string{"ports", "n"}, Group: 2}, {Lead: "--"},
-		{Names: []string{"host"}}, {Lead: "/etc/{x}"}, {Names: []string{"more"}, Spread: true, Group: 6},
-		{Names: []string{"list"}, Spread: true}, {Names: []string{"host"}},
+		{At: Place{0, 0}, Lead: "/usr/bin/nmap"}, {At: Place{1, 0}, Lead: "-p", Group: 2}, {At: Place{1, 1}, Names: []string{"ports", "n"}, Group: 2},
+		{At: Place{2, 0}, Lead: "--"}, {At: Place{3, 0}, Names: []string{"host"}}, {At: Place{4, 0}, Lead: "/etc/{x}"},
+		{At: Place{5, 0}, Names: []string{"more"}, Spread: true, Group: 6},
+		{At: Place{6, 0}, Names: []string{"list"}, Spread: true}, {At: Place{7, 0}, Names: []string{"host"}},
 	}
 	if d := cmp.Diff(want, c.Elements()); d != "" {
 		t.Errorf("Elements (-want +got):\n%s", d)
