@@ -207,4 +207,4 @@ func (m *Monitor) placeJournal(fresh, unused bool) error {
 
 // first says whether this is its keeper's first monitor: the service was
 // started, and has not merely lost its monitor.
-func (m *Monitor) first() bool { return len(m.link.Held()) == 0 }
+func (m *Monitor) first() bool { return !m.link.Again() }

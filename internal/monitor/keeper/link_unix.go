@@ -17,12 +17,14 @@ import (
 type Link struct {
 	socket    int
 	held      map[string]*os.File
+	again     bool // a monitor before this one had the keeper hold something
 	inherited []Inherited
 	executed  chan string // why the keeper could not execute its new program; "": it has
 	lost      chan struct{}
 	saying    sync.Mutex // on a stream a frame goes whole
 
-	mu    sync.Mutex // orders what the monitor did before Ready before each call of exits
+	ready chan struct{} // closed by Ready: what the monitor did before it happens before each call of exits
+	once  sync.Once     // closes it
 	exits func(Exit)
 }
 
@@ -50,7 +52,7 @@ type Inherited struct {
 // in order, from one goroutine; each must be answered by Done.
 func Connect(fd int, exits func(Exit)) (*Link, error) {
 	unix.CloseOnExec(fd)
-	l := &Link{socket: fd, held: map[string]*os.File{}, executed: make(chan string, 1), lost: make(chan struct{}), exits: exits}
+	l := &Link{socket: fd, held: map[string]*os.File{}, executed: make(chan string, 1), lost: make(chan struct{}), ready: make(chan struct{}), exits: exits}
 	if err := l.say("hello", -1); err != nil {
 		return nil, err
 	}
@@ -67,6 +69,7 @@ func Connect(fd int, exits func(Exit)) (*Link, error) {
 			l.take(name, os.NewFile(uintptr(f.fd), name))
 		}
 	}
+	l.again = len(l.held) > 0
 	go l.receive(buf)
 	return l, nil
 }
@@ -92,9 +95,7 @@ func (l *Link) receive(buf []byte) {
 			l.executed <- reason
 		}
 		if e, err := parseExit(f.text); err == nil {
-			l.mu.Lock()
-			//lint:ignore SA2001 the keeper answers Ready, but the memory model does not see through it
-			l.mu.Unlock() //nolint:staticcheck // the same, for golangci-lint
+			<-l.ready // the keeper tells of no exit before it was told Ready, but only this shows it to the memory model
 			l.exits(e)
 		}
 	}
@@ -126,6 +127,9 @@ func (l *Link) say(text string, fd int) error {
 // They are the caller's to close; the keeper keeps its own.
 func (l *Link) Held() map[string]*os.File { return l.held }
 
+// Again says whether there was a monitor before this one under the same keeper.
+func (l *Link) Again() bool { return l.again }
+
 // Inherited gives what the service manager started the keeper with. The keeper
 // holds it, for the next monitor too, until it is dropped.
 func (l *Link) Inherited() []Inherited { return slices.Clone(l.inherited) }
@@ -144,8 +148,7 @@ func (l *Link) Drop(name string) error {
 // Ready tells the keeper that every attempt of the journal is adopted: from now
 // on it reaps. A monitor that exits before is taken for one that cannot run.
 func (l *Link) Ready() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.once.Do(func() { close(l.ready) })
 	return l.say("ready", -1)
 }
 

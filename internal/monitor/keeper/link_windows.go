@@ -97,14 +97,11 @@ func (l *Link) say(line string) error {
 // this one.
 func (l *Link) Kept() []process.Attempt { return l.kept }
 
-// Held is for systems where the keeper holds sockets and files. Its one member,
-// which is no file, says that there was a monitor before this one.
-func (l *Link) Held() map[string]*os.File {
-	if l.again {
-		return map[string]*os.File{"again": nil}
-	}
-	return nil
-}
+// Held is for systems where the keeper holds sockets and files.
+func (l *Link) Held() map[string]*os.File { return nil }
+
+// Again says whether there was a monitor before this one under the same keeper.
+func (l *Link) Again() bool { return l.again }
 
 // Inherited is for systems whose service manager passes on what it kept.
 type Inherited struct {
