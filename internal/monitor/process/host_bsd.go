@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	endWithin  = 5 * time.Second       // bounds Close's wait for what it killed
 	lookEvery  = 50 * time.Millisecond // for the end of what a first process left behind
 	stopWithin = time.Second           // for all of a tree to stand still, before it is killed
 	startSlack = 2 * time.Second       // how far the start of a process may lie from its BootNS
@@ -255,7 +254,7 @@ func (h *Host) Release(leaf string) {
 func (h *Host) Close(leaveTasks bool) error {
 	var failed error
 	if !leaveTasks {
-		failed = h.killAll()
+		failed = h.killAll(lookEvery)
 	}
 	h.mu.Lock()
 	h.closed = true
@@ -269,24 +268,6 @@ func (h *Host) Close(leaveTasks bool) error {
 	}
 	unix.Close(h.queue)
 	return errors.Join(failed, h.null.Close())
-}
-
-// killAll kills every live attempt and waits until both events of each are told.
-func (h *Host) killAll() error {
-	for end := time.Now().Add(endWithin); ; time.Sleep(lookEvery) {
-		live := h.live()
-		if len(live) == 0 {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("cannot end all tasks: %d still live %v after they were killed", len(live), endWithin)
-		}
-		for _, a := range live {
-			if _, err := h.Kill(a.Leaf); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // Orphan is not asked: there is nothing to keep.

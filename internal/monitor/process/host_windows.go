@@ -18,9 +18,6 @@ import (
 // the next monitor finds it. The keeper holds a second handle of the job, which
 // keeps the name, and of the first process, which keeps its exit code.
 
-// endWithin bounds Close's wait for what it killed.
-const endWithin = 5 * time.Second
-
 // Host owns all live attempts. Its methods may be called from any goroutine.
 type Host struct {
 	options Options
@@ -222,7 +219,7 @@ func (h *Host) forget(a *attempt) {
 func (h *Host) Close(leaveTasks bool) error {
 	var failed error
 	if !leaveTasks {
-		failed = h.killAll()
+		failed = h.killAll(2 * time.Millisecond)
 	}
 	h.mu.Lock()
 	h.closed = true
@@ -240,29 +237,6 @@ func (h *Host) Close(leaveTasks bool) error {
 		}
 	}
 	return errors.Join(failed, os.NewSyscallError("CloseHandle", windows.CloseHandle(h.port)))
-}
-
-// killAll kills every live attempt and waits until both events of each are told.
-func (h *Host) killAll() error {
-	for end := time.Now().Add(endWithin); ; time.Sleep(2 * time.Millisecond) {
-		h.mu.Lock()
-		var live []string
-		for leaf := range h.attempts {
-			live = append(live, leaf)
-		}
-		h.mu.Unlock()
-		if len(live) == 0 {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("cannot end all tasks: %d still live %v after they were killed", len(live), endWithin)
-		}
-		for _, leaf := range live {
-			if _, err := h.Kill(leaf); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // Kill kills all that lives in the leaf and counts it just before. It does not

@@ -2,7 +2,6 @@ package fakehost
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -14,8 +13,6 @@ import (
 const (
 	// statusGrace is how long a status may stay away that another must tell, as on Linux.
 	statusGrace = 5 * time.Second
-	// endWithin bounds Close's wait for what it killed.
-	endWithin = 5 * time.Second
 
 	tasksPath = "/deputy-fake/tasks"
 )
@@ -221,7 +218,7 @@ func (h *Host) leave() {
 func (h *Host) Close(leaveTasks bool) error {
 	var failed error
 	if !leaveTasks {
-		failed = h.killAll()
+		failed = process.KillAll(2*time.Millisecond, h.live, h.Kill)
 	}
 	h.world.mu.Lock()
 	h.closed = true
@@ -241,24 +238,6 @@ func (h *Host) Close(leaveTasks bool) error {
 	}
 	h.leave()
 	return failed
-}
-
-// killAll kills every live attempt and waits until both events of each are told.
-func (h *Host) killAll() error {
-	for end := time.Now().Add(endWithin); ; time.Sleep(2 * time.Millisecond) {
-		live := h.live()
-		if live == nil {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("cannot end all tasks: %d still live %v after they were killed", len(live), endWithin)
-		}
-		for _, leaf := range live {
-			if _, err := h.Kill(leaf); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // live lists what is watched; nil: nothing is, and all is told.
