@@ -14,7 +14,9 @@ import (
 )
 
 func TestAFakeWithCgroups(t *testing.T) {
-	hosttest.Run(t, system(fakehost.NewWorld))
+	s := system(fakehost.NewWorld)
+	s.Newborn = true
+	hosttest.Run(t, s)
 }
 
 func TestAFakeWithSubreapers(t *testing.T) {
@@ -33,6 +35,7 @@ func system(world func(fakehost.Cast) *fakehost.World) hosttest.System {
 		Bubble: func(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) },
 		Exits:  []deputy.Exit{{Signal: "SIGKILL"}, {Signal: "SIGABRT"}, {Signal: "SIG40"}},
 		Killed: deputy.Exit{Signal: "SIGKILL"},
+		Owned:  true,
 		Unborn: unborn,
 		Hang: func(_ *testing.T, s *process.Spec) func() {
 			s.Argv = []string{"/hangs"}

@@ -76,7 +76,7 @@ func (w *World) bootNS() int64 { return int64(time.Since(w.began)) }
 // Reboot ends everything: no process, no leaf and no Host is left, and nobody is told.
 func (w *World) Reboot() {
 	w.mu.Lock()
-	h := w.host
+	defer w.mu.Unlock()
 	for _, l := range w.leaves {
 		w.forget(l)
 		for _, p := range l.processes {
@@ -84,9 +84,8 @@ func (w *World) Reboot() {
 		}
 	}
 	w.boot, w.began, w.reaped = w.boot+1, time.Now().Add(-upSince), nil
-	w.mu.Unlock()
-	if h != nil {
-		h.Crash()
+	if w.host != nil {
+		w.host.crash()
 	}
 }
 

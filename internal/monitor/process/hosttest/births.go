@@ -84,7 +84,11 @@ func cancelledBirth(g *stage) {
 func hangingBirth(g *stage) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	began := time.Now()
 	g.hangs(ctx)
+	if took := time.Since(began); took >= process.BornWithin {
+		g.t.Errorf("it was waited for %v", took)
+	}
 }
 
 func lateBirth(g *stage) {
@@ -107,6 +111,9 @@ func (g *stage) hangs(ctx context.Context) {
 	}
 	if n := len(g.Survivors("hangs.1")); n != 1 {
 		g.t.Errorf("%d live of it, want 1", n)
+	}
+	if newborn := g.Newborn("hangs.1"); newborn != g.system.Newborn {
+		g.t.Errorf("a newborn: %v", newborn)
 	}
 	g.start("beside.1", Part{Exit: code(0)})
 	g.over("beside.1", code(0))
@@ -177,6 +184,25 @@ func secondHostAdopts(g *stage) {
 	}
 	g.over("lives.1", g.system.Killed)
 	g.left()
+}
+
+// bornIsBorn: only a leaf that is there, and in which nothing was born, is one of an unborn.
+func bornIsBorn(g *stage) {
+	g.play("lives.1", Part{Exit: stays})
+	g.start("ended.1", Part{Exit: code(0)})
+	g.wait("ended.1", process.Empty)
+	for _, leaf := range []string{"lives.1", "ended.1"} {
+		if g.NeverBorn(leaf) || g.Newborn(leaf) || g.Ours(leaf) != g.system.Owned {
+			g.t.Errorf("%s was never born: %v; is a newborn: %v; is ours: %v", leaf, g.NeverBorn(leaf), g.Newborn(leaf), g.Ours(leaf))
+		}
+	}
+	if g.NeverBorn("none.1") || g.Newborn("none.1") {
+		g.t.Error("what was never there is known")
+	}
+	g.over("ended.1", code(0))
+	if n := len(g.Survivors("lives.1")); n != 1 {
+		g.t.Errorf("%d live, want 1", n)
+	}
 }
 
 // goneIsUnknown: nothing is guessed of an attempt of which nothing is left.
