@@ -9,28 +9,22 @@ import (
 	"deputy/internal/wall"
 )
 
-// drainCall serves POST /v1/drain. While deputy drains no new task is made: not
+// drainAsked serves POST /v1/drain. While deputy drains no new task is made: not
 // for a call, whatever its action. All else goes on: what was accepted runs,
 // also what waits for its turn; who asks for what lives joins it; a repeated
 // Idempotency-Key gives its tasks; tasks are read and stopped.
 //
 // It lasts until it is ended, or the service is started anew; a monitor that
 // follows one that died finds it in the journal.
-func (m *Monitor) drainCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	if !m.policy.Rights(id).Operator {
-		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not drain: only an operator may", id)
-		m.denied(id, r, refusal)
-		m.refuse(peer, r, refusal)
-		return
-	}
+func (m *Monitor) drainAsked(a asked) {
 	if refusal := m.ledger.Refuse("drain"); refusal != nil { // and nothing new is taken as it is
-		m.refuse(peer, r, refusal)
+		a.reply.Refuse(0, refusal)
 		return
 	}
-	m.drain(r.On, id)
+	m.drain(a.r.On, a.id)
 	m.ledger.WhenDurable(m.ledger.Last(), func(seq uint64) {
-		m.answer(peer, r, seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
-	}, func(err *deputy.Error) { m.refuse(peer, r, err) })
+		a.reply.Answer(seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
+	}, func(err *deputy.Error) { a.reply.Refuse(0, err) })
 }
 
 // drain takes nothing new from now on, or requests again. Nobody's identity is the
@@ -59,12 +53,4 @@ func (m *Monitor) drainChanged(e *deputy.Event) {
 	} else {
 		m.log.Printf("%s ends the drain: requests are taken again", who)
 	}
-}
-
-// drains refuses what would start something.
-func drains() *deputy.Error {
-	e := deputy.Refuse(deputy.NotDurable,
-		"cannot accept: deputy is draining, it takes nothing new; nothing was started, and an operator ends the drain with: deputy drain --off")
-	e.RetryAfter = 60
-	return e
 }

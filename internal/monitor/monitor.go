@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/admission"
 	"deputy/internal/monitor/callers"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
@@ -43,6 +44,7 @@ import (
 	"deputy/internal/monitor/space"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/tasks"
+	"deputy/internal/monitor/turns"
 	"deputy/internal/monitor/userdb"
 	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
@@ -98,9 +100,8 @@ type Monitor struct {
 	leases          map[state.Lease]uint64 // the record of each lease of this one
 	forgot          int64                  // when nonces were last forgotten, Unix seconds
 	unauthenticated int                    // requests refused for their signature: counted, not recorded
-	turns           *turns                 // of requests
-	budgets         budgets
-	denials         denials
+	turns           *turns.Turns
+	admission       *admission.Admission
 	users           *userdb.Database
 	space           *space.Keeper
 	vault           *vault.Vault
@@ -128,8 +129,7 @@ func New(o Options) *Monitor {
 		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
 		state:  state.New(),
 		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
-		turns: newTurns(), budgets: budgets{}, denials: denials{},
-		since: deputy.Time{Time: o.Now()},
+		turns: turns.New(), since: deputy.Time{Time: o.Now()},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
@@ -155,9 +155,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	defer m.journal.Close()
 	go m.endWithKeeper()
 	m.loop.StartWorkers()
-	for range servers {
-		go m.serveTurns()
-	}
+	m.turns.Start()
 	m.takeUp()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -176,10 +174,10 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	go m.sockets.Watch(ctx)
 	go m.users.Keep(ctx.Done())
 	go m.vault.Sweep(m.liveIDs)
-	m.recordHidden()
+	m.admission.RecordHidden()
 	go m.listen(signals)
 	m.loop.Run()
-	m.turns.close()
+	m.turns.Close()
 	cancel()
 	m.warden.Wait()
 	m.sockets.Leave()

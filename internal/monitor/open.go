@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"deputy"
+	"deputy/internal/monitor/admission"
 	"deputy/internal/monitor/birth"
 	"deputy/internal/monitor/clock"
 	"deputy/internal/monitor/journal"
@@ -101,6 +102,11 @@ func (m *Monitor) makeRooms() {
 		}),
 		Hold:  func() bool { return m.leaving || m.ending.Load() },
 		Quiet: m.quiet, Scarce: m.space.Look, Done: func(x keeper.Exit) { m.link.Done(x) }, Left: m.left,
+	})
+	m.admission = admission.New(admission.Options{
+		State: m.state, Ledger: m.ledger, Loop: m.loop, Log: m.log, Tasks: m.tasks, Vault: m.vault, Turns: m.turns,
+		Callers: m.callers, Users: m.users, Policy: m.deciding.Load, Seal: m.seal,
+		Ending: func() bool { return m.leaving || m.ending.Load() }, Full: m.space.Full, MaxTasks: m.reception.MaxTasks,
 	})
 }
 

@@ -6,28 +6,21 @@ import (
 	"deputy"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
-	"deputy/internal/monitor/policy"
 	"deputy/internal/wall"
 )
 
-// reloadCall serves POST /v1/reload.
-func (m *Monitor) reloadCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	if !m.policy.Rights(id).Operator {
-		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not reload: only an operator may", id)
-		m.denied(id, r, refusal)
-		m.refuse(peer, r, refusal)
-		return
-	}
+// reloadAsked serves POST /v1/reload.
+func (m *Monitor) reloadAsked(a asked) {
 	m.reload(func(set *manifest.Policy, seq uint64, err error) {
 		if refusal := (*deputy.Error)(nil); errors.As(err, &refusal) {
-			m.refuse(peer, r, refusal)
+			a.reply.Refuse(0, refusal)
 			return
 		}
 		if err != nil {
-			m.refuse(peer, r, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
+			a.reply.Refuse(0, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
 			return
 		}
-		m.answer(peer, r, seq, wall.Outcome{Digest: set.Digest})
+		a.reply.Answer(seq, wall.Outcome{Digest: set.Digest})
 	})
 }
 

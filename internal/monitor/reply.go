@@ -2,29 +2,46 @@ package monitor
 
 import (
 	"deputy"
+	"deputy/internal/monitor/ledger"
 	"deputy/internal/wall"
 )
 
-// answer gives an outcome to whoever asked, if its server still lives.
-func (m *Monitor) answer(peer *wall.Peer, r *wall.Request, seq uint64, o wall.Outcome) {
-	peer.Answer(r, seq, o)
+// reply answers a request of the server, if that still lives. It records nothing.
+type reply struct {
+	ledger *ledger.Ledger
+	peer   *wall.Peer
+	r      *wall.Request
 }
 
-func (m *Monitor) refuse(peer *wall.Peer, r *wall.Request, err *deputy.Error) {
-	m.refuseAfter(0, peer, r, err)
-}
+func (y *reply) Answer(seq uint64, o wall.Outcome) { y.peer.Answer(y.r, seq, o) }
 
-// refuseAfter answers with a refusal once the record seq is durable, and for a
-// signed request once it is durable that the next monitor will not do what this
-// one refused.
-func (m *Monitor) refuseAfter(seq uint64, peer *wall.Peer, r *wall.Request, err *deputy.Error) {
-	if r.Nonce != nil && !reads(r) {
-		seq = max(seq, m.lease(r))
-	}
-	if seq == 0 {
-		peer.Answer(r, 0, wall.Outcome{Error: err})
+func (y *reply) Text(outcome []byte) { y.peer.AnswerText(y.r, 0, outcome) }
+
+func (y *reply) Refuse(after uint64, err *deputy.Error) {
+	if after == 0 {
+		y.Answer(0, wall.Outcome{Error: err})
 		return
 	}
-	m.ledger.WhenDurable(seq, func(seq uint64) { peer.Answer(r, seq, wall.Outcome{Error: err}) },
-		func(lost *deputy.Error) { peer.Answer(r, 0, wall.Outcome{Error: lost}) })
+	y.ledger.WhenDurable(after, func(seq uint64) { y.Answer(seq, wall.Outcome{Error: err}) },
+		func(lost *deputy.Error) { y.Answer(0, wall.Outcome{Error: lost}) })
+}
+
+// signedReply answers what was signed: for the server it names who asked, and a refusal
+// waits until it is durable that the next monitor will not do what this one refused.
+type signedReply struct {
+	reply
+	lease  func() (after uint64) // 0: it changes nothing, whoever answers it
+	rights func() deputy.Rights
+}
+
+func (y *signedReply) Answer(seq uint64, o wall.Outcome) {
+	if o.Rights == nil && o.Error == nil {
+		rights := y.rights()
+		o.Rights = &rights
+	}
+	y.reply.Answer(seq, o)
+}
+
+func (y *signedReply) Refuse(after uint64, err *deputy.Error) {
+	y.reply.Refuse(max(after, y.lease()), err)
 }

@@ -6,6 +6,7 @@ import (
 
 	"deputy"
 	"deputy/internal/keyvalue"
+	"deputy/internal/monitor/admission"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
@@ -33,41 +34,56 @@ func (m *Monitor) signed(peer *wall.Peer, r *wall.Request) {
 		asked, err = proven.by.askedFor(r)
 	}
 	if err != nil {
-		m.loop.Do(func() { m.refuse(peer, r, refusalOf(err)) })
+		m.loop.Do(func() { m.signedReply(peer, r, policy.Identity{}).Refuse(0, refusalOf(err)) })
 		return
 	}
 	asked.ID, asked.Size, asked.Nonce = r.ID, r.Size, r.Nonce
 	id := policy.Identity{Caller: proven.caller, EndUser: asked.EndUser}
-	j := m.judge(asked, id)
-	m.loop.Do(func() { m.serveSigned(peer, r, asked, id, j) })
+	j := m.admission.Judge(asked, id)
+	m.loop.Do(func() { m.serveSigned(peer, asked, id, j) })
 }
 
 // serveSigned does what a verified request asks for, once the next monitor will
 // know of its nonce.
-func (m *Monitor) serveSigned(peer *wall.Peer, r, asked *wall.Request, id policy.Identity, j *judged) {
-	if asked.Nonce != nil {
-		if floor := max(m.floor, m.floors[leaseOf(asked)]); asked.Nonce.Time <= floor {
+func (m *Monitor) serveSigned(peer *wall.Peer, wanted *wall.Request, id policy.Identity, j *admission.Judged) {
+	a := asked{wanted, id, j, m.signedReply(peer, wanted, id)}
+	if wanted.Nonce != nil {
+		if floor := max(m.floor, m.floors[leaseOf(wanted)]); wanted.Nonce.Time <= floor {
 			e := deputy.Refuse(deputy.NotDurable,
 				"cannot take this request yet: it was signed before deputy was started, or within %d s of it; sign it anew, and ask again in a moment", state.LeaseTime)
 			e.RetryAfter = int(max(1, floor+1-m.o.Now().Unix())) // then a fresh signature is good
-			m.refuse(peer, r, e)
+			a.reply.Refuse(0, e)
 			return
 		}
 	}
 	switch {
-	case asked.Kind == wall.Call:
-		m.handle(peer, asked, id, j)
+	case wanted.Kind == wall.Call:
+		m.handle(a)
 		return
-	case !reads(asked):
+	case !reads(wanted):
 		// A stop that cannot be recorded is done all the same. Sent again to the
 		// next monitor it stops the same task, and so nothing.
 		if m.ledger.Unwritable() == nil {
-			m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: asked.Nonce}, ledger.After{})
+			m.ledger.Record(&deputy.Event{Type: deputy.NonceUsed, Caller: id.Caller, Nonce: wanted.Nonce}, ledger.After{})
 		}
-		m.handle(peer, asked, id, j)
+		m.handle(a)
 		return
 	}
-	m.ledger.WhenDurable(m.lease(asked), func(uint64) { m.handle(peer, asked, id, j) }, func(err *deputy.Error) { m.refuse(peer, asked, err) })
+	m.ledger.WhenDurable(m.lease(wanted), func(uint64) { m.handle(a) }, func(err *deputy.Error) { a.reply.Refuse(0, err) })
+}
+
+// signedReply answers a request that id has signed.
+func (m *Monitor) signedReply(peer *wall.Peer, r *wall.Request, id policy.Identity) *signedReply {
+	return &signedReply{
+		reply: reply{ledger: m.ledger, peer: peer, r: r},
+		lease: func() uint64 {
+			if r.Nonce == nil || reads(r) {
+				return 0
+			}
+			return m.lease(r)
+		},
+		rights: func() deputy.Rights { return m.policy.Rights(id) },
+	}
 }
 
 // reads says whether a request changes nothing whatever it is told.

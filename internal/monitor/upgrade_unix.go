@@ -50,20 +50,14 @@ const (
 	proofSize = 64 << 10         // bytes that it may say
 )
 
-// upgradeCall serves POST /v1/upgrade.
-func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, id policy.Identity) {
-	if !m.policy.Rights(id).Operator {
-		refusal := deputy.Refuse(deputy.NotAllowed, "%s may not upgrade: only an operator may", id)
-		m.denied(id, r, refusal)
-		m.refuse(peer, r, refusal)
-		return
-	}
-	m.upgrade(id, r.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
+// upgradeAsked serves POST /v1/upgrade.
+func (m *Monitor) upgradeAsked(a asked) {
+	m.upgrade(a.id, a.r.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
 		if refusal != nil {
-			m.refuse(peer, r, refusal)
+			a.reply.Refuse(0, refusal)
 			return
 		}
-		m.answer(peer, r, seq, wall.Outcome{Upgrade: &wall.Upgraded{From: deputy.Version, To: to}})
+		a.reply.Answer(seq, wall.Outcome{Upgrade: &wall.Upgraded{From: deputy.Version, To: to}})
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/policy"
-	"deputy/internal/wall"
 )
 
 // ErrUpgrade is returned by nobody: no program executes another in its own process.
@@ -28,8 +27,8 @@ func Prove(Options, int) error { return errors.New("cannot upgrade in place: not
 // Proof says nothing.
 func Proof() string { return "" }
 
-func (m *Monitor) upgradeCall(peer *wall.Peer, r *wall.Request, _ policy.Identity) {
-	m.refuse(peer, r, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
+func (m *Monitor) upgradeAsked(a asked) {
+	a.reply.Refuse(0, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
 }
 
 func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}

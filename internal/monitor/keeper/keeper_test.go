@@ -172,6 +172,7 @@ func TestTasksOutliveTheMonitor(t *testing.T) {
 		"leaves.1 " + waits + "sleep 1000 & exit 3", "early.1 exit 1"})
 	first := s.note(1, "ready", "")
 	s.note(1, "empty", "early.1")
+	s.note(1, "exited", "early.1")
 	pids := map[string]int{}
 	for _, leaf := range []string{"seven.1", "killed.1", "lives.1", "leaves.1"} {
 		pids[leaf] = s.note(1, "started", leaf).Attempt.PID

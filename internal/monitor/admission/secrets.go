@@ -1,4 +1,4 @@
-package monitor
+package admission
 
 import (
 	"maps"
@@ -35,14 +35,14 @@ func (a *admission) idFor(item *policy.Item) string {
 // deposit has the vault write what this request's tasks lack, and decides it anew.
 func (a *admission) deposit() {
 	if a.tries++; a.tries > depositTries {
-		a.m.refuse(a.peer, a.r, vault.NotWritten("other requests took the place of its tasks each time that their sensitive values had been written"))
+		a.reply.Refuse(0, vault.NotWritten("other requests took the place of its tasks each time that their sensitive values had been written"))
 		a.drop()
 		return
 	}
-	d := &vault.Deposit{Caller: a.m.callers.Account(a.id.Caller), Files: a.missing, Bytes: int64(a.r.Size)}
+	d := &vault.Deposit{Caller: a.ad.Callers.Account(a.id.Caller), Files: a.missing, Bytes: int64(a.r.Size)}
 	d.Done = func(refusal *deputy.Error) {
 		if refusal != nil {
-			a.m.refuse(a.peer, a.r, refusal)
+			a.reply.Refuse(0, refusal)
 			a.drop()
 			return
 		}
@@ -51,8 +51,8 @@ func (a *admission) deposit() {
 		} else {
 			maps.Copy(a.written, d.Files)
 		}
-		a.decideAnew(func(j *judged) {
-			a.m.vault.Release(d)
+		a.decideAnew(func(j *Judged) {
+			a.ad.Vault.Release(d)
 			tries := a.tries
 			a.decide(j)
 			if a.tries == tries { // otherwise it waits once more
@@ -60,16 +60,16 @@ func (a *admission) deposit() {
 			}
 		})
 	}
-	a.m.vault.Put(d)
+	a.ad.Vault.Put(d)
 }
 
 // keep lets the tasks that are being accepted have their files.
 func (a *admission) keep() {
 	for _, id := range a.taken {
 		delete(a.written, id)
-		a.m.vault.Keep(id)
+		a.ad.Vault.Keep(id)
 	}
 }
 
 // drop drops what was written and is not needed.
-func (a *admission) drop() { a.m.vault.Discard(slices.Collect(maps.Keys(a.written))...) }
+func (a *admission) drop() { a.ad.Vault.Discard(slices.Collect(maps.Keys(a.written))...) }

@@ -1,4 +1,4 @@
-package monitor
+package admission
 
 import (
 	"testing"
@@ -12,12 +12,12 @@ import (
 // A task that was sealed by an earlier version is joined by the same party with the
 // same values, too.
 func TestSealsOfAnEarlierVersion(t *testing.T) {
-	m := &Monitor{seal: func(text string) string { return "sealed " + text }}
+	ad := &Admission{Options: Options{Seal: func(text string) string { return "sealed " + text }}}
 	ask := func(caller deputy.Caller, pin string) (*admission, *policy.Item) {
-		return &admission{m: m, id: policy.Identity{Caller: caller}, plan: &policy.Plan{Action: &manifest.Action{Name: "a"}}},
+		return &admission{ad: ad, id: policy.Identity{Caller: caller}, plan: &policy.Plan{Action: &manifest.Action{Name: "a"}}},
 			&policy.Item{Params: map[string]any{"who": "x"}, Secrets: map[string]any{"pin": pin}}
 	}
-	for name, seal := range map[string]string{"earlier": m.seal("1234"), "now": m.seal.OfTask("t")("pin", "1234")} {
+	for name, seal := range map[string]string{"earlier": ad.Seal("1234"), "now": ad.Seal.OfTask("t")("pin", "1234")} {
 		task := &state.Task{ID: "t", LiveTask: deputy.LiveTask{Action: "a", Caller: "uid:1", Params: deputy.Params{"who": "x", "pin": seal}}, Terms: state.Terms{Secret: true}}
 		for _, c := range []struct {
 			caller deputy.Caller

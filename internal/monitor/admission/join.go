@@ -1,4 +1,4 @@
-package monitor
+package admission
 
 import (
 	"crypto/subtle"
@@ -22,7 +22,7 @@ func (a *admission) use(item *policy.Item) state.LockUse {
 	if item.Lock == nil {
 		return state.LockUse{}
 	}
-	return a.m.state.Lock(a.plan.Action.Module, item.Lock)
+	return a.ad.State.Lock(a.plan.Action.Module, item.Lock)
 }
 
 // place finds where an item goes: to a task that lives already, into the queue
@@ -73,8 +73,8 @@ func (a *admission) same(item *policy.Item, t *state.Task) bool {
 	if t.Action != a.plan.Action.Name || a.hides(t) {
 		return false
 	}
-	return a.equal(item, t, a.m.seal.OfTask(t.ID)) ||
-		t.Terms.Secret && a.equal(item, t, func(_, value string) string { return a.m.seal(value) }) // as an earlier version sealed
+	return a.equal(item, t, a.ad.Seal.OfTask(t.ID)) ||
+		t.Terms.Secret && a.equal(item, t, func(_, value string) string { return a.ad.Seal(value) }) // as an earlier version sealed
 }
 
 // equal holds what is asked for against a task's values, the sensitive ones sealed
@@ -90,7 +90,7 @@ func (a *admission) busy(item *policy.Item, t *state.Task) *deputy.Error {
 		return deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by a task of another, whose values are sensitive; wait until it has ended", item.LockText(), t.Module)
 	}
 	what := "a task"
-	if state.Reaches(a.id, t.Party()) || a.m.policy.Rights(a.id).MayRead(t.Module, t.Action, t.Params) {
+	if state.Reaches(a.id, t.Party()) || a.ad.Policy().Rights(a.id).MayRead(t.Module, t.Action, t.Params) {
 		what = t.Module + "/" + t.Action
 	}
 	e := deputy.Refuse(deputy.Busy, "cannot accept: the lock %q of %s is held by task %s (%s), which does something else or may not be joined; wait until it has ended, or stop it",

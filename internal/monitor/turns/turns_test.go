@@ -1,4 +1,4 @@
-package monitor
+package turns
 
 import (
 	"fmt"
@@ -7,31 +7,35 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
-	"deputy/internal/wall"
 )
 
 var often = manifest.Rate{Number: 1000, Span: time.Second}
 
-func (t *turns) mustPut(test *testing.T, c deputy.Caller, id uint64) {
+func (t *Turns) mustPut(test *testing.T, c deputy.Caller, one Turn) {
 	test.Helper()
-	if refusal := t.put(c, turn{r: &wall.Request{ID: id}}, often); refusal != nil {
+	if refusal := t.Put(c, one, often); refusal != nil {
 		test.Fatal(refusal)
 	}
 }
 
+func nothing() {}
+
 // Who has much waiting delays nobody else: of each caller one is served, in turn.
 func TestCallersAreServedInTurn(t *testing.T) {
-	all := newTurns()
-	for i := range uint64(100) {
-		all.mustPut(t, "uid:1", i)
-	}
-	all.mustPut(t, "uid:2", 0)
-	all.mustPut(t, "uid:3", 0)
-	all.mustPut(t, "uid:2", 1)
+	all := New()
 	var order []string
+	put := func(c deputy.Caller, id int) {
+		all.mustPut(t, c, func() { order = append(order, fmt.Sprintf("%s/%d", c, id)) })
+	}
+	for i := range 100 {
+		put("uid:1", i)
+	}
+	put("uid:2", 0)
+	put("uid:3", 0)
+	put("uid:2", 1)
 	for range 6 {
 		l, one := all.take()
-		order = append(order, fmt.Sprintf("%s/%d", l.caller, one.r.ID))
+		one()
 		all.done(l)
 	}
 	if got, want := fmt.Sprint(order), "[uid:1/0 uid:2/0 uid:3/0 uid:1/1 uid:2/1 uid:1/2]"; got != want {
@@ -42,12 +46,12 @@ func TestCallersAreServedInTurn(t *testing.T) {
 // While one of a caller's requests is served none other of its is: what it asks
 // for takes one place, and the others' are free.
 func TestOfEachCallerOneRequestIsServed(t *testing.T) {
-	all := newTurns()
-	all.mustPut(t, "uid:1", 0)
-	all.mustPut(t, "uid:1", 1)
+	all := New()
+	all.mustPut(t, "uid:1", nothing)
+	all.mustPut(t, "uid:1", nothing)
 	first, _ := all.take()
-	all.mustPut(t, "uid:1", 2)
-	all.mustPut(t, "uid:2", 0)
+	all.mustPut(t, "uid:1", nothing)
+	all.mustPut(t, "uid:2", nothing)
 	second, _ := all.take()
 	if first.caller != "uid:1" || second.caller != "uid:2" {
 		t.Errorf("served beside each other: %s and %s", first.caller, second.caller)
@@ -64,28 +68,28 @@ func TestOfEachCallerOneRequestIsServed(t *testing.T) {
 
 // Every request is charged, before anything is made of it.
 func TestEveryRequestIsCharged(t *testing.T) {
-	all := newTurns()
+	all := New()
 	rate := manifest.Rate{Number: 1, Span: time.Hour} // that is less than the least
 	taken := 0
 	var refusal *deputy.Error
 	for refusal == nil && taken < 5000 {
-		if refusal = all.put("uid:1", turn{r: &wall.Request{Kind: wall.Explain}}, rate); refusal == nil {
+		if refusal = all.Put("uid:1", nothing, rate); refusal == nil {
 			taken++
 		}
 	}
 	if refusal == nil || refusal.Code != deputy.RateLimited || refusal.RetryAfter < 1 || taken < 1000 {
 		t.Errorf("after %d: %+v", taken, refusal)
 	}
-	if refusal := all.put("uid:2", turn{r: &wall.Request{Kind: wall.Explain}}, rate); refusal != nil {
+	if refusal := all.Put("uid:2", nothing, rate); refusal != nil {
 		t.Errorf("another caller: %v", refusal)
 	}
 }
 
 func TestTurnsEnd(t *testing.T) {
-	all := newTurns()
+	all := New()
 	ended := make(chan bool)
 	go func() { l, _ := all.take(); ended <- l == nil }()
-	all.close()
+	all.Close()
 	if !<-ended {
 		t.Error("there was a turn although it is over")
 	}

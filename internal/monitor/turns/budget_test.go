@@ -1,4 +1,4 @@
-package monitor
+package turns
 
 import (
 	"fmt"
@@ -13,10 +13,10 @@ import (
 func TestBudgets(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
 	for _, rate := range []manifest.Rate{{Number: 10, Span: time.Second}, {Number: 5, Span: time.Minute}, {Number: 100, Span: time.Hour}, {Number: 1, Span: time.Hour}} {
-		b, now, panel := budgets{}, start, budget{caller: "key:panel"}
+		b, now, panel := Budgets{}, start, Budget{Caller: "key:panel"}
 		given := 0
 		for end := start.Add(3 * rate.Span); !now.After(end); {
-			wait := b.take(panel, rate, now)
+			wait := b.Take(panel, rate, now)
 			if wait == 0 {
 				given++
 				continue
@@ -35,11 +35,11 @@ func TestBudgets(t *testing.T) {
 // Who comes back when it was told to is not refused again.
 func TestComeBack(t *testing.T) {
 	rate := manifest.Rate{Number: 7, Span: time.Minute}
-	b, now, of := budgets{}, time.Unix(1_000_000, 0), budget{"uid:1", "m/a"}
+	b, now, of := Budgets{}, time.Unix(1_000_000, 0), Budget{"uid:1", "m/a"}
 	for range 100 {
-		if wait := b.take(of, rate, now); wait > 0 {
+		if wait := b.Take(of, rate, now); wait > 0 {
 			now = now.Add(time.Duration(wait) * time.Second)
-			if again := b.take(of, rate, now); again > 0 {
+			if again := b.Take(of, rate, now); again > 0 {
 				t.Fatalf("told to come back in %d s, and then in %d s", wait, again)
 			}
 		}
@@ -50,14 +50,14 @@ func TestComeBack(t *testing.T) {
 // under a thousand names.
 func TestForgotten(t *testing.T) {
 	rate := manifest.Rate{Number: 2, Span: time.Hour}
-	b, now, of := budgets{}, time.Unix(1_000_000, 0), budget{"uid:1", "m/a"}
-	for b.take(of, rate, now) == 0 {
+	b, now, of := Budgets{}, time.Unix(1_000_000, 0), Budget{"uid:1", "m/a"}
+	for b.Take(of, rate, now) == 0 {
 	}
 	for i := range 3000 {
 		now = now.Add(time.Second / 2)
-		b.take(budget{caller: deputy.Caller(fmt.Sprint("uid:", i))}, manifest.Rate{Number: 1, Span: time.Second}, now)
+		b.Take(Budget{Caller: deputy.Caller(fmt.Sprint("uid:", i))}, manifest.Rate{Number: 1, Span: time.Second}, now)
 	}
-	if wait := b.take(of, rate, now); wait == 0 {
+	if wait := b.Take(of, rate, now); wait == 0 {
 		t.Error("its budget was forgotten before it was full")
 	}
 	if len(b) > 1100 {
