@@ -39,6 +39,7 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/reception"
+	"deputy/internal/monitor/signers"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/space"
@@ -92,25 +93,18 @@ type Monitor struct {
 	manager   *manager.Manager
 	seal      site.Seal
 
-	warden          *warden.Warden         // keeps the server alive
-	keys            keys                   // as the key files were at the last load
-	recent          state.Nonces           // of all signed requests of this monitor, reads too
-	floors          map[state.Lease]int64  // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
-	floor           int64                  // the same, of all secrets
-	leases          map[state.Lease]uint64 // the record of each lease of this one
-	forgot          int64                  // when nonces were last forgotten, Unix seconds
-	unauthenticated int                    // requests refused for their signature: counted, not recorded
-	turns           *turns.Turns
-	admission       *admission.Admission
-	users           *userdb.Database
-	space           *space.Keeper
-	vault           *vault.Vault
-	since           deputy.Time // when we began
+	warden    *warden.Warden // keeps the server alive
+	signers   *signers.Signers
+	turns     *turns.Turns
+	admission *admission.Admission
+	users     *userdb.Database
+	space     *space.Keeper
+	vault     *vault.Vault
+	since     deputy.Time // when we began
 
 	restored bool // the journal was found to be a restored copy
 
 	deciding atomic.Pointer[policy.Policy] // policy, for those who judge
-	signers  atomic.Pointer[signers]       // set and keys, for those who verify
 
 	leaving     bool        // told to end: nothing new is taken
 	ending      atomic.Bool // the installed service was: nothing begins, either
@@ -127,11 +121,10 @@ func New(o Options) *Monitor {
 	m := &Monitor{
 		look: look.NewPool(o.Looker),
 		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
-		state:  state.New(),
-		recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{},
-		turns: turns.New(), since: deputy.Time{Time: o.Now()},
+		state: state.New(), turns: turns.New(), since: deputy.Time{Time: o.Now()},
 	}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
+	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop})
 	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.log.Printf("%s", text)
 	}})
@@ -218,7 +211,7 @@ func (m *Monitor) noticed(n ledger.Notice) {
 		m.warden.Advanced()
 		m.leaveIfIdle()
 	case ledger.TakenBack:
-		m.leasesTakenBack()
+		m.signers.TakenBack(m.ledger.Durable())
 	case ledger.Failing:
 		m.manager.Status("cannot write the journal: " + m.ledger.Failed().Error())
 	case ledger.Resumed:
@@ -232,7 +225,7 @@ func (m *Monitor) noticed(n ledger.Notice) {
 
 // goOn does what was held back while nothing new could be recorded.
 func (m *Monitor) goOn() {
-	m.leaseMissed()
+	m.signers.LeaseMissed()
 	m.tasks.BeginAll()
 	m.warden.RoomAgain()
 }
@@ -321,7 +314,7 @@ func (m *Monitor) endIfQuiet() {
 // end lets the loop end.
 func (m *Monitor) end() {
 	if !m.loop.Ending() {
-		m.endLeases()
+		m.signers.EndLeases()
 		m.loop.End()
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/reception"
+	"deputy/internal/monitor/signers"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/tasks"
@@ -116,7 +117,7 @@ func (m *Monitor) adopt(set *manifest.Policy) {
 	m.users.Adopt(set.Words)
 	m.policy = policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), SelfSID: site.SelfSID(), Users: m.users.View})
 	m.deciding.Store(m.policy)
-	m.signers.Store(&signers{m.set, m.keys})
+	m.signers.Adopt(set)
 	m.reception.Adopt(m.share())
 	m.space.Adopt(&set.Config.Storage)
 }
@@ -134,14 +135,13 @@ func (m *Monitor) wantedSockets() sockets.Wanted {
 }
 
 // readKeys reads the key files.
-func (m *Monitor) readKeys() (keys, []string) {
-	return loadKeys(m.o.Paths.Keys(), uint32(os.Geteuid()), m.seal)
+func (m *Monitor) readKeys() (signers.Keys, []string) {
+	return signers.LoadKeys(m.o.Paths.Keys(), uint32(os.Geteuid()), m.seal)
 }
 
 // adoptKeys puts keys that were read in force.
-func (m *Monitor) adoptKeys(k keys, warnings []string) {
-	m.keys = k
-	m.signers.Store(&signers{m.set, m.keys})
+func (m *Monitor) adoptKeys(k signers.Keys, warnings []string) {
+	m.signers.AdoptKeys(k)
 	for _, w := range warnings {
 		m.log.Printf("warning: %s", w)
 	}
@@ -178,10 +178,8 @@ func (m *Monitor) openJournal(unused bool) error {
 	if err := found.Replay(m.state.Apply); err != nil {
 		return fmt.Errorf("cannot replay the journal: %w", err)
 	}
-	m.floors = m.state.Nonces.Leases()
-	if found.File != "" && !found.Reserve { // the monitor before may have answered without a lease
-		m.floor = m.o.Now().Unix()
-	}
+	// The monitor before may have answered without a lease while it lived on its reserve.
+	m.signers.Begin(found.File != "" && !found.Reserve)
 	if err := m.placeJournal(found.File == "", unused); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 	o := m.loadOptions()
 	go func() {
 		set, warnings, err := manifest.Load(o)
-		k, wrong := m.readKeys()
+		keys, wrong := m.readKeys()
 		m.post(func() {
 			for _, w := range warnings {
 				m.log.Printf("warning: %s", w)
@@ -46,7 +46,7 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 				done(nil, 0, err)
 				return
 			}
-			m.putInForce(set, func() { m.adoptKeys(k, wrong) }, done)
+			m.putInForce(set, func() { m.adoptKeys(keys, wrong) }, done)
 		})
 	}()
 }

@@ -355,9 +355,6 @@ func TestAMillionMutatedMessages(t *testing.T) {
 		}
 		v.now = v.now.Add(time.Second)
 	}
-	if v.unauthenticated == 0 {
-		t.Error("what is refused for its signature is not counted")
-	}
 }
 
 // lastSeqNow is the journal's last record, once the loop has nothing to do.

@@ -56,7 +56,7 @@ func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
 // names no key of ours waits with all others that do not.
 func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
 	if r.Kind == wall.Signed {
-		return m.signer(r), true
+		return m.signers.Signer(r), true
 	}
 	id, ok := m.reception.Identity(r.Connection)
 	return m.callers.Account(id.Caller), ok

@@ -22,7 +22,7 @@ func (m *Monitor) newWarden() *warden.Warden {
 		Lost: m.users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
 		Loop: m.loop, Hear: m.hear, Serving: m.manager.Serving,
 		Now: func() warden.Now {
-			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: len(m.keys) > 0, Short: m.ledger.Lacks() > 0}
+			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: m.signers.Any(), Short: m.ledger.Lacks() > 0}
 		},
 	})
 }

@@ -1,4 +1,4 @@
-package monitor
+package signers
 
 import (
 	"bytes"
@@ -15,13 +15,13 @@ type secret struct {
 	name string // what the journal calls it: a seal, from which the secret does not follow
 }
 
-// keys are the live secrets by the name of their key.
-type keys map[string][]secret
+// Keys are the live secrets by the name of their key.
+type Keys map[string][]secret
 
-// loadKeys reads every key file. One that others could read or replace is not
+// LoadKeys reads every key file. One that others could read or replace is not
 // used, and why not is a warning: a caller without a key is denied.
-func loadKeys(dir string, uid uint32, seal func(string) string) (keys, []string) {
-	found := keys{}
+func LoadKeys(dir string, uid uint32, seal func(string) string) (Keys, []string) {
+	found := Keys{}
 	var warnings []string
 	entries, err := os.ReadDir(dir)
 	if err != nil && !os.IsNotExist(err) {
