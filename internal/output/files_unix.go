@@ -98,3 +98,5 @@ func openKind(path string, how int) (*os.File, status, error) {
 	file, err = whole(file, err)
 	return file, st, err
 }
+
+func chmod(file *os.File, mode os.FileMode) error { return file.Chmod(mode) }

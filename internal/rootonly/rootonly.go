@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -185,4 +186,17 @@ func Check(path string, mode os.FileMode) error {
 		return err
 	}
 	return f.Close()
+}
+
+// plain follows the links that macOS has at its root, which are root's.
+func plain(path string) string {
+	if runtime.GOOS != "darwin" {
+		return path
+	}
+	for _, name := range []string{"/etc", "/tmp", "/var"} {
+		if path == name || strings.HasPrefix(path, name+"/") {
+			return "/private" + path
+		}
+	}
+	return path
 }

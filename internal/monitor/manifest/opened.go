@@ -2,10 +2,15 @@ package manifest
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 
 	"deputy/internal/monitor/manifest/schema"
 )
+
+// handsFiles says whether a task can be handed open files as /dev/fd/3, 4 …
+// FreeBSD has only 0, 1 and 2 there, Windows nothing.
+const handsFiles = runtime.GOOS == "linux"
 
 // checkStdinFile takes the folder from the param that stdin_file names.
 func (l *loader) checkStdinFile(d *draft) {

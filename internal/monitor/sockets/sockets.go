@@ -7,9 +7,14 @@ package sockets
 import (
 	"log"
 	"os"
+	"runtime"
 
 	"deputy/internal/monitor/keeper"
 )
+
+// TakesProgress says whether the kernel tells which process sent a datagram: else a
+// task has nobody to tell its progress to.
+const TakesProgress = runtime.GOOS == "linux"
 
 // Options are what the sockets need of others.
 type Options struct {

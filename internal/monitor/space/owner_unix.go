@@ -4,6 +4,7 @@ package space
 
 import (
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -13,10 +14,13 @@ import (
 // ownerAttribute is the extended attribute of a task's directory that says whose
 // it is: it takes no inode. Only root may see those that are trusted.
 func ownerAttribute() string {
-	if os.Geteuid() == 0 {
-		return trustedAttributes + ".deputy.caller"
+	switch {
+	case os.Geteuid() != 0:
+		return "user.deputy.caller"
+	case runtime.GOOS == "linux":
+		return "trusted.deputy.caller"
 	}
-	return "user.deputy.caller"
+	return "system.deputy.caller"
 }
 
 // writeOwner says in a task's directory to which caller its output is charged.

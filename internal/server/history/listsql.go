@@ -18,6 +18,11 @@ type source struct {
 	args []any
 }
 
+// inStateIndex is what the index tasks_state is confined to (schema.sql). Whatever the
+// other conditions imply, SQLite takes a partial index only where its own condition is
+// one of the query's (sqlite.org/partialindex.html, section 3).
+const inStateIndex = "state <> 'succeeded'"
+
 // leader chooses the index, by how few rows it is likely to give.
 func (p *page) leader() source {
 	q := p.query
@@ -31,7 +36,7 @@ func (p *page) leader() source {
 	case q.EndUser != "":
 		return source{"tasks INDEXED BY tasks_user", "tasks.ord", "end_user = ?", []any{q.EndUser}}
 	case len(q.State) == 1 && q.State[0] != deputy.Succeeded:
-		return source{"tasks INDEXED BY tasks_state", "tasks.ord", "state = ? AND state <> 'succeeded'", []any{string(q.State[0])}}
+		return source{"tasks INDEXED BY tasks_state", "tasks.ord", "state = ? AND " + inStateIndex, []any{string(q.State[0])}}
 	case q.Module != "":
 		return source{"tasks INDEXED BY tasks_module", "tasks.ord", "module = ?", []any{q.Module}}
 	}

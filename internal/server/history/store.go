@@ -187,8 +187,7 @@ func (s *store) recall() (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.reader.Query("SELECT " + columns + ` FROM tasks
-		WHERE state IN ('queued', 'running', 'stopping') AND state <> 'succeeded' ORDER BY ord`)
+	rows, err := s.reader.Query("SELECT " + columns + " FROM tasks WHERE state IN ('queued', 'running', 'stopping') AND " + inStateIndex + " ORDER BY ord")
 	if err != nil {
 		return nil, err
 	}

@@ -120,13 +120,12 @@ type conn struct {
 	spoken
 }
 
-// Read tells net/http of the peer's end. A peer that has only shut down its
-// own side still waits for its answer (`printf … | nc -N`): while net/http
-// watches a connection whose request is being answered, which it does by
-// reading a single byte, the end is the one when nobody can read the answer.
+// Read tells net/http of the peer's end. A peer that has only shut down its own
+// side still waits for its answer (`printf … | nc -N`): where net/http watches the
+// connection, the end is the one when nobody can read the answer.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.read(c.Conn, p)
-	if errors.Is(err, io.EOF) && len(p) == 1 {
+	if errors.Is(err, io.EOF) && watches(p) {
 		return 0, c.AwaitHangup()
 	}
 	return n, err

@@ -45,17 +45,16 @@ type remote struct {
 }
 
 // Read reads for net/http, and looks at the heads of requests first. A peer that
-// has only shut down its own side still waits for its answer: while net/http
-// watches a connection whose request is being answered, which it does by reading
-// a single byte, the end is told only after a while. Over TCP a peer that has
-// gone looks the same.
+// has only shut down its own side still waits for its answer: where net/http
+// watches the connection, the end is told only after a while. Over TCP a peer that
+// has gone looks the same.
 func (c *remote) Read(p []byte) (int, error) {
 	select {
 	case <-c.aborted:
 	default:
 	}
 	n, err := c.read(c.Conn, p)
-	if errors.Is(err, io.EOF) && len(p) == 1 {
+	if errors.Is(err, io.EOF) && watches(p) {
 		select {
 		case <-c.aborted:
 			return 0, os.ErrDeadlineExceeded

@@ -1,3 +1,0 @@
-package space
-
-const trustedAttributes = "trusted"

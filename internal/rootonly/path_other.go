@@ -1,5 +1,0 @@
-//go:build !darwin
-
-package rootonly
-
-func plain(path string) string { return path }
