@@ -24,7 +24,7 @@ const (
 // threads for as long as it does.
 type Closer struct {
 	queue chan int
-	work  chan struct{} // holds one when there is something to watch
+	work  chan struct{} // of one place, full while a close is to be watched
 	over  chan struct{}
 
 	mu      sync.Mutex

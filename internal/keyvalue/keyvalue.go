@@ -35,7 +35,7 @@ const (
 type Message struct {
 	Module, Action          string
 	EndUser, IdempotencyKey string
-	Authorization           string // the first line's, if it is one
+	Authorization           string // what the first line says, if it is an Authorization line
 	Signature               string // of the original's scheme
 	Params                  deputy.Params
 }

@@ -112,7 +112,7 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 		p.log.Warn("the disk is full: the history is in memory, from record " + strconv.FormatUint(from, 10) + " on, until there is room")
 	}
 	feed := &feed{history: p.history, askers: askers, api: api, last: p.greeting.Last, ready: ready}
-	feed.reached(0) // of a journal without records; otherwise the next one is told, if only the last again
+	feed.reached(0) // a journal without records has been reached; of any other a record comes, if only the last one again
 	web, line := httpapi.NewServer(api), lineproto.New(askers, p.log, ours, others)
 	network := &network{greeting: p.greeting, web: web, line: line, log: p.log}
 
@@ -180,7 +180,7 @@ type feed struct {
 	api     *httpapi.API
 	last    uint64 // the journal's last record when the server started
 	once    sync.Once
-	ready   chan struct{} // closed when the history has it
+	ready   chan struct{} // closed once the history has that record
 }
 
 // Record applies one record; see wall.Records.

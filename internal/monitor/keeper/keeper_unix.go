@@ -58,9 +58,9 @@ type keeper struct {
 	pass      map[syscall.Signal]bool // to be passed on when a monitor is ready
 	ending    bool                    // we were told to end: so is every monitor from now on
 	pid       int                     // of the monitor; 0: none lives
-	socket    int                     // ours of the pair; of no meaning without pid
-	ready     bool                    // this monitor is
-	everReady bool                    // some monitor was
+	socket    int                     // our end of the link; without meaning while pid is 0
+	ready     bool                    // the monitor that lives has said that it is ready
+	everReady bool                    // some monitor has said so
 	born      time.Time
 	delay     time.Duration
 
@@ -161,11 +161,11 @@ func (k *keeper) welcome() {
 	for _, seq := range slices.Sorted(maps.Keys(k.untold)) {
 		_ = send(k.socket, k.untold[seq], -1, 0)
 	}
-	if k.ending { // one that dies while it ends leaves the rest of that to the next
+	if k.ending { // this monitor, too, has to end: the one before died on the way
 		k.pass[unix.SIGTERM] = true
 	}
 	for sig := range k.pass {
-		if k.pid > 0 { // not the last word of one that is dead
+		if k.pid > 0 { // otherwise its "ready" was read after its death, and the signal waits for the next one
 			_ = unix.Kill(k.pid, sig)
 			delete(k.pass, sig)
 		}

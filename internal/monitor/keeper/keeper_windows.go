@@ -56,8 +56,8 @@ type keeper struct {
 	link      *os.File
 	lines     chan string // what the monitor says; closed at its end
 	ended     chan *os.ProcessState
-	ready     bool // this monitor is
-	everReady bool // some monitor was
+	ready     bool // the monitor that lives has said that it is ready
+	everReady bool // some monitor has said so
 	born      time.Time
 	delay     time.Duration
 	restart   <-chan time.Time
@@ -178,7 +178,7 @@ func (k *keeper) handle(line string, ok bool) {
 			k.onReady()
 		}
 		k.ready, k.everReady = true, true
-		if k.ending { // one that dies while it ends leaves the rest of that to the next
+		if k.ending { // this monitor, too, has to end: the one before died on the way
 			k.pass = append(k.pass, syscall.SIGTERM)
 		}
 		for _, sig := range k.pass {

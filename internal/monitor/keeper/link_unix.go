@@ -80,7 +80,7 @@ func (l *Link) take(name string, f *os.File) {
 		l.held[name] = f
 		return
 	}
-	_, given, _ = strings.Cut(given, " ") // its place
+	_, given, _ = strings.Cut(given, " ") // without its place
 	l.inherited = append(l.inherited, Inherited{Name: given, Held: name, File: f})
 }
 

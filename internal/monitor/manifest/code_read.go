@@ -12,16 +12,16 @@ import (
 // reading is where the reading of an interpreter's arguments has come to.
 type reading struct {
 	*interpreter
-	by      string // its name in messages
-	folder  string // in which it runs
+	by      string // the interpreter's name in messages
+	folder  string // the folder in which it runs
 	depth   int
 	operand role
 	skip    int
-	ended   bool   // no more options
-	given   bool   // it has its program
-	user    bool   // an option named one
-	group   int    // that is known to stand
-	replace string // by what xargs reads
+	ended   bool   // no option follows
+	given   bool   // its program was found: no operand behind is it
+	user    bool   // an option named the user as whom it runs
+	group   int    // the group of arguments that is taken to stand; 0: none
+	replace string // the text that xargs replaces by what it reads; empty: none
 }
 
 // maxSteps bounds how many readings of a command there are.

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// kind says what an argument is to a program.
+// role says what an argument is to a program.
 type role string
 
 const (
 	isData    role = ""        // nothing that is run
 	isCode    role = "code"    // a file or folder that is run, beside the program itself
-	isScript  role = "script"  // the program itself
+	isScript  role = "script"  // a file with the program that is interpreted
 	isProgram role = "program" // a program that is executed, with all that follows
-	isText    role = "text"    // the program itself
-	isTexts   role = "texts"   // that and all others are
+	isText    role = "text"    // the text of the program that is interpreted
+	isTexts   role = "texts"   // as isText, and so is every argument behind it
 	isLibrary role = "library" // code where it has a slash, otherwise looked for in the folder
 	isModule  role = "module"  // the name of one that is looked for in the folder; ends the options
 	isPaths   role = "paths"   // code, several between colons
-	isFolder  role = "folder"  // where it goes before it begins
+	isFolder  role = "folder"  // the folder in which it works
 	isWord    role = "word"    // harmless as it is written, not with a value in it
 	isSplit   role = "split"   // several arguments in one
-	isApplet  role = "applet"  // one of its own programs
+	isApplet  role = "applet"  // the name of a program that it contains, as busybox does
 	isFound   role = "found"   // where find begins; what it executes stands in an expression
 	isGoal    role = "goal"    // what make is to make: a value may set a variable, and so run
 	isReplace role = "replace" // what xargs replaces by what it reads
 	isUser    role = "user"    // as whom what follows is executed, without a shell
 
-	takesNext  role = "next"     // data
-	takesLater role = "later"    // data, always in an argument of its own
-	mayBeThere role = "attached" // data, if it stands in the same argument
-	mayReplace role = "replaced" // the same, and like isReplace
-	firstText  role = "first"    // from here on the first operand is the program itself
-	readsStdin role = "stdin"    // its program comes from stdin
+	takesNext  role = "next"     // an option with an argument that is data
+	takesLater role = "later"    // as takesNext; the data always stands in an argument of its own
+	mayBeThere role = "attached" // an option whose data, if there is any, stands in the same argument
+	mayReplace role = "replaced" // as mayBeThere; what stands there is to xargs what isReplace is
+	firstText  role = "first"    // an option behind which the first operand is an isText
+	readsStdin role = "stdin"    // an option with which the program is read from stdin
 )
 
 // interpreter is a program that runs what its arguments name, or another program.
@@ -40,14 +40,14 @@ type interpreter struct {
 	names   string // words; a version may follow each
 	options string // NAME:KIND of those that take an argument
 	flags   string // letters of those that take none, and whole words
-	operand role   // the first that is no option, after skip others
+	operand role   // of the first argument that is no option, behind skip others
 	skip    int
 	stdin   bool   // without an operand it runs what it reads
 	permute bool   // options may follow operands
 	dash    bool   // "-" alone ends the options
 	login   bool   // unless a user is named by an option, the first operand is one, and then a shell is
-	assigns bool   // NAME=value before the operand is none
-	ends    bool   // an option with the program ends the options
+	assigns bool   // NAME=value before the operand is not the operand
+	ends    bool   // an option that gives the program is the last option
 	folder  bool   // a program given as text finds its modules where it was started
 	looks   string // names that it reads in its folder where it is told none
 }

@@ -30,13 +30,13 @@ type Options struct {
 // Database is safe for concurrent use.
 type Database struct {
 	o      Options
-	asking chan struct{} // holds one for each round under way
+	asking chan struct{} // as many places are full as rounds are under way
 
-	wake chan struct{} // holds one when there is a number to be asked for
+	wake chan struct{} // of one place, full while there is a number to be asked for
 
 	mu            sync.Mutex // guards what follows
 	passwd, group file       // on Linux
-	subuid        file       // need not be there
+	subuid        file       // a missing one is no error
 	files         *files
 	words         Words
 	known         map[Question]answer
@@ -44,8 +44,8 @@ type Database struct {
 	curious       map[Question]bool // of callers: what nobody knows yet, or has not said for a while
 	told          chan struct{}     // closed when the name services have said something
 	trouble       string            // why the last round was not answered whole; "": it was
-	view          *View             // nil: it is to be made
-	seen          *View             // the one before
+	view          *View             // of the names as they are; nil: it is to be made anew
+	seen          *View             // the view before this one
 	version       uint64
 	until         time.Duration // when view is to be made anew, whatever the files say
 	lost          map[word]lack // words that stood for nobody when that was last told

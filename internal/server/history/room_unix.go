@@ -12,7 +12,7 @@ import (
 func roomFor(path string) bool {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(path), &fs); err != nil {
-		return true // that is not what is wrong
+		return true // not known: something else than room is taken to be missing
 	}
 	return uint64(fs.Bavail)*uint64(fs.Bsize) >= leastRoom && (fs.Files == 0 || fs.Ffree > 16)
 }

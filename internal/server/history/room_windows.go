@@ -14,7 +14,7 @@ func roomFor(path string) bool {
 	}
 	var free uint64
 	if err := windows.GetDiskFreeSpaceEx(dir, &free, nil, nil); err != nil {
-		return true // that is not what is wrong
+		return true // not known: something else than room is taken to be missing
 	}
 	return free >= leastRoom
 }

@@ -19,7 +19,7 @@ import (
 // Config is what the front door stands between.
 type Config struct {
 	Askers   *asker.Askers
-	Monitor  Monitor // for its pulse alone
+	Monitor  Monitor // asked for its pulse alone
 	History  *history.History
 	Watcher  *output.Watcher
 	Greeting *wall.Greeting
@@ -35,12 +35,12 @@ type Config struct {
 type API struct {
 	Config
 	routes []route
-	drains atomic.Bool // nothing new is taken
+	drains atomic.Bool // the monitor takes nothing new
 	sizes  sizes
 	pulse  pulse
 
 	local, network *share.Bodies // of the Unix sockets, and of TCP, where nobody knows who sends
-	work, long     *share.Desks  // for what is dear, and for long bodies
+	work, long     *share.Desks  // places for work that takes a processor, and for long bodies
 }
 
 // New makes an API.
@@ -102,7 +102,7 @@ func (x *exchange) serve() error {
 	if signed {
 		x.sign()
 		if route.method == http.MethodPost {
-			return route.handle(x) // the monitor verifies and decides at once; see ask
+			return route.handle(x) // the monitor verifies and decides at once; see asker.Ask
 		}
 		if err := x.identify(); err != nil {
 			return err

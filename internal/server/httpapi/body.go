@@ -61,7 +61,7 @@ func (x *exchange) readBody() error {
 	case err != nil:
 		return badRequest("cannot read the body: it broke off; send as many bytes as Content-Length says")
 	case x.peer.remote != nil:
-		return nil // seen before it was read
+		return nil // beforeBody has looked at its type
 	}
 	return x.checkContentType()
 }

@@ -65,11 +65,11 @@ type Monitor interface {
 // who they are, so together they cost it one question at a time.
 type pulse struct {
 	mu    sync.Mutex
-	under *feeling // one that is under way
+	under *feeling // the question that is under way; nil: none is
 }
 
 type feeling struct {
-	done chan struct{} // closed when the rest is there
+	done chan struct{} // closed when beat and err are there
 	beat wall.Beat
 	err  error
 }

@@ -41,7 +41,7 @@ type remote struct {
 	net.Conn
 	how Remote
 	spoken
-	aborted chan struct{} // holds one when a Read that waits is to end
+	aborted chan struct{} // of one place, full once a Read that waits is to end
 }
 
 // Read reads for net/http, and looks at the heads of requests first. A peer that

@@ -30,7 +30,7 @@ type spoken struct {
 const (
 	reading int32 = iota
 	answering
-	answered // by us; net/http may still have a part of it
+	answered // by us; net/http may still have to write a part of the answer
 	over     // nothing more is said
 )
 

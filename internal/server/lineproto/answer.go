@@ -105,5 +105,5 @@ func number(e *deputy.Error) int {
 	case deputy.BadRequest, deputy.BadJSON, deputy.BadParam, deputy.TooLarge, deputy.IdempotencyMismatch:
 		return badParameter
 	}
-	return notAccepted // nothing of it will ever run, or whether it will is not known
+	return notAccepted // it was not accepted, or nobody knows whether it was
 }

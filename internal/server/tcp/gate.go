@@ -132,14 +132,14 @@ type Listener struct {
 	Gate *Gate
 	TLS  *tls.Config // nil: plain
 
-	ahead time.Time // when as many were accepted as may be by then
+	ahead time.Time // when the last one that was accepted was due, at one each acceptEach
 }
 
 // A flood of connections waits in the kernel's backlog, where it costs no one
 // else's time.
 const (
-	acceptEach  = 200 * time.Microsecond // between two connections, on the average
-	acceptBurst = 1024                   // connections at once
+	acceptEach  = 200 * time.Microsecond // the average time between two accepted connections
+	acceptBurst = 1024                   // connections that may be accepted at once after a pause
 )
 
 // pace waits where connections come faster than they are accepted.
