@@ -4,7 +4,6 @@ import (
 	"deputy"
 	"deputy/internal/monitor/admission"
 	"deputy/internal/monitor/policy"
-	"deputy/internal/monitor/signers"
 	"deputy/internal/wall"
 )
 
@@ -31,7 +30,7 @@ func (m *Monitor) serveSigned(peer *wall.Peer, wanted *wall.Request, id policy.I
 	switch {
 	case wanted.Kind == wall.Call: // its record has the nonce
 		m.handle(a)
-	case !signers.Reads(wanted):
+	case !wanted.Kind.Reads():
 		m.signers.Spend(wanted, id.Caller)
 		m.handle(a)
 	default:
@@ -44,7 +43,7 @@ func (m *Monitor) signedReply(peer *wall.Peer, r *wall.Request, id policy.Identi
 	return &signedReply{
 		reply: reply{ledger: m.ledger, peer: peer, r: r},
 		lease: func() uint64 {
-			if r.Nonce == nil || signers.Reads(r) {
+			if r.Nonce == nil || r.Kind.Reads() {
 				return 0
 			}
 			return m.signers.Lease(r)

@@ -174,11 +174,11 @@ func (d *decoder) text(limit int) string {
 	return s
 }
 
-// bytes reads any bytes, of at most a frame.
-func (d *decoder) bytes() []byte {
+// bytes reads at most limit bytes of any kind.
+func (d *decoder) bytes(limit int) []byte {
 	n := d.u32()
-	if n > MaxFrame {
-		d.fail("%d bytes, more than %d", n, MaxFrame)
+	if n > math.MaxInt32 || int(n) > limit {
+		d.fail("%d bytes, more than %d", n, limit)
 		return nil
 	}
 	return append([]byte{}, d.take(int(n))...)

@@ -3,55 +3,22 @@ package wall
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
-	"slices"
 )
 
 // Encode gives the whole frame of a request.
-func (r *Request) Encode() ([]byte, error) {
-	e := encoder{b: make([]byte, 4, 256)}
+func (r *Request) Encode() ([]byte, error) { return r.encode(r.Kind.row()) }
+
+func (r *Request) encode(verb *Verb) ([]byte, error) {
+	if verb.Access == undeclared {
+		return nil, fmt.Errorf("cannot send a request of the unknown kind %d over the wall", r.Kind)
+	}
+	room := 256 + len(r.Authorization) + len(r.Target) + len(r.Body) // a body can be large: it is copied once
+	e := encoder{b: make([]byte, 4, room)}
 	e.b = append(e.b, byte(r.Kind))
-	switch r.Kind {
-	case Hello:
-		e.u32(r.Version)
-		return e.frame()
-	case Follow:
-		e.u64(r.From)
-		return e.frame()
-	}
-	e.u64(r.ID)
-	switch r.Kind {
-	case Signed:
-		return r.encodeSigned(&e)
-	case Ping:
-		return e.frame()
-	}
-	e.u64(r.Connection)
-	switch r.Kind {
-	case Call:
-		e.text(r.Module)
-		e.text(r.Action)
-		e.text(r.Key)
-		e.text(r.EndUser)
-	case Stop:
-		e.text(r.Task)
-		e.u64(uint64(r.GraceMS))
-		e.flag(r.Force)
-		e.text(r.EndUser)
-	case Explain:
-		e.text(r.Module)
-		e.text(r.Action)
-		e.text(r.As)
-		e.text(r.EndUser)
-	case Actions:
-		e.flag(r.All)
-	case Rights:
-		e.text(r.EndUser)
-	case Drain:
-		e.flag(r.On)
-	}
-	if r.Kind == Call || r.Kind == Explain {
-		if err := e.object(r.Params); err != nil {
+	for _, f := range verb.fields {
+		if err := e.field(r, f); err != nil {
 			return nil, err
 		}
 	}
@@ -69,26 +36,6 @@ func (r *Request) Check() error {
 	return err
 }
 
-func (r *Request) encodeSigned(e *encoder) ([]byte, error) {
-	e.b = slices.Grow(e.b, len(r.Body)+len(r.Target)+4096) // a body can be large: it is copied once
-	for _, field := range []string{string(r.Transport), r.Authorization, r.Method, r.Target, r.Key, r.EndUser} {
-		e.text(field)
-	}
-	e.u32(uint32(len(r.Body)))
-	e.b = append(e.b, r.Body...)
-	return e.frame()
-}
-
-func (r *Request) decodeSigned(d *decoder) {
-	r.Transport = Transport(d.text(MaxName))
-	r.Authorization, r.Method, r.Target = d.text(MaxName), d.text(MaxName), d.text(MaxTarget)
-	r.Key, r.EndUser = d.text(MaxName), d.text(MaxName)
-	r.Body = d.bytes()
-	if r.Transport != HTTP && r.Transport != Line && r.Transport != Legacy {
-		d.fail("a signed request over an unknown transport")
-	}
-}
-
 // decodeRequest reads all of a frame. Every byte must be used.
 func decodeRequest(frame []byte) (*Request, error) {
 	r, err := decodeFields(frame)
@@ -102,48 +49,21 @@ func decodeRequest(frame []byte) (*Request, error) {
 func decodeFields(frame []byte) (*Request, error) {
 	d := decoder{b: frame}
 	r := &Request{Kind: Kind(d.byte())}
-	switch r.Kind {
-	case Hello:
-		r.Version = d.u32()
-	case Follow:
-		r.From = d.u64()
-	case Call, Stop, Explain, Actions, Rights, Reload, Drain, Upgrade:
-		r.ID, r.Connection = d.u64(), d.u64()
-	case Ping:
-		r.ID = d.u64()
-	case Signed:
-		r.ID = d.u64()
-		r.decodeSigned(&d)
-	default:
+	d.fields(r, r.Kind.row())
+	return r, d.err
+}
+
+// fields reads all that is left as the row of its kind has it.
+func (d *decoder) fields(r *Request, verb *Verb) {
+	if verb.Access == undeclared {
 		d.fail("a message of the unknown kind %d", r.Kind)
 	}
-	switch r.Kind {
-	case Call:
-		r.Module, r.Action = d.text(MaxName), d.text(MaxName)
-		r.Key, r.EndUser = d.text(MaxName), d.text(MaxName)
-	case Stop:
-		r.Task, r.GraceMS, r.Force = d.text(MaxName), int64(d.u64()), d.flag()
-		r.EndUser = d.text(MaxName)
-	case Explain:
-		r.Module, r.Action = d.text(MaxName), d.text(MaxName)
-		r.As, r.EndUser = d.text(MaxName), d.text(MaxName)
-	case Actions:
-		r.All = d.flag()
-	case Rights:
-		r.EndUser = d.text(MaxName)
-	case Drain:
-		r.On = d.flag()
-	}
-	if r.Kind == Call || r.Kind == Explain {
-		r.Packed, d.b = d.b, nil
-		if d.err == nil && len(r.Packed) == 0 {
-			d.fail("a message of kind %d without values", r.Kind)
-		}
+	for _, f := range verb.fields {
+		d.field(r, f)
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes too many in a message of kind %d", len(d.b), r.Kind)
 	}
-	return r, d.err
 }
 
 // Unpack reads the values of a request, of which Receive has left the bytes: they

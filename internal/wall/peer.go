@@ -105,7 +105,7 @@ func (p *Peer) receive() (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Size = size; r.Kind == Hello || r.Kind == Follow { // these have no answer
+	if r.Size = size; r.Kind.Access() == Opening { // it has no answer
 		p.free(held{1, size})
 	}
 	return r, nil

@@ -16,24 +16,17 @@
 //	  call(id, connection, module, action, …) ▶
 //	  ◀───────────────────────────── answer(id, seq, outcome)
 //
-//	message   fields                                                     from
-//	hello     version u32                                                server, first and once
-//	follow    from u64                                                   server, once
-//	call      id u64, connection u64, module, action, key, end user, params  server
-//	stop      id u64, connection u64, task, grace ms i64, force bool, end user
-//	explain   id u64, connection u64, module, action, as, end user, params
-//	actions   id u64, connection u64
-//	rights    id u64, connection u64, end user
-//	reload    id u64, connection u64
-//	drain     id u64, connection u64, on bool
-//	upgrade   id u64, connection u64
-//	ping      id u64: of nobody; the loop answers that it goes round
-//	signed    id u64, transport, authorization, method, target, key, end user, body
-//	greeting  JSON                                                       monitor, first and once
-//	record    seq u64, the journal's line                                monitor
-//	answer    id u64, seq u64, JSON of an Outcome                        monitor
-//	policy    digest: rights and actions asked for before are void       monitor
-//	draining  on bool: whether nothing new is taken                      monitor
+// What the server sends are the rows of verbs (verb.go). The monitor sends:
+//
+//	message   fields
+//	greeting  JSON                                first and once
+//	record    seq u64, the journal's line
+//	answer    id u64, seq u64, JSON of an Outcome
+//	policy    digest: rights and actions asked for before are void
+//	draining  on bool: whether nothing new is taken
+//
+// Integers are little endian, a flag is one byte, text is UTF-8 behind its length (u32),
+// values are an object that the codec describes.
 //
 // The server names a caller only by the number of a connection, or passes on a
 // signed request whole: the monitor verifies it over the exact bytes, and only
@@ -65,7 +58,7 @@ const (
 // Kind is the kind of a message.
 type Kind uint8
 
-// What the server sends.
+// What the server sends; each has its row in verbs.
 const (
 	Hello Kind = 1 + iota
 	Follow
@@ -99,8 +92,8 @@ const (
 	DrainingKind
 )
 
-// Request is a message of the server. Which members are set follows from Kind,
-// as in the table above.
+// Request is a message of the server. Which members are set follows from the row of
+// its kind: see verbs.
 type Request struct {
 	Kind       Kind
 	ID         uint64 // chosen by the server, returned in the answer

@@ -35,11 +35,13 @@ func requests() []Request {
 		{Kind: Stop, ID: 3, Connection: 4, Task: "t", GraceMS: -1, Force: true, EndUser: "bob"},
 		{Kind: Explain, ID: 5, Connection: 6, Module: "m", Action: "a", As: "uid:1", Params: params},
 		{Kind: Actions, ID: 7, Connection: 8},
+		{Kind: Actions, ID: 7, Connection: 8, All: true},
 		{Kind: Rights, ID: 9, Connection: 10, EndUser: "carol"},
 		{Kind: Reload, ID: 11, Connection: 12},
 		{Kind: Drain, ID: 11, Connection: 12, On: true},
 		{Kind: Upgrade, ID: 11, Connection: 12},
 		{Kind: Ping, ID: 12},
+		{Kind: Signed, ID: 13, Transport: Legacy, Body: []byte("Module: m\r\n\r\n")},
 		{Kind: Signed, ID: 13, Transport: HTTP, Authorization: "Deputy1 …", Method: "POST", Target: "/v1/reload", Key: "k", EndUser: "e", Body: []byte("\xff\x00{}")},
 	}
 }

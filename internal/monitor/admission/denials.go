@@ -59,7 +59,7 @@ func (d denials) over(now time.Time) map[deputy.Caller]int {
 
 // Denied records a refusal for want of a rule, and logs it. Of what only asks it is none.
 func (ad *Admission) Denied(id policy.Identity, r *wall.Request, refusal *deputy.Error) {
-	if refusal.Code != deputy.NotAllowed || r.Kind == wall.Explain || r.Kind == wall.Rights || r.Kind == wall.Actions {
+	if refusal.Code != deputy.NotAllowed || r.Kind.Reads() {
 		return
 	}
 	account := ad.Callers.Account(id.Caller)

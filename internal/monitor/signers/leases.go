@@ -41,15 +41,10 @@ func (s *Signers) Spend(asked *wall.Request, by deputy.Caller) {
 	}
 }
 
-// Reads says whether a request changes nothing whatever it is told.
-func Reads(r *wall.Request) bool {
-	return r.Kind == wall.Rights || r.Kind == wall.Actions || r.Kind == wall.Explain
-}
-
 // leaseOf names the lease under which a signed request is answered if nothing
 // is recorded of it.
 func leaseOf(r *wall.Request) state.Lease {
-	if Reads(r) {
+	if r.Kind.Reads() {
 		return state.Lease{Secret: r.Nonce.Secret, Kind: state.LeaseReads}
 	}
 	return state.Lease{Secret: r.Nonce.Secret, Kind: state.LeaseRefused}

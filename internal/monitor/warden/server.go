@@ -196,7 +196,7 @@ func (w *Warden) hearAll(peer *wall.Peer) error {
 		if err != nil {
 			return err
 		}
-		if r.Kind == wall.Hello || r.Kind == wall.Follow {
+		if r.Kind.Access() == wall.Opening {
 			return fmt.Errorf("%w: a second greeting", wall.ErrBroken)
 		}
 		w.o.Hear(peer, r)

@@ -108,7 +108,7 @@ func (a *Asker) Caller() deputy.Caller { return a.session.caller }
 // network it is the signed request itself that is asked, whatever r is: what the
 // signature does not cover is not asked for.
 func (a *Asker) Ask(ctx context.Context, r wall.Request) (wall.Outcome, error) {
-	s, changes := a.session, !reads(r.Kind)
+	s, changes := a.session, !r.Kind.Reads()
 	now := s.of.policy.Load()
 	if s.network {
 		if a.proof == nil {
@@ -136,6 +136,3 @@ func (a *Asker) Ask(ctx context.Context, r wall.Request) (wall.Outcome, error) {
 	}
 	return outcome, nil
 }
-
-// reads says whether what is asked of the monitor changes nothing.
-func reads(k wall.Kind) bool { return k == wall.Rights || k == wall.Actions || k == wall.Explain }
