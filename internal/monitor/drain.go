@@ -49,8 +49,8 @@ func (m *Monitor) drainChanged(e *deputy.Event) {
 	m.warden.Draining(on)
 	who := cmp.Or(string(e.Caller), "the service manager")
 	if on {
-		m.log.Printf("%s drains deputy: nothing new is taken, %d tasks live", who, len(m.state.Tasks))
+		m.o.Log.Printf("%s drains deputy: nothing new is taken, %d tasks live", who, len(m.state.Tasks))
 	} else {
-		m.log.Printf("%s ends the drain: requests are taken again", who)
+		m.o.Log.Printf("%s ends the drain: requests are taken again", who)
 	}
 }

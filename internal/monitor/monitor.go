@@ -73,39 +73,41 @@ type Options struct {
 // goroutines reach it by post alone.
 type Monitor struct {
 	o      Options
-	log    *log.Logger
 	loop   *loop.Loop
-	ledger *ledger.Ledger
+	exit   exit
+	policy atomic.Pointer[policy.Policy] // in force; stored by the loop, read by anybody
+
+	state   *state.State
+	journal *journal.Journal
+	ledger  *ledger.Ledger
 
 	link      *keeper.Link
-	state     *state.State
-	tasks     *tasks.Tasks
-	callers   *callers.Callers
-	set       *manifest.Policy
-	policy    *policy.Policy
-	journal   *journal.Journal
-	lock      *os.File // the journal's, of the monitor before us in this keeper's life; nil: there was none
-	host      *process.Host
-	look      *look.Pool
-	capper    *output.Capper
-	reception *reception.Reception
-	sockets   *sockets.Sockets
 	manager   *manager.Manager
-	seal      site.Seal
+	sockets   *sockets.Sockets
+	reception *reception.Reception
+	warden    *warden.Warden
 
-	warden    *warden.Warden // keeps the server alive
+	callers   *callers.Callers
 	signers   *signers.Signers
 	turns     *turns.Turns
 	admission *admission.Admission
-	users     *userdb.Database
-	space     *space.Keeper
-	vault     *vault.Vault
-	since     deputy.Time // when we began
 
-	restored bool // the journal was found to be a restored copy
+	tasks   *tasks.Tasks
+	vault   *vault.Vault
+	space   *space.Keeper
+	machine machine
+}
 
-	deciding atomic.Pointer[policy.Policy] // policy, for those who judge
+// machine is what of the machine is open: where tasks run, what caps their output, and
+// what looks at paths that may not answer.
+type machine struct {
+	host   *process.Host
+	capper *output.Capper
+	look   *look.Pool
+}
 
+// exit is whether the monitor is to end, and how.
+type exit struct {
 	leaving     bool        // told to end: nothing new is taken
 	ending      atomic.Bool // the installed service was: nothing begins, either
 	upgrading   bool        // ordered, or being proved
@@ -119,16 +121,14 @@ func New(o Options) *Monitor {
 		o.Now = time.Now
 	}
 	m := &Monitor{
-		look: look.NewPool(o.Looker),
-		o:    o, log: o.Log, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}),
-		state: state.New(), turns: turns.New(), since: deputy.Time{Time: o.Now()},
+		o: o, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}), state: state.New(), turns: turns.New(),
+		machine: machine{look: look.NewPool(o.Looker)},
 	}
-	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
+	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.o.Log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop})
-	m.users = userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
-		m.log.Printf("%s", text)
-	}})
-	m.callers = callers.New(m.users)
+	m.callers = callers.New(userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
+		m.o.Log.Printf("%s", text)
+	}}))
 	m.manager = manager.New(o.Manager, m.loop.Timers)
 	m.reception = reception.New(m.callers.Account)
 	m.warden = m.newWarden()
@@ -142,30 +142,31 @@ func New(o Options) *Monitor {
 // configuration again, and each SIGUSR2 upgrade; then it returns ErrUpgrade.
 func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.link = link
-	if err := m.open(); err != nil {
+	restored, err := m.open()
+	if err != nil {
 		return err
 	}
 	defer m.journal.Close()
 	go m.endWithKeeper()
 	m.loop.StartWorkers()
 	m.turns.Start()
-	m.takeUp()
+	m.takeUp(restored)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
 		if err := m.reception.Run(); err != nil {
-			m.log.Printf("%v", err)
+			m.o.Log.Printf("%v", err)
 			m.post(m.end)
 		}
 	}()
-	m.warden.Start(ctx, m.journal, m.host, m.reception)
+	m.warden.Start(ctx, m.journal, m.machine.host, m.reception)
 	if err := link.Ready(); err != nil {
 		return fmt.Errorf("cannot tell the keeper that the monitor is ready: %w", err)
 	}
 	m.manager.Alive()
 	m.space.Start(ctx)
 	go m.sockets.Watch(ctx)
-	go m.users.Keep(ctx.Done())
+	go m.callers.Users.Keep(ctx.Done())
 	go m.vault.Sweep(m.liveIDs)
 	m.admission.RecordHidden()
 	go m.listen(signals)
@@ -175,12 +176,12 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.warden.Wait()
 	m.sockets.Leave()
 	m.reception.Close()
-	m.look.Close()
+	m.machine.look.Close()
 	switch {
-	case m.orphaned:
+	case m.exit.orphaned:
 		return errors.New("the keeper is gone; the next start takes the tasks up again")
-	case m.handingOver:
-		return errors.Join(ErrUpgrade, m.host.Close(true))
+	case m.exit.handingOver:
+		return errors.Join(ErrUpgrade, m.machine.host.Close(true))
 	}
 	return m.close() // after the server's end: our cgroups cannot go while it is in one
 }
@@ -194,7 +195,7 @@ func (m *Monitor) listen(signals <-chan os.Signal) {
 		case <-m.link.Lost():
 			m.post(func() {
 				// `deputy up` that was told to end while it executed itself just ends.
-				m.orphaned = !(m.o.Up && m.upgrading)
+				m.exit.orphaned = !(m.o.Up && m.exit.upgrading)
 				m.loop.End()
 			})
 			return
@@ -232,10 +233,11 @@ func (m *Monitor) goOn() {
 
 // inForce is the policy that a checkpoint tells of.
 func (m *Monitor) inForce() (digest string, files []deputy.PolicyFile) {
-	if m.set == nil {
+	p := m.policy.Load()
+	if p == nil {
 		return "", nil
 	}
-	return m.set.Digest, m.set.Files
+	return p.Set().Digest, p.Set().Files
 }
 
 // checkpoint is what a new segment of the journal begins with.
@@ -280,17 +282,17 @@ func (m *Monitor) endWithKeeper() {
 // grace period for anybody.
 func (m *Monitor) leave() {
 	var grace *int64
-	if m.leaving {
+	if m.exit.leaving {
 		grace = new(int64)
 	}
-	m.leaving = true
+	m.exit.leaving = true
 	m.sockets.Leave()
 	if !m.o.Up {
-		if m.ending.Load() { // asked again it waits for nothing
+		if m.exit.ending.Load() { // asked again it waits for nothing
 			m.end()
 			return
 		}
-		m.ending.Store(true)
+		m.exit.ending.Store(true)
 		m.endIfQuiet()
 		return
 	}
@@ -304,7 +306,7 @@ func (m *Monitor) leave() {
 // being born. The journal says so: whatever was not started by then is started
 // by the next monitor, even if the machine is restarted in between.
 func (m *Monitor) endIfQuiet() {
-	if !m.ending.Load() || m.tasks.BirthsUnderWay() > 0 {
+	if !m.exit.ending.Load() || m.tasks.BirthsUnderWay() > 0 {
 		return
 	}
 	m.ledger.Record(&deputy.Event{Type: deputy.MonitorEnd}, ledger.After{})
@@ -325,14 +327,15 @@ func (m *Monitor) quiet() {
 	m.leaveIfIdle()
 }
 
-// takeUp takes up the tasks that an earlier monitor left.
-func (m *Monitor) takeUp() {
-	m.tasks.TakeUp(tasks.Found{Restored: m.restored, SameKeeper: !m.first()})
+// takeUp takes up the tasks that an earlier monitor left; restored: of a journal that is
+// a restored copy.
+func (m *Monitor) takeUp(restored bool) {
+	m.tasks.TakeUp(tasks.Found{Restored: restored, SameKeeper: !m.first()})
 	// The keeper reaps from now on, and knows no leaf by its task: what was found
 	// out must outlive us, on a full disk too.
-	if m.journal.Flush() == nil && m.restored {
+	if m.journal.Flush() == nil && restored {
 		if err := m.o.Paths.NotePlace(); err != nil {
-			m.log.Printf("%v; the next start takes the journal for a restored one again", err)
+			m.o.Log.Printf("%v; the next start takes the journal for a restored one again", err)
 		}
 	}
 	m.ledger.Synced()
@@ -364,15 +367,15 @@ func (m *Monitor) heard(e process.Event) { m.loop.Post(func() { m.tasks.Heard(e)
 func (m *Monitor) Exited(x keeper.Exit) { m.loop.Post(func() { m.tasks.Exited(x) }) }
 
 func (m *Monitor) leaveIfIdle() {
-	if m.leaving && m.tasks.Idle() {
+	if m.exit.leaving && m.tasks.Idle() {
 		m.end()
 	}
 }
 
 func (m *Monitor) close() error {
 	if !m.o.Up {
-		return m.host.Close(true)
+		return m.machine.host.Close(true)
 	}
 	m.sockets.Remove()
-	return m.host.Close(false)
+	return m.machine.host.Close(false)
 }

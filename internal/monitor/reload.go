@@ -33,16 +33,16 @@ func (m *Monitor) reload(done func(*manifest.Policy, uint64, error)) {
 	o := m.loadOptions()
 	go func() {
 		set, warnings, err := manifest.Load(o)
-		keys, wrong := m.readKeys()
+		keys, wrong := m.signers.ReadKeys()
 		m.post(func() {
 			for _, w := range warnings {
-				m.log.Printf("warning: %s", w)
+				m.o.Log.Printf("warning: %s", w)
 			}
 			if refusal := m.ledger.Refuse("reload"); err == nil && refusal != nil {
 				err = refusal
 			}
 			if err != nil {
-				m.log.Printf("cannot reload, the old policy stays in force:\n%v", err)
+				m.o.Log.Printf("cannot reload, the old policy stays in force:\n%v", err)
 				done(nil, 0, err)
 				return
 			}
@@ -58,7 +58,7 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 		adoptKeys()
 		m.sockets.Follow(m.wantedSockets())
 		m.warden.Policy(set.Digest)
-		m.log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
+		m.o.Log.Printf("the policy was loaded: %d modules, digest %.12s", len(set.Modules), set.Digest)
 		done(set, e.Seq, nil)
 		m.warden.Renew()
 	}})
@@ -67,5 +67,5 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 // namesChanged: other names of the policy stand for somebody than before. What
 // the server was told of what callers may is void.
 func (m *Monitor) namesChanged() {
-	go m.post(func() { m.warden.Policy(m.set.Digest) }) // it may be the loop itself that has noticed
+	go m.post(func() { m.warden.Policy(m.policy.Load().Set().Digest) }) // it may be the loop itself that has noticed
 }

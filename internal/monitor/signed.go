@@ -48,6 +48,6 @@ func (m *Monitor) signedReply(peer *wall.Peer, r *wall.Request, id policy.Identi
 			}
 			return m.signers.Lease(r)
 		},
-		rights: func() deputy.Rights { return m.policy.Rights(id) },
+		rights: func() deputy.Rights { return m.policy.Load().Rights(id) },
 	}
 }

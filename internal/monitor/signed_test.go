@@ -107,13 +107,14 @@ func (v *verifier) begin() {
 	if err := os.MkdirAll(filepath.Join(v.dir, "var", "journal"), 0o755); err != nil {
 		v.t.Fatal(err)
 	}
-	var err error
-	if v.seal, _, err = v.o.Paths.OpenSeal(); err != nil {
+	seal, _, err := v.o.Paths.OpenSeal()
+	if err != nil {
 		v.t.Fatal(err)
 	}
+	v.signers.ReadFrom(v.o.Paths.Keys(), seal)
 	v.load()
-	v.makeRooms()
-	if err := v.openJournal(true); err != nil {
+	v.makeRooms(seal)
+	if _, err := v.openJournal(true, nil); err != nil {
 		v.t.Fatal(err)
 	}
 	v.answers, v.stopped = make(chan wall.Outcome, wall.MaxPending), make(chan struct{})
@@ -132,7 +133,7 @@ func (v *verifier) load() {
 		v.t.Fatal(err)
 	}
 	v.adopt(set)
-	v.adoptKeys(v.readKeys())
+	v.adoptKeys(v.signers.ReadKeys())
 }
 
 // end ends the monitor: in good order, or as a crash does.

@@ -65,29 +65,29 @@ func (m *Monitor) upgradeAsked(a asked) {
 // it out. done is told the new version and the record, or why not.
 func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to string, seq uint64, refusal *deputy.Error)) {
 	switch {
-	case m.upgrading:
+	case m.exit.upgrading:
 		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: an upgrade is under way"))
 		return
-	case m.leaving || m.ledger.Failed() != nil:
+	case m.exit.leaving || m.ledger.Failed() != nil:
 		done("", 0, deputy.Refuse(deputy.NotDurable, "cannot upgrade: deputy is being stopped, or its journal cannot be written; see: deputy status"))
 		return
-	case m.capper.HeldUp() > 0: // this process could not make way
+	case m.machine.capper.HeldUp() > 0: // this process could not make way
 		done("", 0, deputy.Refuse(deputy.Busy, "cannot upgrade: the kernel keeps the output of a task locked for somebody who writes to it, from a disk or a file system that does not answer; let it answer, or end it (of FUSE: echo 1 >/sys/fs/fuse/connections/N/abort), and try again"))
 		return
 	}
-	m.upgrading = true
+	m.exit.upgrading = true
 	go func() {
 		to, err := m.prove()
 		m.post(func() {
 			if err != nil {
-				m.upgrading = false
-				m.log.Printf("cannot upgrade, the old programs go on: %v", err)
+				m.exit.upgrading = false
+				m.o.Log.Printf("cannot upgrade, the old programs go on: %v", err)
 				done("", 0, deputy.Refuse(deputy.BadParam, "cannot upgrade, the old programs go on: %v", err))
 				return
 			}
 			e := &deputy.Event{Type: deputy.UpgradeOrdered, Caller: id.Caller, EndUser: id.EndUser, Nonce: nonce, Version: to}
 			m.ledger.Record(e, ledger.After{Durable: func() {
-				m.log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
+				m.o.Log.Printf("upgrading from version %s to %s; tasks go on", deputy.Version, to)
 				m.manager.Status("upgrading to version " + to)
 				done(to, e.Seq, nil)
 				go m.handOver()
@@ -99,11 +99,11 @@ func (m *Monitor) upgrade(id policy.Identity, nonce *deputy.Nonce, done func(to 
 // handOver has the keeper and the server make way, then the loop.
 func (m *Monitor) handOver() {
 	if err := m.link.Upgrade(); err != nil {
-		m.log.Printf("the keeper goes on with its old program: %v", err)
+		m.o.Log.Printf("the keeper goes on with its old program: %v", err)
 	}
 	m.warden.Retire()
 	m.post(func() {
-		m.handingOver = !m.leaving // who was told to end meanwhile ends
+		m.exit.handingOver = !m.exit.leaving // who was told to end meanwhile ends
 		m.end()
 	})
 }

@@ -47,7 +47,7 @@ func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return
 	}
-	if refusal := m.turns.Put(caller, func() { m.serve(caller, peer, r) }, m.deciding.Load().Rate()); refusal != nil {
+	if refusal := m.turns.Put(caller, func() { m.serve(caller, peer, r) }, m.policy.Load().Rate()); refusal != nil {
 		peer.Answer(r, 0, wall.Outcome{Error: refusal})
 	}
 }
@@ -119,7 +119,7 @@ func (m *Monitor) hold(caller deputy.Caller, peer *wall.Peer, r *wall.Request) {
 		return
 	}
 	go func() { // as many as requests that wait for an answer, which are bounded
-		m.users.Await(uid, patience)
+		m.callers.Users.Await(uid, patience)
 		m.turns.Again(caller, func() {
 			if !peer.Gone() {
 				m.identified(peer, r, true)

@@ -18,11 +18,11 @@ import (
 // newWarden makes the warden of our server.
 func (m *Monitor) newWarden() *warden.Warden {
 	return warden.New(warden.Options{
-		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: m.since.String(), Log: m.log,
-		Lost: m.users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
+		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: deputy.Time{Time: m.o.Now()}.String(), Log: m.o.Log,
+		Lost: m.callers.Users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
 		Loop: m.loop, Hear: m.hear, Serving: m.manager.Serving,
 		Now: func() warden.Now {
-			return warden.Now{Set: m.set, Draining: m.state.Drains, Keyed: m.signers.Any(), Short: m.ledger.Lacks() > 0}
+			return warden.Now{Set: m.policy.Load().Set(), Draining: m.state.Drains, Keyed: m.signers.Any(), Short: m.ledger.Lacks() > 0}
 		},
 	})
 }
@@ -30,7 +30,7 @@ func (m *Monitor) newWarden() *warden.Warden {
 // newSpace makes the keeper of the disk.
 func (m *Monitor) newSpace() *space.Keeper {
 	return space.New(space.Options{
-		Tasks: m.o.Paths.Tasks(), Log: m.log, Loop: m.loop,
+		Tasks: m.o.Paths.Tasks(), Log: m.o.Log, Loop: m.loop,
 		Live: m.liveIDs, Lacks: m.ledger.Lacks, Retire: m.ledger.RetireSegments,
 		Removed: func(ids []string) {
 			m.ledger.Record(&deputy.Event{Type: deputy.OutputRemoved, IDs: ids}, ledger.After{})
@@ -50,6 +50,6 @@ func (m *Monitor) left(t *state.Task, e *deputy.Event) (tidy func()) {
 		if l.Secret {
 			vault.Forget(m.o.Paths.Task(l.ID))
 		}
-		m.capper.Beside(func() { m.space.Shelve(l) })
+		m.machine.capper.Beside(func() { m.space.Shelve(l) })
 	}
 }

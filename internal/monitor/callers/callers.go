@@ -10,7 +10,7 @@ import (
 )
 
 // Callers are known by the user database.
-type Callers struct{ users *userdb.Database }
+type Callers struct{ Users *userdb.Database }
 
 // New knows them by a database.
 func New(users *userdb.Database) *Callers { return &Callers{users} }
@@ -25,7 +25,7 @@ func (k *Callers) Account(c deputy.Caller) deputy.Caller {
 	if !ok {
 		return c
 	}
-	if owner := k.users.Recent().Account(uid); owner != uid {
+	if owner := k.Users.Recent().Account(uid); owner != uid {
 		return deputy.UIDCaller(owner)
 	}
 	return c
@@ -35,7 +35,7 @@ func (k *Callers) Account(c deputy.Caller) deputy.Caller {
 // each caller, because whose range it lies in can change while they live.
 func (k *Callers) UseOf(s *state.State, account deputy.Caller) state.Use {
 	uid, isUID := account.UID()
-	names := k.users.Recent()
+	names := k.Users.Recent()
 	if !isUID || !names.Shares(uid) {
 		return s.UseOf(account)
 	}
@@ -63,7 +63,7 @@ func (k *Callers) Reduce(id *policy.Identity) (pending bool) {
 	if !ok {
 		return false
 	}
-	standing := k.users.Standing(uid)
+	standing := k.Users.Standing(uid)
 	if id.Bare = standing.Why; id.Bare != "" {
 		id.GIDs = nil
 	}
@@ -73,5 +73,5 @@ func (k *Callers) Reduce(id *policy.Identity) (pending bool) {
 // Pending says whether it is not known yet whether groups of a task's caller count.
 func (k *Callers) Pending(t *state.Task) bool {
 	uid, ok := t.Caller.UID()
-	return ok && len(t.Terms.GIDs) > 0 && k.users.Standing(uid).Pending
+	return ok && len(t.Terms.GIDs) > 0 && k.Users.Standing(uid).Pending
 }

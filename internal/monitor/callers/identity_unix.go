@@ -17,7 +17,7 @@ func (k *Callers) Name(c deputy.Caller) string {
 	if !ok {
 		return ""
 	}
-	return k.users.Name(uid)
+	return k.Users.Name(uid)
 }
 
 // Find makes the identity of "uid:33", "www-data" or "key:panel", with
@@ -27,7 +27,7 @@ func (k *Callers) Find(name string) (policy.Identity, error) {
 	if strings.HasPrefix(name, "key:") {
 		return policy.Identity{Caller: deputy.Caller(name)}, nil
 	}
-	u, reason, _ := k.users.Find(name)
+	u, reason, _ := k.Users.Find(name)
 	uid, isNumber := deputy.Caller(name).UID()
 	switch {
 	case u == nil && isNumber:

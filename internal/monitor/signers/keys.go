@@ -18,9 +18,8 @@ type secret struct {
 // Keys are the live secrets by the name of their key.
 type Keys map[string][]secret
 
-// LoadKeys reads every key file. One that others could read or replace is not
-// used, and why not is a warning: a caller without a key is denied.
-func LoadKeys(dir string, uid uint32, seal func(string) string) (Keys, []string) {
+// readKeys reads every key file.
+func readKeys(dir string, uid uint32, seal func(string) string) (Keys, []string) {
 	found := Keys{}
 	var warnings []string
 	entries, err := os.ReadDir(dir)

@@ -10,6 +10,7 @@ package signers
 
 import (
 	"errors"
+	"os"
 	"sync/atomic"
 
 	"deputy"
@@ -38,7 +39,9 @@ type Options struct {
 // Signers belong to the loop, but for what says that anybody may call it.
 type Signers struct {
 	Options
-	by atomic.Pointer[trust] // in force
+	by   atomic.Pointer[trust] // in force
+	dir  string                // of the key files
+	seal func(string) string   // names a secret without telling it
 
 	recent state.Nonces           // of all signed requests of this monitor, reads too
 	floors map[state.Lease]int64  // of an earlier monitor's leases: what was signed up to then is refused, Unix seconds
@@ -58,6 +61,16 @@ func New(o Options) *Signers {
 	s := &Signers{Options: o, recent: state.Nonces{}, floors: map[state.Lease]int64{}, leases: map[state.Lease]uint64{}}
 	s.by.Store(&trust{})
 	return s
+}
+
+// ReadFrom says where the key files are, and what names the secrets in them. It comes
+// before ReadKeys.
+func (s *Signers) ReadFrom(dir string, seal func(string) string) { s.dir, s.seal = dir, seal }
+
+// ReadKeys reads every key file. One that others could read or replace is not used, and
+// why not is a warning: a caller without a key is denied. It may wait for the disk.
+func (s *Signers) ReadKeys() (found Keys, warnings []string) {
+	return readKeys(s.dir, uint32(os.Geteuid()), s.seal)
 }
 
 // Adopt puts a policy in force. The keys stay as they are.
