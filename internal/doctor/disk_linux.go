@@ -87,7 +87,7 @@ func blocks(fd int) int64 {
 }
 
 // refusesBelow is how much of the file system must be free, in percent, for
-// anything new to be accepted; see internal/monitor/storage.go.
+// anything new to be accepted; see internal/monitor/space/room.go.
 const refusesBelow = 1
 
 // room holds what is free against [storage].
