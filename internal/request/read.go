@@ -10,21 +10,20 @@ import (
 // Read reads what a request asks the monitor for, by which the server asks over
 // the wall, and the monitor does what is signed. What only the answer's form
 // depends on is not read here. Of a read it is who may see what: the server serves
-// it, and has to know for whom. limit is the longest body for an action, in bytes.
-func Read(method string, at Target, body []byte, limit func(module, action string) int) (*wall.Request, error) {
+// it, and has to know for whom. limit is the longest body for an action, in bytes;
+// nil: body was held against it before.
+func Read(method string, at Target, body []byte, limit func(module, action string) int) (asked wall.Request, err error) {
 	if method != "POST" {
 		return readRead(at)
 	}
-	asked := new(wall.Request)
-	var err error
 	switch {
 	case at.Is("v1", "actions", "*", "*"):
 		asked.Kind = wall.Call
-		err = readAction(asked, at, body, limit)
+		err = readAction(&asked, at, body, limit)
 	case at.Is("v1", "explain", "*", "*"):
 		asked.Kind = wall.Explain
 		if asked.As, err = as(at); err == nil {
-			err = readAction(asked, at, body, limit)
+			err = readAction(&asked, at, body, limit)
 		}
 	case at.Is("v1", "tasks", "*", "stop"):
 		asked.Kind, asked.Task = wall.Stop, at.Path[2]
@@ -43,15 +42,11 @@ func Read(method string, at Target, body []byte, limit func(module, action strin
 	default:
 		err = deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", "/"+strings.Join(at.Path, "/"))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return asked, nil
+	return asked, err
 }
 
-func readRead(at Target) (*wall.Request, error) {
-	asked := &wall.Request{Kind: wall.Rights}
-	var err error
+func readRead(at Target) (asked wall.Request, err error) {
+	asked.Kind = wall.Rights
 	switch {
 	case at.Is("v1", "actions"):
 		asked.Kind = wall.Actions
@@ -59,10 +54,7 @@ func readRead(at Target) (*wall.Request, error) {
 	case at.Is("v1", "actions", "*", "*"):
 		asked.Kind = wall.Actions
 	}
-	if err != nil {
-		return nil, err
-	}
-	return asked, nil
+	return asked, err
 }
 
 // All reads the query of GET /v1/actions: all=1, all=0, or nothing for that.
@@ -96,7 +88,11 @@ func readAction(asked *wall.Request, at Target, body []byte, limit func(module, 
 	if err := CheckAction(asked.Module, asked.Action); err != nil {
 		return err
 	}
-	asked.Params, err = params(body, limit(asked.Module, asked.Action))
+	most := len(body)
+	if limit != nil {
+		most = limit(asked.Module, asked.Action)
+	}
+	asked.Params, err = params(body, most)
 	return err
 }
 

@@ -51,7 +51,7 @@ func (by *trust) askedFor(r *wall.Request) (*wall.Request, error) {
 		return nil, err
 	}
 	asked.Key, asked.EndUser = r.Key, r.EndUser
-	return asked, nil
+	return &asked, nil
 }
 
 // maxBody is the longest body for an action, in bytes.

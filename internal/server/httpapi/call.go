@@ -13,7 +13,7 @@ import (
 
 // callOptions is what a POST to an action says beyond the action itself.
 type callOptions struct {
-	asked  *wall.Request
+	asked  wall.Request
 	held   bool          // the answer waits for the tasks' ends
 	wait   time.Duration // at most so long
 	output int64         // last bytes of stdout and stderr to show; -1: none
@@ -34,7 +34,7 @@ func (x *exchange) call() error {
 	if err != nil {
 		return x.behindAction(err)
 	}
-	outcome, err := x.ask(*o.asked)
+	outcome, err := x.ask(o.asked)
 	if err != nil {
 		return err
 	}

@@ -55,10 +55,10 @@ func (x *exchange) ask(r wall.Request) (wall.Outcome, error) {
 }
 
 // asked reads what the request asks the monitor for.
-func (x *exchange) asked() (*wall.Request, error) {
+func (x *exchange) asked() (wall.Request, error) {
 	if len(x.body) > cheapBody {
 		if err := x.work(); err != nil {
-			return nil, err
+			return wall.Request{}, err
 		}
 		defer x.rest()
 	}
@@ -66,8 +66,7 @@ func (x *exchange) asked() (*wall.Request, error) {
 	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
 		x.body = nil
 	}
-	all := func(string, string) int { return len(body) } // it was held to the limit as it came
-	return request.Read(x.r.Method, x.at, body, all)
+	return request.Read(x.r.Method, x.at, body, nil)
 }
 
 // do asks the monitor for what the request asks for.
@@ -76,7 +75,7 @@ func (x *exchange) do() (wall.Outcome, error) {
 	if err != nil {
 		return wall.Outcome{}, err
 	}
-	return x.ask(*asked)
+	return x.ask(asked)
 }
 
 // answer sends v as JSON.
