@@ -94,10 +94,7 @@ func (a *admission) stops() {
 	}
 	ad.Ledger.Record(e, ledger.After{})
 	for _, t := range found {
-		ad.Tasks.Stop(t, tasks.Order{
-			As: deputy.Stopped, Why: "stopped by " + string(a.id.Caller) + " through " + a.plan.Action.Module + "/" + a.plan.Action.Name,
-			Caller: a.id.Caller, EndUser: a.id.EndUser, Rule: a.plan.Rule,
-		})
+		ad.Tasks.StopFor(t, state.OrderOf(e))
 	}
 	if ad.Ledger.Failed() != nil {
 		a.reply.Refuse(0, ad.Ledger.Outstanding("the tasks are being stopped"))

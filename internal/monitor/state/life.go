@@ -55,9 +55,11 @@ const (
 	Impossible Effect = "impossible" // cannot happen: a fault in deputy, logged, the task stays as it is
 )
 
-func phases() []Phase { return []Phase{Queued, Starting, Running, Lingering, Stopping, Killing, Over} }
+// Phases are all that there are.
+func Phases() []Phase { return []Phase{Queued, Starting, Running, Lingering, Stopping, Killing, Over} }
 
-func happenings() []Happening {
+// Happenings are all that there are.
+func Happenings() []Happening {
 	return []Happening{Intended, Barred, Born, Stillborn, Hung, Exited, Emptied, Gone, Stop, Deadline, GraceOver, LingerOver,
 		TakenUp, Put, Found, Vanished}
 }

@@ -38,8 +38,8 @@ var life = map[Phase]map[Happening]string{
 
 func TestEveryCellOfALife(t *testing.T) {
 	cells := 0
-	for _, p := range phases() {
-		for _, h := range happenings() {
+	for _, p := range Phases() {
+		for _, h := range Happenings() {
 			cells++
 			want, named := life[p][h]
 			if !named {
@@ -51,7 +51,7 @@ func TestEveryCellOfALife(t *testing.T) {
 			}
 		}
 	}
-	if want := len(phases()) * len(happenings()); cells != want || cells != 112 {
+	if want := len(Phases()) * len(Happenings()); cells != want || cells != 112 {
 		t.Errorf("%d cells walked, the table has %d", cells, want)
 	}
 }
@@ -59,7 +59,7 @@ func TestEveryCellOfALife(t *testing.T) {
 // From every phase a stop, a death and a grace period's end lead to the end: no
 // task can stay alive for ever.
 func TestEveryLifeEnds(t *testing.T) {
-	for _, p := range phases() {
+	for _, p := range Phases() {
 		at := p
 		for _, h := range []Happening{Stop, Born, GraceOver, LingerOver, Exited, Gone} {
 			if next, do := transition(at, h); do != Impossible {
@@ -88,7 +88,7 @@ func TestWhatLingersIsKilledInTheEnd(t *testing.T) {
 // Nothing that happens twice or late may move an ended task. The next monitor takes
 // it up again if its end was never recorded.
 func TestOverIsTheEnd(t *testing.T) {
-	for _, h := range happenings() {
+	for _, h := range Happenings() {
 		if h == TakenUp {
 			continue
 		}

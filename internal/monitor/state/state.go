@@ -117,6 +117,9 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		s.add(t)
 	}
+	if len(e.Tasks) == 0 {
+		s.order(e)
+	}
 	if len(e.IDs) > 0 { // those that it stops, or one for each item where items share tasks
 		ids = e.IDs
 	}
@@ -139,16 +142,26 @@ func (s *State) Cancel(e *deputy.Event) {
 	s.Unkey(e)
 }
 
+// order notes which tasks a request was accepted to stop.
+func (s *State) order(e *deputy.Event) {
+	for _, id := range e.IDs {
+		if t := s.Tasks[id]; t != nil {
+			t.Ordered = OrderOf(e)
+		}
+	}
+}
+
 // intend notes that the intent to start an attempt is recorded.
 func (t *Task) intend(attempt int, boot string) {
 	t.Happen(Intended)
 	t.Attempt, t.IntentBoot, t.Unborn = attempt, boot, false
 }
 
-// PutBack queues a task anew whose intent to start came to nothing in another boot.
+// PutBack queues a task anew whose intent to start came to nothing in another boot, or
+// which ended as it waited, and that was not recorded.
 func (t *Task) PutBack() {
 	t.Happen(Put)
-	t.Attempt, t.IntentBoot = t.Attempt-1, ""
+	t.Attempt, t.IntentBoot = max(t.Attempt-1, 0), ""
 }
 
 // Unended is the state without tasks whose end stands in the journal already.

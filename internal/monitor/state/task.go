@@ -26,6 +26,7 @@ type Task struct {
 	Lost   bool `json:"lost,omitempty"`   // it was live in a journal that was restored
 
 	StopWhy string `json:"stop_why,omitempty"`
+	Ordered *Order `json:"ordered,omitempty"` // to be stopped, by another action's request; StopAs says whether that was begun
 
 	// Derived; a replay makes them anew.
 	Ending  bool     `json:"-"` // its end is in the journal's hands, and not durable yet
@@ -54,6 +55,23 @@ type Terms struct {
 	OneFile   bool     `json:"one_file,omitempty"`
 	Secret    bool     `json:"secret,omitempty"` // tasks/ID/secrets holds its sensitive values
 	Key       string   `json:"key,omitempty"`    // identity's key name; empty for a Unix caller
+}
+
+// Order is by whom a task is to be stopped, and why.
+type Order struct {
+	Why     string        `json:"why"`
+	Caller  deputy.Caller `json:"caller"`
+	EndUser string        `json:"end_user,omitempty"`
+	Rule    string        `json:"rule,omitempty"`
+}
+
+// OrderOf is what was accepted for the tasks that another action's request stops.
+func OrderOf(accepted *deputy.Event) *Order {
+	e := accepted
+	return &Order{
+		Why:    "stopped by " + string(e.Caller) + " through " + e.Module + "/" + e.Action,
+		Caller: e.Caller, EndUser: e.EndUser, Rule: e.Rule,
+	}
 }
 
 // Within is WithinMS as a duration.

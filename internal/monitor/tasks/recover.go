@@ -47,7 +47,7 @@ func (r *Tasks) TakeUp(f Found) {
 		switch {
 		case t.Lost:
 			r.vanish(t, "the journal was restored from a back-up, which does not know what became of it")
-		case t.Phase == state.Queued || t.Unborn:
+		case t.Phase == state.Queued || t.Unborn || t.Attempt == 0: // never intended: it waited, whatever ended that
 			r.queued = append(r.queued, t)
 		default:
 			r.takeUpStarted(t, exists, wasOver)
@@ -58,13 +58,14 @@ func (r *Tasks) TakeUp(f Found) {
 // Resume has those wait again that were found waiting.
 func (r *Tasks) Resume() {
 	for _, t := range r.queued {
-		if t.Unborn { // it was intended in another boot: it is intended anew
+		if t.Phase != state.Queued { // it was intended in another boot, or its end while it waited was not recorded
 			t.PutBack()
 		}
 		if t.StopAs != "" {
 			r.happen(t, state.Stop)
 			continue
 		}
+		r.StopFor(t, t.Ordered)
 		r.begin(t)
 		r.expire(t)
 	}
@@ -113,6 +114,7 @@ func (r *Tasks) takeUpStarted(t *Task, exists map[string]bool, wasOver bool) {
 			r.happen(t, state.Stop)
 		}
 		r.startIntended(t)
+		r.StopFor(t, t.Ordered)
 		return
 	}
 	dir := r.Paths.Task(t.ID)
@@ -142,6 +144,7 @@ func (r *Tasks) takeUpStarted(t *Task, exists map[string]bool, wasOver bool) {
 	if r.Host.Newborn(leaf) {
 		r.Loop.After(process.BornWithin, func() { r.endNewborn(t) })
 	}
+	r.StopFor(t, t.Ordered)
 }
 
 // endNewborn ends what an earlier monitor had born, if it still has not become its program.

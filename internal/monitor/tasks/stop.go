@@ -22,6 +22,14 @@ type Order struct {
 	Grace   *int64 // ms; nil: as declared
 }
 
+// StopFor stops a task as another action's request was accepted to; nil: none was. A
+// monitor that died between the two records leaves it to the next one.
+func (r *Tasks) StopFor(t *Task, o *state.Order) {
+	if o != nil {
+		r.Stop(t, Order{As: deputy.Stopped, Why: o.Why, Caller: o.Caller, EndUser: o.EndUser, Rule: o.Rule})
+	}
+}
+
 // Stop records that a task is to be stopped, and does it once that is
 // durable; with a journal that cannot be written it does it at once. Asking
 // again can only shorten the grace period.

@@ -96,6 +96,8 @@ type Options struct {
 	Scarce func()            // something was short: perhaps room can be made
 	Done   func(keeper.Exit) // the keeper may forget it
 	Left   func(t *state.Task, e *deputy.Event) (tidy func())
+
+	Stepped func(state.Phase, state.Happening) // each step that a task makes; nil: nobody looks
 }
 
 // Tasks are those that live.
@@ -210,6 +212,9 @@ func (r *Tasks) Idle() bool {
 
 // happen walks one step through the table and does what it says.
 func (r *Tasks) happen(t *Task, h state.Happening) {
+	if r.Stepped != nil {
+		r.Stepped(t.Phase, h)
+	}
 	switch t.Happen(h) {
 	case state.Impossible:
 		r.Log.Printf("fault: task %s was %q when %q happened; it stays as it is", t.ID, t.Phase, h)
