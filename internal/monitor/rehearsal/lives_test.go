@@ -113,7 +113,11 @@ func TestLivesByChance(t *testing.T) {
 				// to the next that it was killed by that signal.
 				p.ends = append(slices.Clone(p.ends), deputy.Failed)
 			}
+			if p.tree.Birth.Fails != nil { // and that it was not born may be known to the dead alone
+				p.ends = append(slices.Clone(p.ends), deputy.Unknown)
+			}
 			rehearse(t, rules[i], p, "", func(state.Phase, state.Happening) {}, func(n int, _ *deputy.Event) fakejournal.Fate {
+				dice := rand.New(rand.NewPCG(seed, uint64(n)))
 				if n > 60 || dice.IntN(8) > 0 {
 					return fakejournal.Kept
 				}

@@ -223,6 +223,7 @@ func (m *machine) bury() *life {
 	if l == nil {
 		return nil
 	}
+	l.journal.Die()
 	l.host.Crash()
 	l.loop.End()
 	close(l.dead)

@@ -97,6 +97,7 @@ type Journal struct {
 	closed  chan struct{}
 	ended   chan struct{}
 
+	once    sync.Once  // of crashed
 	mu      sync.Mutex // guards what follows
 	some    sync.Cond  // something became durable, or failed
 	seq     uint64
@@ -198,6 +199,11 @@ func (j *Journal) write() {
 
 // keep writes one record; false: no more are.
 func (j *Journal) keep(l line) bool {
+	select {
+	case <-j.crashed:
+		return false
+	default:
+	}
 	fate := j.disk.fate(l.text)
 	if fate == Kept || fate == Orphaned {
 		j.disk.mu.Lock()
@@ -209,7 +215,7 @@ func (j *Journal) keep(l line) bool {
 	defer j.some.Broadcast()
 	if fate == Lost || fate == Orphaned {
 		j.err = errDead
-		close(j.crashed)
+		j.once.Do(func() { close(j.crashed) })
 		go j.disk.Crash()
 		return false
 	}
@@ -273,6 +279,15 @@ func (j *Journal) Flush() error {
 		j.some.Wait()
 	}
 	return j.err
+}
+
+// Die is the death of the monitor: nothing more of it comes to the disk.
+func (j *Journal) Die() {
+	j.once.Do(func() { close(j.crashed) })
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err, j.pending = errDead, nil
+	j.some.Broadcast()
 }
 
 // Close ends the disk's goroutine once it rests.
