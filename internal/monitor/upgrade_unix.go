@@ -3,21 +3,17 @@
 package monitor
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"deputy"
 	"deputy/internal/monitor/journal"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/proof"
 	"deputy/internal/wall"
 )
 
@@ -43,11 +39,6 @@ const UpgradeSignal = syscall.SIGUSR2
 const (
 	PauseSignal    = syscall.Signal(-1)
 	ContinueSignal = syscall.Signal(-2)
-)
-
-const (
-	proofTime = 10 * time.Second // for one program to show that it can start
-	proofSize = 64 << 10         // bytes that it may say
 )
 
 // upgradeAsked serves POST /v1/upgrade.
@@ -113,73 +104,24 @@ func (m *Monitor) handOver() {
 func (m *Monitor) prove() (version string, err error) {
 	daemon := append([]string{}, m.o.Probe...)
 	daemon = append(daemon, "--journal-format", strconv.Itoa(journal.Format))
-	said, err := proof("deputyd", daemon[0], daemon, nil)
+	said, err := proof.Of("deputyd", daemon[0], daemon, nil)
 	if err != nil {
 		return "", err
 	}
 	program, argv, as := m.warden.Probe()
-	server, err := proof("deputy-server", program, argv, as)
+	server, err := proof.Of("deputy-server", program, argv, as)
 	if err != nil {
 		return "", err
 	}
-	if said.wall != server.wall {
+	if said.Wall != server.Wall {
 		return "", fmt.Errorf("deputyd %s and deputy-server %s do not speak the same version of their protocol (%s and %s); install all programs together",
-			said.version, server.version, said.wall, server.wall)
+			said.Version, server.Version, said.Wall, server.Wall)
 	}
-	return said.version, nil
+	return said.Version, nil
 }
 
-// proved is what a program says of itself: "NAME VERSION, wall N".
-type proved struct{ version, wall string }
-
-// Proof is the line by which a program that can start says so.
-func Proof() string { return fmt.Sprintf("deputyd %s, wall %d", deputy.Version, wall.Version) }
-
-func proof(name, program string, argv []string, as *syscall.Credential) (proved, error) {
-	out, err := answerOf(program, argv, as)
-	if err != nil {
-		return proved{}, fmt.Errorf("%s cannot start: %w", name, err)
-	}
-	out = strings.TrimSpace(out)
-	out = out[strings.LastIndex(out, "\n")+1:] // before it there may be warnings
-	said, wall, found := strings.Cut(out, ", wall ")
-	version, named := strings.CutPrefix(said, name+" ")
-	if !found || !named {
-		return proved{}, fmt.Errorf("what stands there is no %s that can be upgraded to: it says %.200q", name, out)
-	}
-	return proved{version, wall}, nil
-}
-
-// answerOf runs a program to its end, as a user or as ours, and gives what it wrote.
-func answerOf(program string, argv []string, as *syscall.Credential) (string, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	p, err := os.StartProcess(program, argv, &os.ProcAttr{Dir: "/", Env: []string{"PATH=/usr/bin:/bin", "LANG=C.UTF-8"},
-		Files: []*os.File{nil, w, w}, Sys: &syscall.SysProcAttr{Setsid: true, Credential: as}})
-	w.Close()
-	if err != nil {
-		return "", errors.Unwrap(err)
-	}
-	late := time.AfterFunc(proofTime, func() { p.Kill() })
-	defer late.Stop()
-	if err := r.SetReadDeadline(time.Now().Add(proofTime + time.Second)); err != nil {
-		return "", err
-	}
-	text, _ := io.ReadAll(io.LimitReader(r, proofSize)) // as much as it says
-	state, err := p.Wait()
-	switch {
-	case err != nil:
-		return "", err
-	case !late.Stop() && !state.Success():
-		return "", fmt.Errorf("it did not show within %v that it can", proofTime)
-	case !state.Success():
-		return "", fmt.Errorf("%v: %s", state, bytes.TrimSpace(text))
-	}
-	return string(text), nil
-}
+// Proof is the line by which this program says that it can start.
+func Proof() string { return proof.Line() }
 
 // Prove is the other side of prove: it says whether this program could take over
 // an installation whose journal is written in the given format.
