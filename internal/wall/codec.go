@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"sort"
 	"unicode/utf8"
 
@@ -26,8 +25,7 @@ type encoder struct{ b []byte }
 func (e *encoder) u32(n uint32) { e.b = binary.LittleEndian.AppendUint32(e.b, n) }
 func (e *encoder) u64(n uint64) { e.b = binary.LittleEndian.AppendUint64(e.b, n) }
 func (e *encoder) text(s string) {
-	e.u32(uint32(len(s)))
-	e.b = append(e.b, s...)
+	e.b = append(binary.LittleEndian.AppendUint32(e.b, uint32(len(s))), s...)
 }
 func (e *encoder) flag(f bool) {
 	if f {
@@ -117,9 +115,10 @@ func (d *decoder) fail(format string, args ...any) {
 	d.b = nil
 }
 
+// take takes n bytes off, or nothing if there are fewer.
 func (d *decoder) take(n int) []byte {
-	if n < 0 || n > len(d.b) {
-		d.fail("a field of %d bytes where %d are left", n, len(d.b))
+	if n > len(d.b) {
+		d.short(n)
 		return nil
 	}
 	field := d.b[:n]
@@ -127,25 +126,36 @@ func (d *decoder) take(n int) []byte {
 	return field
 }
 
+func (d *decoder) short(n int) { d.fail("a field of %d bytes where %d are left", n, len(d.b)) }
+
 func (d *decoder) u32() uint32 {
-	if f := d.take(4); f != nil {
-		return binary.LittleEndian.Uint32(f)
+	if len(d.b) < 4 {
+		d.short(4)
+		return 0
 	}
-	return 0
+	n := binary.LittleEndian.Uint32(d.b)
+	d.b = d.b[4:]
+	return n
 }
 
 func (d *decoder) u64() uint64 {
-	if f := d.take(8); f != nil {
-		return binary.LittleEndian.Uint64(f)
+	if len(d.b) < 8 {
+		d.short(8)
+		return 0
 	}
-	return 0
+	n := binary.LittleEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return n
 }
 
 func (d *decoder) byte() byte {
-	if f := d.take(1); f != nil {
-		return f[0]
+	if len(d.b) < 1 {
+		d.short(1)
+		return 0
 	}
-	return 0
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
 }
 
 func (d *decoder) flag() bool {
@@ -162,8 +172,11 @@ func (d *decoder) flag() bool {
 // text reads at most limit bytes of valid UTF-8.
 func (d *decoder) text(limit int) string {
 	n := d.u32()
-	if n > math.MaxInt32 || int(n) > limit {
+	if n > uint32(limit) {
 		d.fail("a text of %d bytes, longer than %d", n, limit)
+		return ""
+	}
+	if n == 0 {
 		return ""
 	}
 	s := string(d.take(int(n)))
@@ -177,7 +190,7 @@ func (d *decoder) text(limit int) string {
 // bytes reads at most limit bytes of any kind.
 func (d *decoder) bytes(limit int) []byte {
 	n := d.u32()
-	if n > math.MaxInt32 || int(n) > limit {
+	if n > uint32(limit) {
 		d.fail("%d bytes, more than %d", n, limit)
 		return nil
 	}

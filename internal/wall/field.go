@@ -86,54 +86,60 @@ func (r *Request) member(f field) any {
 	return nil
 }
 
-// field appends a field of r.
-func (e *encoder) field(r *Request, f field) error {
-	switch p := r.member(f).(type) {
-	case *uint32:
-		e.u32(*p)
-	case *uint64:
-		e.u64(*p)
-	case *int64:
-		e.u64(uint64(*p))
-	case *bool:
-		e.flag(*p)
-	case *string:
-		e.text(*p)
-	case *Transport:
-		e.text(string(*p))
-	case *[]byte:
-		e.u32(uint32(len(*p)))
-		e.b = append(e.b, *p...)
-	case *deputy.Params:
-		return e.object(*p)
+// fields appends those of r that its row has.
+func (e *encoder) fields(r *Request, verb *Verb) error {
+	for _, f := range verb.fields {
+		switch p := r.member(f).(type) {
+		case *uint32:
+			e.u32(*p)
+		case *uint64:
+			e.u64(*p)
+		case *int64:
+			e.u64(uint64(*p))
+		case *bool:
+			e.flag(*p)
+		case *string:
+			e.text(*p)
+		case *Transport:
+			e.text(string(*p))
+		case *[]byte:
+			e.u32(uint32(len(*p)))
+			e.b = append(e.b, *p...)
+		case *deputy.Params:
+			if err := e.object(*p); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// field reads a field of r. Values stay as they came: see Unpack.
-func (d *decoder) field(r *Request, f field) {
-	switch p := r.member(f).(type) {
-	case *uint32:
-		*p = d.u32()
-	case *uint64:
-		*p = d.u64()
-	case *int64:
-		*p = int64(d.u64())
-	case *bool:
-		*p = d.flag()
-	case *string:
-		*p = d.text(limits[f])
-	case *Transport:
-		*p = Transport(d.text(limits[f]))
-		if *p != HTTP && *p != Line && *p != Legacy {
-			d.fail("a signed request over an unknown transport")
-		}
-	case *[]byte:
-		*p = d.bytes(limits[f])
-	case *deputy.Params:
-		r.Packed, d.b = d.b, nil
-		if len(r.Packed) == 0 {
-			d.fail("a message of kind %d without values", r.Kind)
+// fields reads those of r that its row has. Values stay as they came: see Unpack.
+func (d *decoder) fields(r *Request, verb *Verb) {
+	for _, f := range verb.fields {
+		switch p := r.member(f).(type) {
+		case *uint32:
+			*p = d.u32()
+		case *uint64:
+			*p = d.u64()
+		case *int64:
+			*p = int64(d.u64())
+		case *bool:
+			*p = d.flag()
+		case *string:
+			*p = d.text(limits[f])
+		case *Transport:
+			*p = Transport(d.text(limits[f]))
+			if *p != HTTP && *p != Line && *p != Legacy {
+				d.fail("a signed request over an unknown transport")
+			}
+		case *[]byte:
+			*p = d.bytes(limits[f])
+		case *deputy.Params:
+			r.Packed, d.b = d.b, nil
+			if len(r.Packed) == 0 {
+				d.fail("a message of kind %d without values", r.Kind)
+			}
 		}
 	}
 }

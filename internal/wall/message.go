@@ -17,10 +17,8 @@ func (r *Request) encode(verb *Verb) ([]byte, error) {
 	room := 256 + len(r.Authorization) + len(r.Target) + len(r.Body) // a body can be large: it is copied once
 	e := encoder{b: make([]byte, 4, room)}
 	e.b = append(e.b, byte(r.Kind))
-	for _, f := range verb.fields {
-		if err := e.field(r, f); err != nil {
-			return nil, err
-		}
+	if err := e.fields(r, verb); err != nil {
+		return nil, err
 	}
 	return e.frame()
 }
@@ -49,18 +47,16 @@ func decodeRequest(frame []byte) (*Request, error) {
 func decodeFields(frame []byte) (*Request, error) {
 	d := decoder{b: frame}
 	r := &Request{Kind: Kind(d.byte())}
-	d.fields(r, r.Kind.row())
+	d.whole(r, r.Kind.row())
 	return r, d.err
 }
 
-// fields reads all that is left as the row of its kind has it.
-func (d *decoder) fields(r *Request, verb *Verb) {
+// whole reads all that is left, by the row of r's kind.
+func (d *decoder) whole(r *Request, verb *Verb) {
 	if verb.Access == undeclared {
 		d.fail("a message of the unknown kind %d", r.Kind)
 	}
-	for _, f := range verb.fields {
-		d.field(r, f)
-	}
+	d.fields(r, verb)
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("%d bytes too many in a message of kind %d", len(d.b), r.Kind)
 	}
