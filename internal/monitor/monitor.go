@@ -45,6 +45,7 @@ import (
 	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
+	"deputy/internal/wall"
 )
 
 // Options is what the command line says.
@@ -84,7 +85,7 @@ type Monitor struct {
 
 	callers   *callers.Callers
 	signers   *signers.Signers
-	turns     *turns.Turns
+	requests  requests
 	admission *admission.Admission
 
 	tasks   *tasks.Tasks
@@ -101,15 +102,22 @@ type machine struct {
 	look   *look.Pool
 }
 
+// requests is how they are served: each in its caller's turn, by what its verb has.
+type requests struct {
+	turns *turns.Turns
+	verbs verbs
+}
+
 // New makes a monitor that has touched nothing yet.
 func New(o Options) *Monitor {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	m := &Monitor{
-		o: o, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}), state: state.New(), turns: turns.New(),
+		o: o, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}), state: state.New(),
 		machine: machine{look: look.NewPool(o.Looker)},
 	}
+	m.requests = requests{turns: turns.New(), verbs: join(wall.Verbs(), m.handlers())}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.o.Log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop})
 	m.callers = callers.New(userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
@@ -127,6 +135,9 @@ func New(o Options) *Monitor {
 // until a SIGTERM or SIGINT comes over signals. Each SIGHUP makes it read its
 // configuration again, and each SIGUSR2 upgrade; then it returns ErrUpgrade.
 func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
+	if err := m.requests.verbs.check(); err != nil {
+		return err
+	}
 	m.link = link
 	restored, err := m.open()
 	if err != nil {
@@ -135,7 +146,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	defer m.journal.Close()
 	go m.endWithKeeper()
 	m.loop.StartWorkers()
-	m.turns.Start()
+	m.requests.turns.Start()
 	m.takeUp(restored)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -157,7 +168,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.admission.RecordHidden()
 	go m.listen(signals)
 	m.loop.Run()
-	m.turns.Close()
+	m.requests.turns.Close()
 	cancel()
 	m.warden.Wait()
 	m.sockets.Leave()

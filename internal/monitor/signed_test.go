@@ -42,6 +42,8 @@ per_caller = { live = 100000, rate = "1000000/s", connections = 100 }
 names_end_user = true
 [key.old]
 legacy = true
+[key.boss]
+operator = true
 `
 
 // An action that stops another's tasks starts nothing, and needs no host.
@@ -67,7 +69,7 @@ func newVerifier(t *testing.T) *verifier {
 	t.Helper()
 	v := &verifier{t: t, dir: t.TempDir(), now: time.Unix(1_800_000_000, 0), secrets: map[string][]string{
 		"panel": {strings.Repeat("a1", 32), strings.Repeat("b2", 32)}, "site": {strings.Repeat("c3", 32)},
-		"stranger": {strings.Repeat("d4", 32)}, "old": {"an old secret"},
+		"stranger": {strings.Repeat("d4", 32)}, "old": {"an old secret"}, "boss": {strings.Repeat("e5", 32)},
 	}}
 	for name, text := range map[string]string{"deputy.toml": verifierConfig, "modules.d/m.toml": verifierModule} {
 		path := filepath.Join(v.dir, "etc", name)

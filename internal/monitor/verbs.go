@@ -1,6 +1,9 @@
 package monitor
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"deputy"
@@ -11,7 +14,8 @@ import (
 
 // A request of the server is given its caller's turn, judged there by the policy, and
 // then done by the loop: by the handler of its verb, to which it no longer matters how
-// it came.
+// it came. Who may ask for a verb says its row of the wall's table, and handle alone
+// holds everybody to it.
 
 // asked is a request whose caller is known.
 type asked struct {
@@ -21,8 +25,16 @@ type asked struct {
 	reply admission.Reply
 }
 
-// handler does what a verb asks for.
-func (m *Monitor) handler(verb wall.Kind) func(asked) {
+// verb is what may be asked for, and what does it.
+type verb struct {
+	wall.Verb
+	do func(asked) // nil: it is no request of its own
+}
+
+type verbs map[wall.Kind]verb
+
+// handlers do what each verb asks for. The loop calls them.
+func (m *Monitor) handlers() map[wall.Kind]func(asked) {
 	return map[wall.Kind]func(asked){
 		wall.Call:    func(a asked) { m.admission.Call(a.r, a.id, a.j, a.reply) },
 		wall.Stop:    func(a asked) { m.admission.Stop(a.r, a.id, a.reply) },
@@ -32,14 +44,58 @@ func (m *Monitor) handler(verb wall.Kind) func(asked) {
 		wall.Reload:  m.reloadAsked,
 		wall.Drain:   m.drainAsked,
 		wall.Upgrade: m.upgradeAsked,
-	}[verb]
+		wall.Ping:    func(a asked) { a.reply.Answer(0, wall.Outcome{Beat: m.beat()}) },
+	}
+}
+
+// join gives each row its handler.
+func join(rows map[wall.Kind]wall.Verb, handlers map[wall.Kind]func(asked)) verbs {
+	all := verbs{}
+	for kind, row := range rows {
+		all[kind] = verb{row, handlers[kind]}
+	}
+	for kind, do := range handlers {
+		all[kind] = verb{rows[kind], do}
+	}
+	return all
+}
+
+// check refuses verbs that nobody guards, or that nothing does: with them nothing is
+// served at all.
+func (v verbs) check() error {
+	for _, kind := range slices.Sorted(maps.Keys(v)) {
+		switch row := v[kind]; row.Access {
+		case wall.Opening, wall.Signer:
+			if row.do != nil {
+				return fmt.Errorf("cannot serve: the verb %q (kind %d) has a handler, and nobody may ask for it", row.Name, kind)
+			}
+		case wall.Anyone, wall.Caller, wall.Operator:
+			if row.do == nil {
+				return fmt.Errorf("cannot serve: the verb %q (kind %d) has no handler", row.Name, kind)
+			}
+		default:
+			return fmt.Errorf("cannot serve: the verb %q (kind %d) has no access", row.Name, kind)
+		}
+	}
+	return nil
+}
+
+// refuse says why whoever asks may not ask for the verb, whatever for; nil: it may.
+func (v *verb) refuse(a asked) *deputy.Error {
+	switch {
+	case v.Access == wall.Caller, v.Access == wall.Operator && a.j.Operator():
+		return nil
+	case v.Access == wall.Operator:
+		return deputy.Refuse(deputy.NotAllowed, "%s may not %s: only an operator may", a.id, v.Name)
+	}
+	return deputy.Refuse(deputy.NotAllowed, "%s may not ask for this", a.id)
 }
 
 // hear gives a message of the server its turn. It runs beside the loop. peer is
 // the server that sent it.
 func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
-	if r.Kind == wall.Ping { // the loop is what is asked about
-		m.post(func() { peer.Answer(r, 0, wall.Outcome{Beat: m.beat()}) })
+	if verb := m.requests.verbs[r.Kind]; verb.Access == wall.Anyone { // it waits for the loop alone
+		m.post(func() { verb.do(asked{r: r, reply: &reply{ledger: m.ledger, peer: peer, r: r}}) })
 		return
 	}
 	caller, ok := m.asker(r)
@@ -47,7 +103,7 @@ func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
 		peer.Answer(r, 0, wall.Outcome{Error: errGone()})
 		return
 	}
-	if refusal := m.turns.Put(caller, func() { m.serve(caller, peer, r) }, m.policy.Load().Rate()); refusal != nil {
+	if refusal := m.requests.turns.Put(caller, func() { m.serve(caller, peer, r) }, m.policy.Load().Rate()); refusal != nil {
 		peer.Answer(r, 0, wall.Outcome{Error: refusal})
 	}
 }
@@ -55,7 +111,7 @@ func (m *Monitor) hear(peer *wall.Peer, r *wall.Request) {
 // asker is whose turn a request waits for. Who signs is not known yet: one that
 // names no key of ours waits with all others that do not.
 func (m *Monitor) asker(r *wall.Request) (deputy.Caller, bool) {
-	if r.Kind == wall.Signed {
+	if r.Kind.Access() == wall.Signer {
 		return m.signers.Signer(r), true
 	}
 	id, ok := m.reception.Identity(r.Connection)
@@ -76,7 +132,7 @@ func (m *Monitor) serve(caller deputy.Caller, peer *wall.Peer, r *wall.Request) 
 		peer.Break(err)
 		return
 	}
-	if r.Kind == wall.Signed {
+	if r.Kind.Access() == wall.Signer {
 		m.signed(peer, r)
 		return
 	}
@@ -120,7 +176,7 @@ func (m *Monitor) hold(caller deputy.Caller, peer *wall.Peer, r *wall.Request) {
 	}
 	go func() { // as many as requests that wait for an answer, which are bounded
 		m.callers.Users.Await(uid, patience)
-		m.turns.Again(caller, func() {
+		m.requests.turns.Again(caller, func() {
 			if !peer.Gone() {
 				m.identified(peer, r, true)
 			}
@@ -145,19 +201,15 @@ func (m *Monitor) handle(a asked) {
 	if !m.admission.Holds(a.j) {
 		a.j = m.admission.Judge(a.r, a.id)
 	}
-	if refusal := a.j.Refusal; refusal != nil {
+	verb := m.requests.verbs[a.r.Kind]
+	refusal := a.j.Refusal
+	if refusal == nil {
+		refusal = verb.refuse(a)
+	}
+	if refusal != nil {
 		m.admission.Denied(a.id, a.r, refusal)
 		a.reply.Refuse(0, refusal)
 		return
 	}
-	switch a.r.Kind {
-	case wall.Reload, wall.Drain, wall.Upgrade:
-		if !a.j.Operator() {
-			refusal := deputy.Refuse(deputy.NotAllowed, "%s may not %s: only an operator may", a.id, a.r.Kind)
-			m.admission.Denied(a.id, a.r, refusal)
-			a.reply.Refuse(0, refusal)
-			return
-		}
-	}
-	m.handler(a.r.Kind)(a)
+	verb.do(a)
 }

@@ -105,7 +105,7 @@ func TestEveryKindThatTheServerSendsHasItsRow(t *testing.T) {
 }
 
 func benchmarked() *Request {
-	return &Request{Kind: Call, ID: 1, Connection: 2, Module: "service", Action: "restart", 
+	return &Request{Kind: Call, ID: 1, Connection: 2, Module: "service", Action: "restart",
 		Params: deputy.Params{"unit": "nginx.service"}}
 }
 

@@ -1,0 +1,108 @@
+package monitor
+
+import (
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"deputy"
+	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/site"
+	"deputy/internal/wall"
+)
+
+// pause is a verb that there is not.
+const pause wall.Kind = 63
+
+// A verb that nobody guards, or that nothing does, is found before anything is touched.
+func TestAMonitorWithAHoleInItsVerbsDoesNotStart(t *testing.T) {
+	do := func(asked) {}
+	for why, hole := range map[string]func(v verbs){
+		`the verb "pause" (kind 63) has no access`:  func(v verbs) { v[pause] = verb{wall.Verb{Name: "pause"}, do} },
+		`the verb "pause" (kind 63) has no handler`: func(v verbs) { v[pause] = verb{wall.Verb{Name: "pause", Access: wall.Operator}, nil} },
+		`the verb "" (kind 63) has no access`:       func(v verbs) { v[pause] = join(nil, map[wall.Kind]func(asked){pause: do})[pause] },
+		`the verb "drain" (kind 10) has no handler`: func(v verbs) { v[wall.Drain] = join(wall.Verbs(), nil)[wall.Drain] },
+		`the verb "hello" (kind 1) has a handler`:   func(v verbs) { v[wall.Hello] = verb{v[wall.Hello].Verb, do} },
+	} {
+		dir := filepath.Join(t.TempDir(), "var")
+		m := New(Options{Paths: site.Under(filepath.Join(dir, "etc"), dir), Up: true, Log: log.New(io.Discard, "", 0)})
+		if err := m.requests.verbs.check(); err != nil {
+			t.Fatalf("without a hole: %v", err)
+		}
+		hole(m.requests.verbs)
+		if err := m.Run(nil, nil); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%v, want %s", err, why)
+		}
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s: something was touched: %v", why, err)
+		}
+	}
+}
+
+// handed gives what a request is answered with.
+type handed struct{ outcome wall.Outcome }
+
+func (h *handed) Answer(_ uint64, o wall.Outcome)        { h.outcome = o }
+func (h *handed) Text([]byte)                            {}
+func (h *handed) Refuse(_ uint64, refusal *deputy.Error) { h.outcome.Error = refusal }
+
+// denied counts the denials that were recorded.
+func (v *verifier) denied() (n int) {
+	v.t.Helper()
+	if err := v.journal.Flush(); err != nil {
+		v.t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(v.o.Paths.Journal(), "*"))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		n += strings.Count(string(text), `"type":"`+string(deputy.Denied)+`"`)
+	}
+	return n
+}
+
+// A verb is served by its row and its handler: whoever is no operator is refused one of
+// theirs, and that is recorded.
+func TestAnOperatorsVerbIsItsRowAndItsHandler(t *testing.T) {
+	v := newVerifier(t)
+	rows, handlers := wall.Verbs(), v.handlers()
+	rows[pause] = wall.Verb{Name: "pause", Access: wall.Operator}
+	handlers[pause] = func(a asked) { a.reply.Answer(0, wall.Outcome{Digest: "paused " + a.r.Module}) }
+	v.loop.Do(func() { v.requests.verbs = join(rows, handlers) })
+	if err := v.requests.verbs.check(); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(caller deputy.Caller, kind wall.Kind) wall.Outcome {
+		var h handed
+		v.loop.Do(func() {
+			r, id := &wall.Request{Kind: kind, Module: "m"}, policy.Identity{Caller: caller}
+			v.handle(asked{r, id, v.admission.Judge(r, id), &h})
+		})
+		return h.outcome
+	}
+	if o := ask("key:boss", pause); o.Error != nil || o.Digest != "paused m" {
+		t.Errorf("an operator: %+v (%v)", o, o.Error)
+	}
+	if n := v.denied(); n != 0 {
+		t.Errorf("%d denials are recorded", n)
+	}
+	if o := ask("key:panel", pause); o.Error == nil || o.Error.Code != deputy.NotAllowed || !strings.Contains(o.Error.Detail, "may not pause: only an operator may") {
+		t.Errorf("another: %+v (%v)", o, o.Error)
+	}
+	for _, kind := range []wall.Kind{wall.Hello, wall.Ping, wall.Signed, 62} {
+		if o := ask("key:boss", kind); o.Error == nil || o.Error.Code != deputy.NotAllowed {
+			t.Errorf("kind %d is no request of a caller's: %+v", kind, o)
+		}
+	}
+	if n := v.denied(); n != 4 { // all but of ping, which changes nothing
+		t.Errorf("%d denials are recorded", n)
+	}
+}
