@@ -45,6 +45,7 @@ import (
 	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
 	"deputy/internal/output"
+	"deputy/internal/request"
 	"deputy/internal/wall"
 )
 
@@ -119,7 +120,7 @@ func New(o Options) *Monitor {
 	}
 	m.requests = requests{turns: turns.New(), verbs: join(wall.Verbs(), m.handlers())}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.o.Log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
-	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop})
+	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop, Routes: request.Routes()})
 	m.callers = callers.New(userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
 		m.o.Log.Printf("%s", text)
 	}}))

@@ -11,6 +11,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/site"
+	"deputy/internal/request"
 	"deputy/internal/wall"
 )
 
@@ -69,14 +70,17 @@ func (v *verifier) denied() (n int) {
 	return n
 }
 
-// A verb is served by its row and its handler: whoever is no operator is refused one of
-// theirs, and that is recorded.
-func TestAnOperatorsVerbIsItsRowAndItsHandler(t *testing.T) {
+// A verb is served by its row and its handler, however it was asked for, and signed by its
+// route: whoever is no operator is refused one of theirs, and that is recorded.
+func TestAnOperatorsVerbIsItsRowItsHandlerAndItsRoute(t *testing.T) {
 	v := newVerifier(t)
 	rows, handlers := wall.Verbs(), v.handlers()
 	rows[pause] = wall.Verb{Name: "pause", Access: wall.Operator}
 	handlers[pause] = func(a asked) { a.reply.Answer(0, wall.Outcome{Digest: "paused " + a.r.Module}) }
-	v.loop.Do(func() { v.requests.verbs = join(rows, handlers) })
+	route := request.Route{Method: "POST", Path: "/v1/pause/{module}", Verb: pause, Read: func(at request.Target, _ []byte, _ request.Limit) (wall.Request, error) {
+		return wall.Request{Module: at.Path[2]}, nil
+	}}
+	v.loop.Do(func() { v.requests.verbs, v.signers.Routes = join(rows, handlers), request.Routes(route) })
 	if err := v.requests.verbs.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +107,18 @@ func TestAnOperatorsVerbIsItsRowAndItsHandler(t *testing.T) {
 		}
 	}
 	if n := v.denied(); n != 4 { // all but of ping, which changes nothing
+		t.Errorf("%d denials are recorded", n)
+	}
+	sign := func(key string) wall.Outcome {
+		return v.ask(v.sign(key, v.secrets[key][0], wall.HTTP, "POST", "/v1/pause/m", "", "", ""))[0]
+	}
+	if o := sign("boss"); o.Error != nil || o.Digest != "paused m" || o.Rights == nil || o.Rights.Caller != "key:boss" {
+		t.Errorf("signed by an operator: %+v (%v)", o, o.Error)
+	}
+	if o := sign("panel"); o.Error == nil || o.Error.Code != deputy.NotAllowed || !strings.Contains(o.Error.Detail, "only an operator may") {
+		t.Errorf("signed by another: %+v (%v)", o, o.Error)
+	}
+	if n := v.denied(); n != 5 {
 		t.Errorf("%d denials are recorded", n)
 	}
 }

@@ -13,8 +13,8 @@ const MaxBody = 64 << 10
 // DeclaredGrace stands for the grace period that the action declares.
 const DeclaredGrace = -1
 
-// Stop reads the body of POST /v1/tasks/{id}/stop: {"grace":"5s","force":true}.
-func Stop(body []byte) (graceMS int64, force bool, err error) {
+// stop reads the body of POST /v1/tasks/{id}/stop: {"grace":"5s","force":true}.
+func stop(body []byte) (graceMS int64, force bool, err error) {
 	object, err := object(body)
 	if err != nil {
 		return 0, false, err
@@ -53,8 +53,8 @@ func milliseconds(value any) (int64, bool) {
 	return ms, true
 }
 
-// Drain reads the body of POST /v1/drain: {"on":false}, or nothing for true.
-func Drain(body []byte) (on bool, err error) {
+// drain reads the body of POST /v1/drain: {"on":false}, or nothing for true.
+func drain(body []byte) (on bool, err error) {
 	object, err := object(body)
 	if err != nil {
 		return false, err

@@ -1,59 +1,12 @@
 package request
 
 import (
-	"strings"
-
 	"deputy"
 	"deputy/internal/wall"
 )
 
-// Read reads what a request asks the monitor for, by which the server asks over
-// the wall, and the monitor does what is signed. What only the answer's form
-// depends on is not read here. Of a read it is who may see what: the server serves
-// it, and has to know for whom. limit is the longest body for an action, in bytes;
-// nil: body was held against it before.
-func Read(method string, at Target, body []byte, limit func(module, action string) int) (asked wall.Request, err error) {
-	if method != "POST" {
-		return readRead(at)
-	}
-	switch {
-	case at.Is("v1", "actions", "*", "*"):
-		asked.Kind = wall.Call
-		err = readAction(&asked, at, body, limit)
-	case at.Is("v1", "explain", "*", "*"):
-		asked.Kind = wall.Explain
-		if asked.As, err = as(at); err == nil {
-			err = readAction(&asked, at, body, limit)
-		}
-	case at.Is("v1", "tasks", "*", "stop"):
-		asked.Kind, asked.Task = wall.Stop, at.Path[2]
-		if _, err = at.Only(); err == nil {
-			asked.GraceMS, asked.Force, err = Stop(body)
-		}
-	case at.Is("v1", "reload"):
-		asked.Kind = wall.Reload
-	case at.Is("v1", "upgrade"):
-		asked.Kind = wall.Upgrade
-	case at.Is("v1", "drain"):
-		asked.Kind = wall.Drain
-		if _, err = at.Only(); err == nil {
-			asked.On, err = Drain(body)
-		}
-	default:
-		err = deputy.Refuse(deputy.UnknownAction, "cannot do POST %.100q: there is no such path", "/"+strings.Join(at.Path, "/"))
-	}
-	return asked, err
-}
-
-func readRead(at Target) (asked wall.Request, err error) {
-	asked.Kind = wall.Rights
-	switch {
-	case at.Is("v1", "actions"):
-		asked.Kind = wall.Actions
-		asked.All, err = All(at)
-	case at.Is("v1", "actions", "*", "*"):
-		asked.Kind = wall.Actions
-	}
+func readList(at Target, _ []byte, _ Limit) (asked wall.Request, err error) {
+	asked.All, err = All(at)
 	return asked, err
 }
 
@@ -83,17 +36,42 @@ func as(at Target) (string, error) {
 	return caller, nil
 }
 
-func readAction(asked *wall.Request, at Target, body []byte, limit func(module, action string) int) (err error) {
+func readExplain(at Target, body []byte, limit Limit) (asked wall.Request, err error) {
+	caller, err := as(at)
+	if err != nil {
+		return asked, err
+	}
+	asked, err = readAction(at, body, limit)
+	asked.As = caller
+	return asked, err
+}
+
+func readAction(at Target, body []byte, limit Limit) (asked wall.Request, err error) {
 	asked.Module, asked.Action = at.Path[2], at.Path[3]
 	if err := CheckAction(asked.Module, asked.Action); err != nil {
-		return err
+		return asked, err
 	}
 	most := len(body)
 	if limit != nil {
 		most = limit(asked.Module, asked.Action)
 	}
 	asked.Params, err = params(body, most)
-	return err
+	return asked, err
+}
+
+func readStop(at Target, body []byte, _ Limit) (asked wall.Request, err error) {
+	asked.Task = at.Path[2]
+	if _, err = at.Only(); err == nil {
+		asked.GraceMS, asked.Force, err = stop(body)
+	}
+	return asked, err
+}
+
+func readDrain(at Target, body []byte, _ Limit) (asked wall.Request, err error) {
+	if _, err = at.Only(); err == nil {
+		asked.On, err = drain(body)
+	}
+	return asked, err
 }
 
 // CheckAction refuses names that cannot be those of an action.

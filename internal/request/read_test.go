@@ -48,7 +48,7 @@ func TestRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Read(c.method, at, []byte(c.body), func(string, string) int { return 64 })
+		got, err := Routes().Read(c.method, at, []byte(c.body), func(string, string) int { return 64 })
 		switch {
 		case c.refused != "":
 			if err == nil || !strings.Contains(err.Error(), c.refused) {
@@ -56,6 +56,44 @@ func TestRead(t *testing.T) {
 			}
 		case err != nil || !reflect.DeepEqual(got, c.want):
 			t.Errorf("%s %s: %+v, %v", c.method, c.target, got, err)
+		}
+	}
+}
+
+// A verb is read by its line: nothing else knows of it.
+func TestAVerbIsReadByItsLine(t *testing.T) {
+	pause := Route{Method: "POST", Path: "/v1/pause/{module}", Verb: 63, Read: func(at Target, body []byte, _ Limit) (asked wall.Request, err error) {
+		asked.Module = at.Path[2]
+		asked.On, err = drain(body)
+		return asked, err
+	}}
+	at, err := ParseTarget("/v1/pause/m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Routes(pause).Read("POST", at, []byte(`{"on":true}`), nil)
+	if want := (wall.Request{Kind: 63, Module: "m", On: true}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := Routes(pause).Read("POST", at, []byte(`{"on":1}`), nil); err == nil {
+		t.Error("a body that its line does not take was taken")
+	}
+	if got, err := Routes(pause).Read("GET", at, nil, nil); err != nil || got.Kind != wall.Rights {
+		t.Errorf("to read there: %+v, %v", got, err)
+	}
+	if _, err := Routes().Read("POST", at, nil, nil); err == nil {
+		t.Error("it is read without its line")
+	}
+}
+
+// Whoever may not ask for a verb over the wall may not by a route: each is a caller's.
+func TestARouteAsksInACallersName(t *testing.T) {
+	for _, r := range Routes() {
+		if a := r.Verb.Access(); a != wall.Caller && a != wall.Operator {
+			t.Errorf("%s %s asks for %s", r.Method, r.Path, r.Verb)
+		}
+		if r.Method == "GET" && !r.Verb.Reads() {
+			t.Errorf("%s %s changes something", r.Method, r.Path)
 		}
 	}
 }
@@ -75,8 +113,9 @@ func FuzzBody(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	routes := Routes()
 	f.Fuzz(func(t *testing.T, body []byte) {
-		asked, err := Read("POST", Target{Path: []string{"v1", "actions", "m", "a"}}, body, nil)
+		asked, err := routes.Read("POST", Target{Path: []string{"v1", "actions", "m", "a"}}, body, nil)
 		if err != nil {
 			var refused *deputy.Error
 			if !errors.As(err, &refused) || refused.Code != deputy.BadJSON || refused.Detail == "" {

@@ -94,7 +94,7 @@ func TestStop(t *testing.T) {
 		{`{"forcé":true}`, 0, false, deputy.BadRequest},
 		{`{"grace":"1s","grace":"2s"}`, 0, false, deputy.BadJSON},
 	} {
-		grace, force, err := Stop([]byte(c.body))
+		grace, force, err := stop([]byte(c.body))
 		if !refusedWith(err, c.code) || c.code == "" && (grace != c.grace || force != c.force) {
 			t.Errorf("%s: %d %v %v", c.body, grace, force, err)
 		}
@@ -110,7 +110,7 @@ func TestDrain(t *testing.T) {
 		{"", true, ""}, {`{"on":true}`, true, ""}, {`{"on":false}`, false, ""},
 		{`{"on":1}`, false, deputy.BadRequest}, {`{"off":true}`, false, deputy.BadRequest}, {`[1]`, false, deputy.BadJSON},
 	} {
-		if on, err := Drain([]byte(c.body)); !refusedWith(err, c.code) || c.code == "" && on != c.on {
+		if on, err := drain([]byte(c.body)); !refusedWith(err, c.code) || c.code == "" && on != c.on {
 			t.Errorf("%s: %v %v", c.body, on, err)
 		}
 	}

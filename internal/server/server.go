@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"deputy/internal/output"
+	"deputy/internal/request"
 	"deputy/internal/server/asker"
 	"deputy/internal/server/history"
 	"deputy/internal/server/httpapi"
@@ -103,7 +104,7 @@ func serve(ctx context.Context, s Sockets, p *parts) error {
 	askers := asker.New(p.client, p.history, p.greeting)
 	api := httpapi.New(httpapi.Config{
 		Askers: askers, Local: ours, Network: others,
-		Monitor: p.client, History: p.history, Watcher: p.watcher,
+		Monitor: p.client, Asks: request.Routes(), History: p.history, Watcher: p.watcher,
 		Greeting: p.greeting, Ready: ready, Log: p.log, LogLost: p.lost,
 	})
 	from := p.history.From()

@@ -28,7 +28,7 @@ func callOf(message *keyvalue.Message) *wall.Request {
 }
 
 // askedFor reads what a verified request asks for.
-func (by *trust) askedFor(r *wall.Request) (*wall.Request, error) {
+func (by *trust) askedFor(r *wall.Request, routes request.Table) (*wall.Request, error) {
 	if r.Transport == wall.Legacy {
 		return legacyCall(r)
 	}
@@ -46,7 +46,7 @@ func (by *trust) askedFor(r *wall.Request) (*wall.Request, error) {
 	if err != nil {
 		return nil, deputy.Refuse(deputy.BadRequest, "%v", err)
 	}
-	asked, err := request.Read(r.Method, at, r.Body, by.maxBody)
+	asked, err := routes.Read(r.Method, at, r.Body, by.maxBody)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"deputy/internal/monitor/loop"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/state"
+	"deputy/internal/request"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -33,7 +34,7 @@ func desk(t *testing.T, now *time.Time) (*Signers, *paper) {
 	t.Helper()
 	p := &paper{state: state.New()}
 	l := loop.New(clock.Clock{Boot: "this", Now: func() int64 { return int64(time.Hour) }, Wall: func() time.Time { return *now }})
-	s := New(Options{State: p.state, Ledger: p, Loop: l})
+	s := New(Options{State: p.state, Ledger: p, Loop: l, Routes: request.Routes()})
 	config := &manifest.Config{Keys: map[string]manifest.CallerSettings{"old": {Legacy: true}}}
 	config.Server.Name = "gate1"
 	s.Adopt(&manifest.Policy{Config: config})

@@ -18,6 +18,7 @@ import (
 	"deputy/internal/monitor/loop"
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/state"
+	"deputy/internal/request"
 	"deputy/internal/signature"
 	"deputy/internal/wall"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	State  *state.State
 	Ledger Ledger
 	Loop   *loop.Loop
+	Routes request.Table // what may be asked for over HTTP
 }
 
 // Signers belong to the loop, but for what says that anybody may call it.
@@ -105,7 +107,7 @@ func (s *Signers) Prove(r *wall.Request) (by deputy.Caller, asked *wall.Request,
 		err = s.accept(r, found)
 	})
 	if err == nil {
-		asked, err = found.by.askedFor(r)
+		asked, err = found.by.askedFor(r, s.Routes)
 	}
 	if err != nil {
 		return "", nil, refusalOf(err)

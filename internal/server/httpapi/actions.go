@@ -1,11 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 
 	"deputy"
 	"deputy/internal/request"
-	"deputy/internal/wall"
 )
 
 // listActions shows what this caller may use.
@@ -54,14 +54,13 @@ func (x *exchange) explain() error {
 	return x.answer(http.StatusOK, explanation)
 }
 
-// verb answers what an operator asks the monitor for with what is told of its
-// outcome, whose kind the request has.
-func verb(status int, told func(*wall.Outcome) any) func(*exchange) error {
+// verb answers what an operator asks the monitor for as its line has it.
+func verb(r *request.Route) func(*exchange) error {
 	return func(x *exchange) error {
 		outcome, err := x.do()
 		if err != nil {
 			return err
 		}
-		return x.answer(status, told(&outcome))
+		return x.answer(cmp.Or(r.Status, http.StatusOK), r.Answer(&outcome))
 	}
 }

@@ -19,7 +19,8 @@ import (
 // Config is what the front door stands between.
 type Config struct {
 	Askers   *asker.Askers
-	Monitor  Monitor // asked for its pulse alone
+	Monitor  Monitor       // asked for its pulse alone
+	Asks     request.Table // what may be asked of the monitor
 	History  *history.History
 	Watcher  *output.Watcher
 	Greeting *wall.Greeting
@@ -47,7 +48,7 @@ type API struct {
 func New(c Config) *API {
 	a := &API{Config: c, sizes: sizes{dir: c.Greeting.TasksDir, known: map[string]size{}},
 		local: c.Local, network: c.Network, work: share.NewWork(share.Processors()), long: share.NewDesks(longAtOnce)}
-	a.routes = table()
+	a.routes = table(c.Asks)
 	a.Draining(c.Greeting.Draining)
 	return a
 }

@@ -66,7 +66,7 @@ func (x *exchange) asked() (wall.Request, error) {
 	if x.peer.remote == nil { // its values are enough, and it may be large; over TCP it is passed on
 		x.body = nil
 	}
-	return request.Read(x.r.Method, x.at, body, nil)
+	return x.api.Asks.Read(x.r.Method, x.at, body, nil)
 }
 
 // do asks the monitor for what the request asks for.

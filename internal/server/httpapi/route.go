@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"deputy"
-	"deputy/internal/wall"
+	"deputy/internal/request"
 )
 
 // access says what keeps one caller's affairs from another's.
@@ -19,8 +19,8 @@ const (
 	visible                  // the task {id} must be one that the caller may see; otherwise 404
 )
 
-// route is one line of the API. GET stands for HEAD, too. What a POST asks the
-// monitor for is read by request.Read.
+// route is one line of the API. GET stands for HEAD, too. What is asked of the monitor
+// is read by its line in request.Routes.
 type route struct {
 	method string
 	path   string // {module}, {action}, {id}, {stream} stand for one segment
@@ -30,7 +30,9 @@ type route struct {
 	segments []string // as request.Target has them, "*" for a name
 }
 
-func table() []route {
+// table is what this front door answers in its own way, and behind it whatever else may
+// be asked of the monitor: operators' verbs, whose lines say what they are answered with.
+func table(asks request.Table) []route {
 	routes := []route{
 		{method: "GET", path: "/healthz", access: public, handle: (*exchange).health},
 		{method: "GET", path: "/v1/actions", access: decided, handle: (*exchange).listActions},
@@ -43,10 +45,11 @@ func table() []route {
 		{method: "GET", path: "/v1/tasks/{id}/stderr", access: visible, handle: (*exchange).stderr},
 		{method: "POST", path: "/v1/tasks/{id}/stop", access: visible, handle: (*exchange).stop}, // then the monitor decides
 		{method: "GET", path: "/v1/events", access: filtered, handle: (*exchange).events},
-		{method: "POST", path: "/v1/reload", access: decided, handle: verb(http.StatusOK, func(o *wall.Outcome) any { return map[string]string{"digest": o.Digest} })},
-		{method: "POST", path: "/v1/drain", access: decided, handle: verb(http.StatusOK, func(o *wall.Outcome) any { return o.Drain })},
-		// Once it is answered it is under way: the end of this server is part of it.
-		{method: "POST", path: "/v1/upgrade", access: decided, handle: verb(http.StatusAccepted, func(o *wall.Outcome) any { return o.Upgrade })},
+	}
+	for i := range asks {
+		if r := &asks[i]; r.Answer != nil {
+			routes = append(routes, route{method: r.Method, path: r.Path, access: decided, handle: verb(r)})
+		}
 	}
 	return ready(routes)
 }
@@ -61,12 +64,7 @@ func ready(routes []route) []route {
 		case r.handle == nil:
 			panic("the route " + r.method + " " + r.path + " has no handler")
 		}
-		for segment := range strings.SplitSeq(routes[i].path[1:], "/") {
-			if strings.HasPrefix(segment, "{") {
-				segment = "*"
-			}
-			routes[i].segments = append(routes[i].segments, segment)
-		}
+		routes[i].segments = request.Segments(r.path)
 	}
 	return routes
 }

@@ -16,7 +16,7 @@ import (
 
 // A line of the table that does not say what guards it is open to nobody.
 func TestEveryRouteHasAnAccess(t *testing.T) {
-	if routes := table(); len(routes) < 10 {
+	if routes := table(request.Routes()); len(routes) < 10 {
 		t.Errorf("%d routes", len(routes))
 	}
 	handle := (*exchange).health
@@ -39,13 +39,25 @@ func TestEveryRouteHasAnAccess(t *testing.T) {
 	}
 }
 
-// What is asked with a POST the monitor reads in a signed request, too.
+// What is asked with a POST the monitor reads in a signed request, too, and whatever it
+// reads there is served.
 func TestEveryPostIsReadForTheMonitor(t *testing.T) {
-	for _, r := range table() {
+	asks := request.Routes()
+	served := map[string]bool{}
+	for _, r := range table(asks) {
+		if served[r.method+r.path] {
+			t.Errorf("%s %s has two lines", r.method, r.path)
+		}
+		served[r.method+r.path] = true
 		at := request.Target{Path: r.segments}
-		_, err := request.Read(r.method, at, nil, nil)
+		_, err := asks.Read(r.method, at, nil, nil)
 		if r.method == http.MethodPost && err != nil {
 			t.Errorf("%s: %v", r.path, err)
+		}
+	}
+	for _, r := range asks {
+		if !served[r.Method+r.Path] {
+			t.Errorf("%s %s is not served", r.Method, r.Path)
 		}
 	}
 }
