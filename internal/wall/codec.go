@@ -115,17 +115,6 @@ func (d *decoder) fail(format string, args ...any) {
 	d.b = nil
 }
 
-// take takes n bytes off, or nothing if there are fewer.
-func (d *decoder) take(n int) []byte {
-	if n > len(d.b) {
-		d.short(n)
-		return nil
-	}
-	field := d.b[:n]
-	d.b = d.b[n:]
-	return field
-}
-
 func (d *decoder) short(n int) { d.fail("a field of %d bytes where %d are left", n, len(d.b)) }
 
 func (d *decoder) u32() uint32 {
@@ -169,17 +158,30 @@ func (d *decoder) flag() bool {
 	return false
 }
 
+// sized gives what stands behind its length, of at most limit bytes, where it lies.
+func (d *decoder) sized(limit int) []byte {
+	if len(d.b) < 4 {
+		d.short(4)
+		return nil
+	}
+	n := binary.LittleEndian.Uint32(d.b)
+	if n > uint32(limit) {
+		d.fail("a field of %d bytes, longer than %d", n, limit)
+		return nil
+	}
+	end := 4 + int(n)
+	if end > len(d.b) {
+		d.short(end)
+		return nil
+	}
+	field := d.b[4:end]
+	d.b = d.b[end:]
+	return field
+}
+
 // text reads at most limit bytes of valid UTF-8.
 func (d *decoder) text(limit int) string {
-	n := d.u32()
-	if n > uint32(limit) {
-		d.fail("a text of %d bytes, longer than %d", n, limit)
-		return ""
-	}
-	if n == 0 {
-		return ""
-	}
-	s := string(d.take(int(n)))
+	s := string(d.sized(limit))
 	if !utf8.ValidString(s) {
 		d.fail("a text that is not UTF-8")
 		return ""
@@ -188,14 +190,7 @@ func (d *decoder) text(limit int) string {
 }
 
 // bytes reads at most limit bytes of any kind.
-func (d *decoder) bytes(limit int) []byte {
-	n := d.u32()
-	if n > uint32(limit) {
-		d.fail("%d bytes, more than %d", n, limit)
-		return nil
-	}
-	return append([]byte{}, d.take(int(n))...)
-}
+func (d *decoder) bytes(limit int) []byte { return append([]byte{}, d.sized(limit)...) }
 
 func (d *decoder) value(depth int) any {
 	if d.items++; d.items > MaxItems {
