@@ -5,32 +5,31 @@ import (
 	"time"
 )
 
-// State is where a task stands. A task has exactly one end.
+// State is where a task stands. A task has exactly one end. Whether it has come is
+// said by the Task's member Ended, not by the state's name: a later version may name
+// states that this one does not know.
 type State string
 
 const (
-	Queued    State = "queued"
-	Running   State = "running"
-	Stopping  State = "stopping"
-	Succeeded State = "succeeded"
-	Failed    State = "failed"
-	Stopped   State = "stopped"
-	TimedOut  State = "timed_out"
-	Unknown   State = "unknown"
+	Queued           State = "queued"
+	AwaitingApproval State = "awaiting_approval"
+	Running          State = "running"
+	Stopping         State = "stopping"
+	Succeeded        State = "succeeded"
+	Failed           State = "failed"
+	Stopped          State = "stopped"
+	TimedOut         State = "timed_out"
+	Expired          State = "expired"  // it was not started in its time
+	Rejected         State = "rejected" // it was refused after it had been accepted, and never started
+	Unknown          State = "unknown"
 )
+
+// LiveStates lists the states of tasks that have not ended.
+func LiveStates() []State { return []State{Queued, AwaitingApproval, Running, Stopping} }
 
 // States lists every state, the live ones first.
 func States() []State {
-	return []State{Queued, Running, Stopping, Succeeded, Failed, Stopped, TimedOut, Unknown}
-}
-
-// Ended says whether s is one of the ends.
-func (s State) Ended() bool {
-	switch s {
-	case Succeeded, Failed, Stopped, TimedOut, Unknown:
-		return true
-	}
-	return false
+	return append(LiveStates(), Succeeded, Failed, Stopped, TimedOut, Expired, Rejected, Unknown)
 }
 
 // Task is one accepted run of an action, as every front door shows it. Every

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"deputy"
 )
 
 // The names of a task's outputs.
@@ -35,13 +33,13 @@ type GapWriter interface {
 // Follow that broke off can be resumed.
 func (c *Client) Follow(ctx context.Context, id, stream string, offset int64, w io.Writer) (int64, error) {
 	r := reader{c: c, id: id, stream: stream, offset: offset, w: w}
-	return r.run(ctx, pollTime, func(more bool, s deputy.State) bool { return !more && s.Ended() })
+	return r.run(ctx, pollTime, func(moved, ended bool) bool { return !moved && ended })
 }
 
 // Read writes the bytes of a task's output that exist now, as Follow does.
 func (c *Client) Read(ctx context.Context, id, stream string, offset int64, w io.Writer) (int64, error) {
 	r := reader{c: c, id: id, stream: stream, offset: offset, w: w}
-	return r.run(ctx, 0, func(more bool, _ deputy.State) bool { return !more })
+	return r.run(ctx, 0, func(moved, _ bool) bool { return !moved })
 }
 
 // reader copies one output by long-polls. Each answer names the offset after
@@ -57,18 +55,18 @@ type reader struct {
 }
 
 // run polls until done says so of an answer: whether it moved the offset, and
-// the task's state when it was given.
-func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, deputy.State) bool) (int64, error) {
+// whether the task had ended when it was given.
+func (r *reader) run(ctx context.Context, wait time.Duration, done func(moved, ended bool) bool) (int64, error) {
 	for {
 		from := r.offset
-		state, err := r.poll(ctx, wait)
+		ended, err := r.poll(ctx, wait)
 		moved := r.offset != from
 		if moved || err == nil { // it was answered: what is lost next is lost anew
 			r.retry.reset()
 		}
 		var lost *LostError
 		switch {
-		case err == nil && done(moved, state):
+		case err == nil && done(moved, ended):
 			return r.offset, nil
 		case err == nil:
 			continue
@@ -78,8 +76,8 @@ func (r *reader) run(ctx context.Context, wait time.Duration, done func(bool, de
 	}
 }
 
-// poll asks once and copies the answer.
-func (r *reader) poll(ctx context.Context, wait time.Duration) (deputy.State, error) {
+// poll asks once and copies the answer. ended: the task had when it was given.
+func (r *reader) poll(ctx context.Context, wait time.Duration) (ended bool, err error) {
 	req := get("v1", "tasks", r.id, r.stream)
 	req.query = map[string][]string{"offset": {strconv.FormatInt(r.offset, 10)}, "wait": {"0"}}
 	if wait > 0 {
@@ -88,13 +86,13 @@ func (r *reader) poll(ctx context.Context, wait time.Duration) (deputy.State, er
 	}
 	resp, err := r.c.do(ctx, req)
 	if err != nil {
-		return "", err
+		return false, err
 	}
 	defer resp.Body.Close()
-	if err := r.copy(ctx, resp); err != nil {
-		return "", err
+	if ended, err = strconv.ParseBool(resp.Header.Get("Deputy-Ended")); err != nil {
+		return false, fmt.Errorf("cannot read the daemon's answer: Deputy-Ended: %w", err)
 	}
-	return deputy.State(resp.Header.Get("Deputy-State")), nil
+	return ended, r.copy(ctx, resp)
 }
 
 // copy writes the answer's bytes, and tells of a gap at its place among them.

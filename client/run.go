@@ -18,6 +18,7 @@ type Result struct {
 	OK        bool // all tasks have succeeded
 	Code      int  // exit code; -1: none, for a signal ended it, it still lives, …
 	State     deputy.State
+	Ended     bool // false: it still lives
 	Reason    string
 	ID        string
 	Stdout    string // the last Options.Output bytes
@@ -62,7 +63,7 @@ func resultOf(tasks []Task) *Result {
 		return r
 	}
 	t := &tasks[max(0, slices.IndexFunc(tasks, func(t Task) bool { return t.State != deputy.Succeeded }))]
-	r.OK, r.State, r.ID = t.State == deputy.Succeeded, t.State, t.ID
+	r.OK, r.State, r.Ended, r.ID = t.State == deputy.Succeeded, t.State, t.Ended != nil, t.ID
 	if t.Reason != nil {
 		r.Reason = *t.Reason
 	}

@@ -85,17 +85,17 @@ func TestSignedUnreachable(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
-	const live, ended = `{"id":"a","state":"running"}`, `{"id":"a","state":"succeeded","exit":{"code":0},"stdout":"o","stderr":"e","truncated":true}`
-	const failed = `{"id":"b","state":"failed","reason":"r","exit":{"code":3},"stdout":"","stderr":"","truncated":false}`
+	const live, ended = `{"id":"a","state":"running"}`, `{"id":"a","state":"succeeded","ended":"2026-01-02T03:04:05.000Z","exit":{"code":0},"stdout":"o","stderr":"e","truncated":true}`
+	const failed = `{"id":"b","state":"failed","ended":"2026-01-02T03:04:05.000Z","reason":"r","exit":{"code":3},"stdout":"","stderr":"","truncated":false}`
 	tests := []struct {
 		name    string
 		answers []string // a task that still lives makes it 202
 		wait    time.Duration
 		want    client.Result
 	}{
-		{"at once", []string{ended}, 0, client.Result{OK: true, State: "succeeded", ID: "a", Stdout: "o", Stderr: "e", Truncated: true}},
-		{"at the third look", []string{live, live, ended}, 0, client.Result{OK: true, State: "succeeded", ID: "a", Stdout: "o", Stderr: "e", Truncated: true}},
-		{"the one that failed", []string{ended + "," + failed}, 0, client.Result{Code: 3, State: "failed", Reason: "r", ID: "b"}},
+		{"at once", []string{ended}, 0, client.Result{OK: true, State: "succeeded", Ended: true, ID: "a", Stdout: "o", Stderr: "e", Truncated: true}},
+		{"at the third look", []string{live, live, ended}, 0, client.Result{OK: true, State: "succeeded", Ended: true, ID: "a", Stdout: "o", Stderr: "e", Truncated: true}},
+		{"the one that failed", []string{ended + "," + failed}, 0, client.Result{Code: 3, State: "failed", Ended: true, Reason: "r", ID: "b"}},
 		{"none", []string{""}, 0, client.Result{OK: true, Code: -1}},
 		{"not in time", []string{live}, time.Millisecond, client.Result{Code: -1, State: "running", ID: "a"}},
 	}
@@ -129,7 +129,7 @@ func TestRun(t *testing.T) {
 
 // equal compares results without their tasks.
 func equal(a, b client.Result) bool {
-	return a.OK == b.OK && a.Code == b.Code && a.State == b.State && a.Reason == b.Reason && a.ID == b.ID &&
+	return a.OK == b.OK && a.Code == b.Code && a.State == b.State && a.Ended == b.Ended && a.Reason == b.Reason && a.ID == b.ID &&
 		a.Stdout == b.Stdout && a.Stderr == b.Stderr && a.Truncated == b.Truncated
 }
 

@@ -60,11 +60,7 @@ func (g *growing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			next = g.gap[0]
 		}
 	}
-	state := "running"
-	if g.ended {
-		state = "succeeded"
-	}
-	w.Header().Set("Deputy-State", state)
+	w.Header().Set("Deputy-Ended", strconv.FormatBool(g.ended))
 	w.Header().Set("Deputy-Next-Offset", strconv.Itoa(next))
 	w.Write(g.text[from:next])
 }
@@ -86,8 +82,8 @@ func (s *sink) Rewritten(int64) error {
 func TestFollowOfAFileThatIsCut(t *testing.T) {
 	answers := []struct {
 		asked, next int
-		body, state string
-	}{{0, 5, "first", "running"}, {5, 0, "", "running"}, {0, 3, "new", "running"}, {3, 3, "", "succeeded"}}
+		body, ended string
+	}{{0, 5, "first", "false"}, {5, 0, "", "false"}, {0, 3, "new", "false"}, {3, 3, "", "true"}}
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if len(answers) == 0 || r.URL.Query().Get("offset") != strconv.Itoa(answers[0].asked) {
 			t.Errorf("asked for %s", r.URL.RawQuery)
@@ -96,7 +92,7 @@ func TestFollowOfAFileThatIsCut(t *testing.T) {
 		a := answers[0]
 		answers = answers[1:]
 		w.Header().Set("Deputy-Next-Offset", strconv.Itoa(a.next))
-		w.Header().Set("Deputy-State", a.state)
+		w.Header().Set("Deputy-Ended", a.ended)
 		io.WriteString(w, a.body)
 	})
 	var got sink
@@ -141,7 +137,7 @@ func TestFollow(t *testing.T) {
 func TestGapInsideOneAnswer(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Deputy-Next-Offset", "10")
-		w.Header().Set("Deputy-State", "failed")
+		w.Header().Set("Deputy-Ended", "true")
 		if r.URL.Query().Get("offset") == "0" {
 			w.Header().Set("Deputy-Gap", "2-6")
 			io.WriteString(w, "01789")
@@ -172,7 +168,7 @@ func TestFollowResumesAtItsByte(t *testing.T) {
 	first := listen(t, socket, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Deputy-Next-Offset", "10000")
 		w.Header().Set("Content-Length", "10000")
-		w.Header().Set("Deputy-State", "running")
+		w.Header().Set("Deputy-Ended", "false")
 		w.Write(g.text[:4321])
 		http.NewResponseController(w).Flush()
 		close(cut)
@@ -210,6 +206,7 @@ func TestPatienceBeginsAnew(t *testing.T) {
 		n := asked.Add(1)
 		if n%2 == 1 && n < 6 { // it breaks off behind its head
 			w.Header().Set("Deputy-Next-Offset", "1")
+			w.Header().Set("Deputy-Ended", "false")
 			w.Header().Set("Content-Length", "1")
 			w.WriteHeader(http.StatusOK)
 			http.NewResponseController(w).Flush()
@@ -217,7 +214,7 @@ func TestPatienceBeginsAnew(t *testing.T) {
 		}
 		time.Sleep(2 * patience) // the answer was held; by now the first loss is too long ago
 		w.Header().Set("Deputy-Next-Offset", "0")
-		w.Header().Set("Deputy-State", map[bool]string{true: "running", false: "succeeded"}[n < 6])
+		w.Header().Set("Deputy-Ended", strconv.FormatBool(n >= 6))
 	})
 	c.Patience = patience
 	if _, err := c.Follow(t.Context(), "t1", client.Stdout, 0, io.Discard); err != nil {

@@ -133,7 +133,7 @@ func (c *Client) Task(ctx context.Context, id string, wait time.Duration) (*depu
 func (c *Client) Wait(ctx context.Context, id string) (*deputy.Task, error) {
 	for {
 		task, err := c.Task(ctx, id, pollTime)
-		if err != nil || task.State.Ended() {
+		if err != nil || task.Ended != nil {
 			return task, err
 		}
 	}

@@ -359,7 +359,7 @@ func cgiBytes(t *testing.T, w *web, _ *rig.Deputy, _ gate) {
 		t.Errorf("the task has %s", task.State)
 	}
 	out := w.ask("alice", "GET", path+"/stdout", "")
-	if string(out.Body) != strings.ReplaceAll(long, "\n", " ") || out.Header.Get("Deputy-State") != "succeeded" || out.Header.Get("X-Content-Type-Options") != "nosniff" {
+	if string(out.Body) != strings.ReplaceAll(long, "\n", " ") || out.Header.Get("Deputy-State") != "succeeded" || out.Header.Get("Deputy-Ended") != "true" || out.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("stdout has %d bytes, headers %v", len(out.Body), out.Header)
 	}
 	part := w.ask("alice", "GET", path+"/stdout", "", "Range", "bytes=3-5")
@@ -390,8 +390,8 @@ func cgiStreams(t *testing.T, w *web, d *rig.Deputy, g gate) {
 		if !lines.Scan() || lines.Text() != form.first { // the task waits at the gate
 			t.Fatalf("%s: first came %q, %v", form.accept, lines.Text(), lines.Err())
 		}
-		if state := d.Self().Task(task.ID).State; state.Ended() {
-			t.Errorf("%s: the task has %s", form.accept, state)
+		if task := d.Self().Task(task.ID); task.Ended != nil {
+			t.Errorf("%s: the task has %s", form.accept, task.State)
 		}
 		g.open()
 		last := ""

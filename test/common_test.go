@@ -136,7 +136,7 @@ func running(t testing.TB, c *rig.Caller, id string) deputy.Task {
 	var task deputy.Task
 	rig.Eventually(t, 30*time.Second, "task "+id+" runs", func() bool {
 		task = c.Task(id)
-		if task.State.Ended() {
+		if task.Ended != nil {
 			t.Fatalf("task %s has ended already: %s, %s", id, task.State, reason(task))
 		}
 		return task.State == deputy.Running

@@ -143,7 +143,7 @@ func (l *load) whole() map[string]deputy.Task {
 			l.t.Errorf("key %s was answered with %s, the journal says %q", key, id, byKey[key])
 		case !found:
 			l.t.Errorf("task %s was acknowledged and is not in the history", id)
-		case !task.State.Ended():
+		case task.Ended == nil:
 			tasks[id] = l.d.Self().Ended(id)
 		}
 	}

@@ -61,7 +61,8 @@ struct deputy_request {
 struct deputy_result {
     int ok;              /* all tasks have succeeded */
     int code;            /* exit code; -1: none, a signal ended it, it lives, … */
-    char state[16];      /* "succeeded", …; "running": it still lives */
+    char state[32];      /* "succeeded", … */
+    int ended;           /* 0: it still lives */
     char *out, *err;     /* what it wrote, and a 0 behind it */
     size_t out_len, err_len;
     int truncated;       /* there was more output */
@@ -264,6 +265,7 @@ static inline long dp_long(const char *p, long otherwise) {
 }
 
 static inline int dp_true(const char *p) { return p && !strncmp(p, "true", 4); }
+static inline int dp_set(const char *p) { return p && strncmp(p, "null", 4); }
 
 static inline unsigned dp_u16(const char *p) {
     char digits[5] = { 0 };
@@ -630,6 +632,7 @@ static inline void dp_task(struct deputy_result *r, const char *task) {
     free(r->out);
     free(r->err);
     dp_copy(dp_member(task, "state"), r->state, sizeof r->state);
+    r->ended = dp_set(dp_member(task, "ended"));
     r->ok = !strcmp(r->state, "succeeded");
     r->code = (int)dp_long(dp_member(dp_member(task, "exit"), "code"), -1);
     r->out = dp_string(dp_member(task, "stdout"), &r->out_len);
@@ -819,8 +822,6 @@ static inline int dp_one(const struct deputy *d, const char *method, const char 
     return failed;
 }
 
-static inline int dp_ended(const char *state) { return *state && !strstr("queued running stopping", state); }
-
 /* Gives a task once it has ended, or as it is after so many seconds; -1: however long it takes. */
 static inline int deputy_wait(const struct deputy *d, const char *id, int seconds, struct deputy_result *r) {
     long long end = dp_now() + seconds * 1000LL;
@@ -832,7 +833,7 @@ static inline int deputy_wait(const struct deputy *d, const char *id, int second
         int hold = left < 0 ? 0 : left < DEPUTY_HOLD ? (int)left : DEPUTY_HOLD;
         snprintf(target, sizeof target, "/v1/tasks/%s?wait=%d", id, hold);
         if (dp_one(d, "GET", target, NULL, hold, r)) return -1;
-    } while (!dp_ended(r->state) && (seconds < 0 || dp_now() < end));
+    } while (!r->ended && (seconds < 0 || dp_now() < end));
     return 0;
 }
 
@@ -858,7 +859,7 @@ static inline int deputy_stop(const struct deputy *d, const char *id, long grace
 static inline int deputy_follow(const struct deputy *d, const char *id, const char *stream, long long *offset,
                                 int (*f)(void *arg, const char *piece, size_t n, long long at), void *arg, struct deputy_result *r) {
     struct dp_answer a;
-    char target[256], next_text[24], rewritten[8];
+    char target[256], next_text[24], rewritten[8], ended[8];
     int failed, enough = 0, met = 1, given = 0, cut = 0;
     memset(r, 0, sizeof *r);
     memset(&a, 0, sizeof a);
@@ -872,6 +873,12 @@ static inline int deputy_follow(const struct deputy *d, const char *id, const ch
         if (failed) break;
         dp_header(a.head, "Deputy-Next-Offset", next_text, sizeof next_text);
         dp_header(a.head, "Deputy-State", r->state, sizeof r->state);
+        dp_header(a.head, "Deputy-Ended", ended, sizeof ended);
+        if (strcmp(ended, "true") && strcmp(ended, "false")) {
+            failed = dp_fail(r, a.status, "outcome_unknown", "cannot read the daemon's answer: it has no Deputy-Ended", NULL);
+            break;
+        }
+        r->ended = !strcmp(ended, "true");
         next = strtoll(next_text, NULL, 10);
         dp_header(a.head, "Deputy-Rewritten", rewritten, sizeof rewritten);
         if (*rewritten && !cut) {
@@ -883,7 +890,7 @@ static inline int deputy_follow(const struct deputy *d, const char *id, const ch
         }
         if (a.body_len) given = 1;
         if (a.body_len || next != *offset) enough = f(arg, a.body, a.body_len, next - (long long)a.body_len);
-        else if (dp_ended(r->state)) break;
+        else if (r->ended) break;
         *offset = next;
         if (enough) break;
     }

@@ -10,7 +10,6 @@ const crypto = require('crypto');
 const http = require('http');
 const https = require('https');
 
-const ENDED = ['succeeded', 'failed', 'stopped', 'timed_out', 'unknown'];
 const HOLD = 30; // seconds that the daemon is asked to hold one answer, at most
 
 // A refusal. code is stable ('busy', 'not_allowed', …), status is that of HTTP.
@@ -40,9 +39,9 @@ class Deputy {
   }
 
   // Asks for an action and waits for its end, at most wait seconds. Gives ok,
-  // code (null: a signal ended it, it lives, …), state, reason, id, the last
-  // output bytes of stdout and stderr (truncated: there was more), and tasks. Of
-  // several tasks, the first that did not succeed decides.
+  // code (null: a signal ended it, it lives, …), state, ended (false: it still
+  // lives), reason, id, the last output bytes of stdout and stderr (truncated: there
+  // was more), and tasks. Of several tasks, the first that did not succeed decides.
   async run(module, action, params = {}, { wait = 300, output = 1 << 20, key = fresh(), endUser = '' } = {}) {
     const end = Date.now() + wait * 1000;
     for (;;) {
@@ -63,7 +62,7 @@ class Deputy {
     for (;;) {
       const wait = holdUntil(end);
       const task = whole(await this.#json('GET', taskTarget(id, `?wait=${wait}`), undefined, { wait }));
-      if (ENDED.includes(task.state) || Date.now() >= end) return task;
+      if ((task.ended ?? null) !== null || Date.now() >= end) return task;
     }
   }
 
@@ -79,6 +78,7 @@ class Deputy {
       const { status, headers, body } = await this.ask('GET', target, undefined, { wait: HOLD });
       const next = Number(headers['deputy-next-offset'] ?? NaN);
       if (!Number.isSafeInteger(next)) throw unread(status, 'it has no Deputy-Next-Offset');
+      if (!['true', 'false'].includes(headers['deputy-ended'])) throw unread(status, 'it has no Deputy-Ended');
       if (headers['deputy-rewritten'] && !cut) {
         cut = true;
         if (given) {
@@ -88,7 +88,7 @@ class Deputy {
       }
       given ||= body.length > 0;
       if (body.length || next !== offset) yield Object.assign(body, { start: next - body.length });
-      else if (ENDED.includes(headers['deputy-state'])) return;
+      else if (headers['deputy-ended'] === 'true') return;
       offset = next;
     }
   }
@@ -262,9 +262,9 @@ function refusalOf({ status, body }) {
 
 function resultOf(tasks) {
   const bad = tasks.filter((t) => t.state !== 'succeeded');
-  const { id = null, state = null, reason = null, exit, stdout, stderr, truncated } = bad[0] ?? tasks[0] ?? {};
+  const { id = null, state = null, ended = null, reason = null, exit, stdout, stderr, truncated } = bad[0] ?? tasks[0] ?? {};
   // Of a task that another had asked for, and that is not shown, there is no output.
-  return { ok: bad.length === 0, code: exit?.code ?? null, state, reason, id, stdout: stdout ?? '', stderr: stderr ?? '', truncated: truncated ?? false, tasks };
+  return { ok: bad.length === 0, code: exit?.code ?? null, state, ended: ended !== null, reason, id, stdout: stdout ?? '', stderr: stderr ?? '', truncated: truncated ?? false, tasks };
 }
 
 // JSON in which a BigInt is a number: an integer of 64 bits does not fit Node's

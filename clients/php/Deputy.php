@@ -23,7 +23,8 @@ final class DeputyResult
 {
     public bool $ok;
     public ?string $id;
-    public ?string $state;  // neither 'succeeded' nor another end: it still lives
+    public ?string $state;
+    public bool $ended;     // false: it still lives
     public ?string $reason;
     public ?int $code;      // null: a signal ended it, it lives, …
     public string $stdout;
@@ -38,6 +39,7 @@ final class DeputyResult
         $this->ok = $bad === [];
         $this->id = $task['id'] ?? null;
         $this->state = $task['state'] ?? null;
+        $this->ended = isset($task['ended']);
         $this->reason = $task['reason'] ?? null;
         $this->code = $task['exit']['code'] ?? null;
         $this->stdout = $task['stdout'] ?? '';
@@ -55,7 +57,6 @@ final class DeputyResult
  */
 final class Deputy
 {
-    private const ENDED = ['succeeded', 'failed', 'stopped', 'timed_out', 'unknown'];
     private const HOLD = 30; // seconds that the daemon is asked to hold one answer, at most
 
     public float $timeout = 30;  // seconds that an answer may take beyond what was to be waited for
@@ -108,7 +109,7 @@ final class Deputy
         do {
             $hold = self::hold($end);
             $task = self::whole(...$this->json('GET', self::task($id, "?wait=$hold"), null, [], $hold));
-        } while (!in_array($task['state'], self::ENDED, true) && microtime(true) < $end);
+        } while (!isset($task['ended']) && microtime(true) < $end);
         return $task;
     }
 
@@ -129,6 +130,9 @@ final class Deputy
             if (!preg_match('/^\d{1,18}$/D', $headers['deputy-next-offset'] ?? '')) {
                 throw self::unread($status, 'it has no Deputy-Next-Offset');
             }
+            if (!in_array($headers['deputy-ended'] ?? '', ['true', 'false'], true)) {
+                throw self::unread($status, 'it has no Deputy-Ended');
+            }
             $next = (int) $headers['deputy-next-offset'];
             if (isset($headers['deputy-rewritten']) && !$cut) {
                 $cut = true;
@@ -140,7 +144,7 @@ final class Deputy
             $given = $given || $body !== '';
             if ($body !== '' || $next !== $offset) {
                 yield $next - strlen($body) => $body;
-            } elseif (in_array($headers['deputy-state'] ?? '', self::ENDED, true)) {
+            } elseif ($headers['deputy-ended'] === 'true') {
                 return;
             }
             $offset = $next;

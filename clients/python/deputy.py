@@ -17,7 +17,6 @@ import socket
 import time
 from urllib.parse import quote, urlsplit
 
-ENDED = ("succeeded", "failed", "stopped", "timed_out", "unknown")
 HOLD = 30  # seconds that the daemon is asked to hold one answer, at most
 
 
@@ -42,7 +41,8 @@ class Result:
         self.tasks = tasks  # as the HTTP API shows them
         self.ok = all(t["state"] == "succeeded" for t in tasks)
         self.id = task.get("id")
-        self.state = task.get("state")  # neither "succeeded" nor another end: it still lives
+        self.state = task.get("state")
+        self.ended = task.get("ended") is not None  # False: it still lives
         self.reason = task.get("reason")
         self.code = (task.get("exit") or {}).get("code")  # None: a signal ended it, it lives, …
         # Of a task that another had asked for, and that is not shown, there is none.
@@ -95,7 +95,7 @@ class Deputy:
         while True:
             hold = HOLD if end is None else max(0, min(HOLD, round(end - time.monotonic())))
             task = _whole(*self._json("GET", _task(id, "?wait=%d" % hold), wait=hold))
-            if task.get("state") in ENDED or (end is not None and time.monotonic() >= end):
+            if task.get("ended") is not None or (end is not None and time.monotonic() >= end):
                 return task
 
     def follow(self, id, stream="stdout", offset=0):
@@ -110,6 +110,9 @@ class Deputy:
             after = headers.get("Deputy-Next-Offset", "")
             if not re.fullmatch("[0-9]{1,18}", after):
                 raise _unread(status, "it has no Deputy-Next-Offset")
+            ended = headers.get("Deputy-Ended")
+            if ended not in ("true", "false"):
+                raise _unread(status, "it has no Deputy-Ended")
             after = int(after)
             if headers.get("Deputy-Rewritten") and not cut:
                 cut = True
@@ -121,7 +124,7 @@ class Deputy:
                 chunk = Chunk(body)
                 chunk.offset = after - len(body)
                 yield chunk
-            elif headers.get("Deputy-State") in ENDED:
+            elif ended == "true":
                 return
             offset = after
 

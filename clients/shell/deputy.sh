@@ -13,7 +13,8 @@
 # strangers may choose as name@FILE, or with @ before a text that begins with one.
 # Text may hold any character: it is never evaluated, and no secret is in an argument.
 # run ends as the task does: its exit code; 128+N signal N; 124 timed out; 143 stopped;
-# 255 unknown. 125: refused or unreachable, said on stderr as 'deputy: CODE (STATUS): why'.
+# 255 unknown. 125: refused or unreachable, or it was not started in its time (expired) or not any
+# more (rejected), said on stderr as 'deputy: CODE (STATUS): why'.
 #
 # Environment:
 #   DEPUTY_ADDRESS   where the kernel says who asks: the path of a socket, else DEPUTY_SOCKET, else
@@ -406,7 +407,7 @@ wait_() { # ID: its end is in $tmp/flat
 		ask GET "/v1/tasks/$1?wait=$hold" $hold '' ''
 		flat <"$tmp/answer" >"$tmp/flat"
 		state=$(get .state)
-		case $state in queued | running | stopping) ;; *) break ;; esac
+		case $(get .ended) in '' | null) ;; *) break ;; esac
 	done
 }
 
@@ -429,9 +430,10 @@ follow() { # ID STREAM
 			echo "deputy: the bytes from $offset to $((after - size)) of $2 are gone" >&2
 		fi
 		[ $size -eq 0 ] || cat "$tmp/answer" || unwritten
-		case $(header deputy-state) in
-		queued | running | stopping) ;;
-		*) [ "$after" -ne "$offset" ] || break ;;
+		case $(header deputy-ended) in
+		true) [ "$after" -ne "$offset" ] || break ;;
+		false) ;;
+		*) fail outcome_unknown "$status" "cannot read the daemon's answer: it has no Deputy-Ended" ;;
 		esac
 		offset=$after
 	done
@@ -464,6 +466,10 @@ exit_status() { # of the task in $tmp/flat
 	succeeded) echo 0 ;;
 	timed_out) echo 124 ;;
 	stopped) echo 143 ;;
+	expired | rejected) # it never started
+		printf 'deputy: %s (0): %s\n' "$state" "$(get .reason)" >&2
+		echo 125
+		;;
 	*)
 		signal=$(get .exit.signal)
 		code=$(get .exit.code)

@@ -93,7 +93,7 @@ func (a *app) showStopped(tasks []client.Task) error {
 // did not succeed, 125 if it still lives.
 func firstStatus(tasks []deputy.Task) int {
 	for i := range tasks {
-		if !tasks[i].State.Ended() {
+		if tasks[i].Ended == nil {
 			return statusRefused
 		}
 		if s := taskStatus(&tasks[i]); s != 0 {

@@ -114,7 +114,7 @@ func (a *app) completeIDs(live bool) cobra.CompletionFunc {
 		defer cancel()
 		q := client.Query{Limit: 50}
 		if live {
-			q.States = []deputy.State{deputy.Queued, deputy.Running, deputy.Stopping}
+			q.States = deputy.LiveStates()
 		}
 		page, err := c.Tasks(ctx, q)
 		if err != nil {

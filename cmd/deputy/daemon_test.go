@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,6 +81,9 @@ func task(n int, s deputy.State, params map[string]any) *deputy.Task {
 	t := &deputy.Task{
 		ID: id(n), Module: "scan", Action: "start", Params: params, Caller: "uid:4242", State: s,
 		Created: deputy.Time{Time: now.Add(-time.Minute)}, Joined: []deputy.Caller{},
+	}
+	if !slices.Contains(deputy.LiveStates(), s) {
+		t.Ended = &deputy.Time{Time: now}
 	}
 	if s == deputy.Succeeded {
 		t.Exit = &deputy.Exit{Code: ptr(0)}
@@ -149,6 +153,7 @@ func (d *daemon) one(w http.ResponseWriter, r *http.Request, part []string) {
 		}
 		offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
 		w.Header().Set("Deputy-State", string(found.State))
+		w.Header().Set("Deputy-Ended", strconv.FormatBool(found.Ended != nil))
 		w.Header().Set("Deputy-Next-Offset", strconv.Itoa(len(text)))
 		io.WriteString(w, text[min(offset, len(text)):])
 	}

@@ -140,7 +140,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (d *drain) look(ctx context.Context) error {
 	now := map[string]deputy.Task{}
 	var order []string
-	err := d.c.Each(ctx, client.Query{States: liveStates(), Limit: pageSize}, func(t *deputy.Task) bool {
+	err := d.c.Each(ctx, client.Query{States: deputy.LiveStates(), Limit: pageSize}, func(t *deputy.Task) bool {
 		now[t.ID] = *t
 		order = append(order, t.ID)
 		return true
@@ -230,8 +230,4 @@ func count(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func liveStates() []deputy.State {
-	return []deputy.State{deputy.Queued, deputy.Running, deputy.Stopping}
 }

@@ -15,7 +15,7 @@ const (
 	statusFailed      = 1   // it was refused, or it failed
 	statusUsage       = 2   // the command line is wrong
 	statusTimedOut    = 124 // the task's timeout ended it
-	statusRefused     = 125 // run: refused or unreachable, nothing started
+	statusRefused     = 125 // run: refused or unreachable, or it expired or was rejected: nothing started
 	statusInterrupted = 130 // Ctrl-C
 	statusStopped     = 143 // the task was stopped
 	statusUnknown     = 255 // what became of it is not known

@@ -53,7 +53,7 @@ func (s *screen) progressOf(ctx context.Context, c *client.Client, ids []string)
 		if len(ids) == 1 {
 			return s.progressBar(t.Progress)
 		}
-		if t.State.Ended() {
+		if t.Ended != nil {
 			over++
 		}
 	}

@@ -122,7 +122,7 @@ func (a *app) query(l *list) (client.Query, error) {
 		q.States = append(q.States, deputy.State(s))
 	}
 	if !l.all && q.States == nil {
-		q.States = liveStates()
+		q.States = deputy.LiveStates()
 	}
 	var err error
 	if q.Caller, err = caller(l.caller); err != nil {

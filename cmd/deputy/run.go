@@ -35,7 +35,7 @@ each line is marked with its task's id.`,
   echo '{"task_ids":[1,2]}' | deputy run SCAN_MODULE start --params -`,
 		Annotations: map[string]string{exitStatus: `the task's own exit code, or
 124  its timeout ended it
-125  refused or unreachable: nothing started
+125  refused or unreachable, or it expired or was rejected: nothing started
 126  the action's program cannot be executed
 127  the action's program was not found
 128+N  signal N ended it

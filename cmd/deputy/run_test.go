@@ -54,6 +54,9 @@ func TestRunEndsAsTheTaskDoes(t *testing.T) {
 		{"timed out", over(deputy.TimedOut, &deputy.Exit{Signal: "SIGTERM"}, "its timeout of 1 s passed"), 124,
 			"deputy: …00000001 timed out: its timeout of 1 s passed\n"},
 		{"stopped", over(deputy.Stopped, code(0), "stopped by uid 0"), 143, "deputy: …00000001 stopped: stopped by uid 0\n"},
+		{"expired", over(deputy.Expired, nil, "it was not started: 1m0s had passed"), 125, "deputy: …00000001 expired: it was not started: 1m0s had passed\n"},
+		{"rejected", over(deputy.Rejected, nil, "its action was changed while it waited"), 125, "deputy: …00000001 rejected: its action was changed while it waited\n"},
+		{"an end of a later version", over("frobnicated", nil, "who knows"), 255, "deputy: …00000001 frobnicated: who knows\n"},
 		{"unknown", over(deputy.Unknown, &deputy.Exit{Unknown: "the keeper died"}, "the keeper died"), 255,
 			"deputy: …00000001 unknown: the keeper died\n"},
 	}

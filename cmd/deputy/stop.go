@@ -118,13 +118,13 @@ func (a *app) printStopped(tasks []deputy.Task) error {
 // stopWords says what became of a task that was to be stopped.
 func stopWords(id string, t *deputy.Task) string {
 	switch {
-	case t.Stop == nil && t.State.Ended():
+	case t.Stop == nil && t.Ended != nil:
 		return fmt.Sprintf("%s had already ended: %s", id, ended(t))
 	case t.Stop == nil:
 		return fmt.Sprintf("stopping %s; for its receipt: deputy stop %s", id, short(t.ID))
 	case !t.Stop.Empty:
 		return fmt.Sprintf("cannot end %s: %s", id, receiptWords(t.Stop))
-	case t.State.Ended() && t.State != deputy.Stopped:
+	case t.Ended != nil && t.State != deputy.Stopped:
 		return fmt.Sprintf("%s ended by itself meanwhile: %s; %s", id, ended(t), receiptWords(t.Stop))
 	}
 	return fmt.Sprintf("stopped %s: %s", id, receiptWords(t.Stop))

@@ -46,7 +46,7 @@ func (s *selection) check(ids []string) error {
 }
 
 func (s *selection) query() (client.Query, error) {
-	q := client.Query{States: liveStates(), Module: s.module, Action: s.action, EndUser: s.endUser, Limit: pageSize}
+	q := client.Query{States: deputy.LiveStates(), Module: s.module, Action: s.action, EndUser: s.endUser, Limit: pageSize}
 	if s.lock != "" {
 		q.Lock = &s.lock
 	}

@@ -37,7 +37,7 @@ func stateColour(s deputy.State) colour {
 		return yellow
 	case deputy.Succeeded:
 		return green
-	case deputy.Failed, deputy.TimedOut, deputy.Unknown:
+	case deputy.Failed, deputy.TimedOut, deputy.Expired, deputy.Rejected, deputy.Unknown:
 		return red
 	}
 	return ""

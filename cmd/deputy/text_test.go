@@ -145,7 +145,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"help nothing", 2, `deputy: there is no verb "nothing"; see: deputy --help`},
 		{"ps now", 2, "deputy: deputy ps takes no argument; see: deputy ps --help"},
 		{"ps --limit 0", 2, "deputy: --limit must be at least 1"},
-		{"ps --state dead", 2, `deputy: there is no state "dead"; the states are queued, running, stopping, succeeded, failed, stopped, timed_out, unknown`},
+		{"ps --state dead", 2, `deputy: there is no state "dead"; the states are queued, awaiting_approval, running, stopping, succeeded, failed, stopped, timed_out, expired, rejected, unknown`},
 		{"ps --since yesterday", 2, `deputy: "yesterday" is not a time; write how long ago, like 2h, or 2006-01-02T15:04:05Z`},
 		{"ps --caller nosuchuser", 2, `deputy: there is no user "nosuchuser"; write a user's name, uid:N or key:NAME`},
 		{"stop", 2, "deputy: deputy stop needs the id of a task; see: deputy stop --help"},

@@ -248,8 +248,8 @@ func TestDeniedActionIsAskedForAllTheSame(t *testing.T) {
 
 func TestCall(t *testing.T) {
 	two := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"start","state":"running"},{"id":%q,"action":"start","state":"running"}]}`, id(1), id(2))
-	over := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"start","state":"failed","exit":{"code":7},"reason":"it exited with code 7"}]}`, id(1))
-	halted := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"other","state":"stopped","stop":{"signalled":true,"killed":0,"took_ms":5,"empty":true,"proof":"cgroup"}}]}`, id(1))
+	over := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"start","state":"failed","ended":"2026-01-02T03:04:05.000Z","exit":{"code":7},"reason":"it exited with code 7"}]}`, id(1))
+	halted := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"other","state":"stopped","ended":"2026-01-02T03:04:05.000Z","stop":{"signalled":true,"killed":0,"took_ms":5,"empty":true,"proof":"cgroup"}}]}`, id(1))
 	going := fmt.Sprintf(`{"tasks":[{"id":%q,"action":"other","state":"stopping"}]}`, id(1))
 	tests := []struct {
 		name, body string

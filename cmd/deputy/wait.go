@@ -24,7 +24,8 @@ With several, the first that did not succeed decides the exit status.`,
   deputy wait --timeout 1m @`,
 		Annotations: map[string]string{exitStatus: `0    all succeeded; otherwise the task's own exit code, or
 124  its timeout ended it
-125  refused, unreachable, or --timeout passed while it lives
+125  refused, unreachable, --timeout passed while it lives, or it expired or
+     was rejected
 128+N  signal N ended it
 143  it was stopped
 255  what became of it is not known`},

@@ -22,6 +22,8 @@ func taskStatus(t *deputy.Task) int {
 		return statusStopped
 	case deputy.TimedOut:
 		return statusTimedOut
+	case deputy.Expired, deputy.Rejected: // nothing started
+		return statusRefused
 	case deputy.Succeeded, deputy.Failed:
 		return exitStatusOf(t)
 	}

@@ -12,7 +12,6 @@ declare(strict_types=1);
 require __DIR__ . '/Deputy.php'; // a copy of clients/php/Deputy.php
 
 const MODULE = 'SCAN_MODULE';
-const LIVE = ['queued', 'running', 'stopping'];
 
 /** Whatever did not come from this file passes through here on its way into HTML. */
 function h($text): string
@@ -47,7 +46,7 @@ function output(Deputy $deputy, string $id, int $offset, int $wait): array
         $text = substr($text, 0, -strlen($m[0]));
         $next -= strlen($m[0]);
     }
-    return ['text' => $text, 'next' => $next, 'state' => $headers['deputy-state']];
+    return ['text' => $text, 'next' => $next, 'state' => $headers['deputy-state'], 'ended' => $headers['deputy-ended'] === 'true'];
 }
 
 /** Does what a form asks for, and gives the URL to go on at. */
@@ -99,7 +98,7 @@ function listPage(Deputy $deputy, string $user): void
 function taskPage(Deputy $deputy, array $task): void
 {
     $out = output($deputy, $task['id'], 0, 0);
-    $live = in_array($task['state'], LIVE, true);
+    $live = $task['ended'] === null;
     $body = '<p><a href="?">All scans</a><p>State: <b id="state">' . h($task['state']) . '</b> ' . h($task['reason']);
     if ($task['stop'] !== null) {
         $body .= '<p>' . h($task['stop']['empty'] ? 'Nothing of it lives; ' . $task['stop']['killed'] . ' processes had to be killed.' : 'Something of it still lives.');
@@ -117,10 +116,10 @@ function taskPage(Deputy $deputy, array $task): void
       for (;;) {
         const answer = await fetch(`?output=${encodeURIComponent(task.id)}&offset=${task.next}`);
         if (!answer.ok) { await new Promise(r => setTimeout(r, 2000)); continue; }
-        const {text, next, state} = await answer.json();
+        const {text, next, state, ended} = await answer.json();
         document.getElementById("out").append(text);          // as text, never as HTML
         document.getElementById("state").textContent = state;
-        if (next === task.next && !["queued", "running", "stopping"].includes(state)) { location.reload(); return; }
+        if (next === task.next && ended) { location.reload(); return; }
         task.next = next;
       }
     }

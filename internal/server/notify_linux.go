@@ -151,7 +151,7 @@ func (l *progressListener) turn(task string) {
 // apply changes what r speaks of and leaves the rest as it was told before.
 func (l *progressListener) apply(id string, r report) {
 	task, found, err := l.tasks.Task(context.Background(), id)
-	if err != nil || !found || task.State.Ended() {
+	if err != nil || !found || task.Ended != nil {
 		return
 	}
 	var p deputy.Progress

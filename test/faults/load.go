@@ -195,7 +195,7 @@ func (c *asker) stopOne() {
 		return
 	}
 	switch {
-	case a.Status == 200 && q.State.Ended():
+	case a.Status == 200 && q.Ended:
 		c.accepted.Add(1)
 	case a.Status == 403 && q.Code == deputy.NotAllowed: // it had joined another's
 	default:
@@ -277,15 +277,16 @@ func (c *asker) read(q *request, a rig.Answer) {
 		Tasks []deputy.Task
 		ID    string
 		State deputy.State
+		Ended *deputy.Time
 	}
 	if err := json.Unmarshal(a.Body, &said); err != nil {
 		c.say("%s was answered %d with %v: %q", q.Call, a.Status, err, a.Body)
 	}
-	q.Code, q.State, q.Replayed = said.Code, said.State, a.Header.Get("Idempotency-Replayed") == "true"
+	q.Code, q.State, q.Ended, q.Replayed = said.Code, said.State, said.Ended != nil, a.Header.Get("Idempotency-Replayed") == "true"
 	for _, t := range said.Tasks {
 		q.Tasks = append(q.Tasks, t.ID)
 	}
-	if said.State.Ended() && a.Status == 200 {
+	if said.Ended != nil && a.Status == 200 {
 		q.Lived = livingIn(filepath.Join(c.leaves, said.ID+".1"))
 		q.Tasks = []string{said.ID}
 	}

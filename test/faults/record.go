@@ -50,6 +50,7 @@ type request struct {
 	Replayed       bool
 	Lived          []int // stop, and look at an end: processes found in the task's cgroup after the answer
 	State          deputy.State
+	Ended          bool
 }
 
 // act is one line of an actor.

@@ -305,7 +305,7 @@ command = ["/bin/sh", "-c", 'read -r line </root/gate; exit 7']
 	}
 	s.Run("/bin/sh", "-c", "echo >/root/gate")
 	s.Run("deputy", "wait", "--help") // the verb exists in this version, too
-	rig.Eventually(t, patience, "the task has ended", func() bool { return running().State.Ended() })
+	rig.Eventually(t, patience, "the task has ended", func() bool { return running().Ended != nil })
 	if task := running(); task.Exit == nil || task.Exit.Code == nil || *task.Exit.Code != 7 {
 		t.Errorf("its exit is %+v, want code 7", task.Exit)
 	}
@@ -347,7 +347,7 @@ stoppable = false
 		if err := json.Unmarshal([]byte(s.Run("deputy", "show", "--json", id)), &task); err != nil {
 			t.Fatal(err)
 		}
-		if !task.State.Ended() || !stopped && task.State != deputy.Stopped {
+		if task.Ended == nil || !stopped && task.State != deputy.Stopped {
 			t.Errorf("after a removal (the service was stopped before: %t) the task is %s", stopped, task.State)
 		}
 	}

@@ -162,7 +162,7 @@ func (c *Caller) Ended(id string) deputy.Task {
 	var task deputy.Task
 	for range 6 {
 		c.Do("GET", "/v1/tasks/"+id+"?wait=10", "").Read(c.t, 200, &task)
-		if task.State.Ended() {
+		if task.Ended != nil {
 			return task
 		}
 	}

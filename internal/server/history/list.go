@@ -166,7 +166,7 @@ func (s *Scope) holds(t *task) bool {
 
 // onlyLive says that memory alone has what is asked for.
 func (q *Query) onlyLive() bool {
-	return len(q.State) > 0 && !slices.ContainsFunc(q.State, deputy.State.Ended)
+	return len(q.State) > 0 && !slices.ContainsFunc(q.State, func(s deputy.State) bool { return !slices.Contains(deputy.LiveStates(), s) })
 }
 
 // ceilMillis is the first millisecond at or after t.

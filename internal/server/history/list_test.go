@@ -63,7 +63,7 @@ func randomQuery(r *rand.Rand, j *journal) (q Query, scope *Scope, visible func(
 		q.Since = j.now.Add(-time.Duration(r.Int64N(int64(2 * time.Second))))
 	}
 	for range max(0, r.IntN(6)-3) {
-		q.State = append(q.State, deputy.States()[r.IntN(8)])
+		q.State = append(q.State, deputy.States()[r.IntN(len(deputy.States()))])
 	}
 	if r.IntN(3) == 0 {
 		scope = &Scope{Caller: deputy.Caller(fmt.Sprintf("uid:3%d", r.IntN(7)))}

@@ -54,11 +54,8 @@ func (p *page) filters() (text string, args []any) {
 		args = append(args, values...)
 	}
 	if len(q.State) > 0 {
-		var states []any
-		for _, s := range q.State {
-			states = append(states, string(s))
-		}
-		add("+state IN (?"+strings.Repeat(", ?", len(states)-1)+")", states...)
+		in, states := inStates(q.State)
+		add("+state "+in, states...)
 	}
 	for _, equal := range []struct{ column, value string }{
 		{"+module", q.Module}, {"+action", q.Action}, {"+lock", q.Lock}, {"+tasks.caller", q.Caller}, {"+end_user", q.EndUser},
@@ -74,6 +71,14 @@ func (p *page) filters() (text string, args []any) {
 		add("EXISTS (SELECT 1 FROM parties AS mine WHERE mine.caller = ? AND mine.ord = tasks.ord)", string(p.scope.Caller))
 	}
 	return b.String(), args
+}
+
+// inStates is the condition that a state is one of these, of which there are some.
+func inStates(list []deputy.State) (text string, args []any) {
+	for _, s := range list {
+		args = append(args, string(s))
+	}
+	return "IN (?" + strings.Repeat(", ?", len(args)-1) + ")", args
 }
 
 // taskRows are the rows of a page, by falling ord.

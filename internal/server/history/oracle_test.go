@@ -48,7 +48,7 @@ func (o *oracle) apply(e deputy.Event) {
 			o.order, o.born[r.ID] = append(o.order, r.ID), e.Seq
 			o.tasks[r.ID] = &deputy.Task{ID: r.ID, Module: e.Module, Action: e.Action, Params: r.Params, Lock: r.Lock,
 				Caller: e.Caller, Joined: []deputy.Caller{}, EndUser: orNil(e.EndUser), State: deputy.Queued, Created: at}
-		} else if t := o.tasks[r.ID]; t != nil && !t.State.Ended() {
+		} else if t := o.tasks[r.ID]; t != nil && t.Ended == nil {
 			if party := (deputy.Party{Caller: e.Caller, EndUser: e.EndUser}); !slices.Contains(t.Parties, party) {
 				t.Parties = append(t.Parties, party)
 			}
@@ -59,13 +59,13 @@ func (o *oracle) apply(e deputy.Event) {
 	}
 	if e.Type == deputy.OutputRemoved {
 		for _, id := range e.IDs {
-			if t := o.tasks[id]; t != nil && t.State.Ended() && t.StdoutBytes > 0 {
+			if t := o.tasks[id]; t != nil && t.Ended != nil && t.StdoutBytes > 0 {
 				t.StdoutGap = &[2]int64{0, t.StdoutBytes}
 			}
 		}
 	}
 	t := o.tasks[e.Task]
-	if t == nil || t.State.Ended() {
+	if t == nil || t.Ended != nil {
 		return
 	}
 	switch e.Type {

@@ -16,6 +16,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"deputy"
 )
 
 //go:embed schema.sql
@@ -187,7 +189,8 @@ func (s *store) recall() (*known, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.reader.Query("SELECT " + columns + " FROM tasks WHERE state IN ('queued', 'running', 'stopping') AND " + inStateIndex + " ORDER BY ord")
+	live, states := inStates(deputy.LiveStates())
+	rows, err := s.reader.Query("SELECT "+columns+" FROM tasks WHERE state "+live+" AND "+inStateIndex+" ORDER BY ord", states...)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (x *exchange) call() error {
 		return err
 	}
 	status := http.StatusAccepted
-	if o.held && !slices.ContainsFunc(tasks, func(t asker.Shown) bool { return !t.State.Ended() }) {
+	if o.held && !slices.ContainsFunc(tasks, func(t asker.Shown) bool { return t.Ended == nil }) {
 		status = http.StatusOK
 	}
 	h := x.w.Header()

@@ -40,7 +40,7 @@ func (x *exchange) follow(ctx context.Context, stream string, offset int64) (*fo
 		if reader != nil {
 			return &following{x.api.Watcher.Follow(reader, offset, x.end(ctx, stream)), reader, info}, nil
 		}
-		if x.task.State.Ended() {
+		if x.task.Ended != nil {
 			return nil, nil
 		}
 		select {
@@ -55,7 +55,7 @@ func (x *exchange) follow(ctx context.Context, stream string, offset int64) (*fo
 func (x *exchange) end(ctx context.Context, stream string) output.End {
 	over := make(chan struct{})
 	kept := new(atomic.Int64)
-	if x.task.State.Ended() {
+	if x.task.Ended != nil {
 		kept.Store(bytesOf(&x.task, stream))
 		close(over)
 	} else {

@@ -106,6 +106,7 @@ func (x *exchange) describe(info output.Info) {
 	h.Set("X-Content-Type-Options", "nosniff") // it is what a task wrote: nothing to be run
 	h.Set("Cache-Control", "no-store")
 	h.Set("Deputy-State", string(x.task.State))
+	h.Set("Deputy-Ended", strconv.FormatBool(x.task.Ended != nil))
 	if info.Gap != nil {
 		h.Set("Deputy-Gap", formatGap(info.Gap))
 	}

@@ -152,7 +152,7 @@ func TestOutputPolled(t *testing.T) {
 		{"offset=26000&wait=0", "", "26000", ""},
 	} {
 		a := poll(c.query)
-		if a.body != c.body || a.Header.Get("Deputy-Next-Offset") != c.next || a.Header.Get("Deputy-Gap") != c.gap || a.Header.Get("Deputy-State") != "running" {
+		if a.body != c.body || a.Header.Get("Deputy-Next-Offset") != c.next || a.Header.Get("Deputy-Gap") != c.gap || a.Header.Get("Deputy-State") != "running" || a.Header.Get("Deputy-Ended") != "false" {
 			t.Errorf("%s: %d bytes, %v", c.query, len(a.body), a.Header)
 		}
 	}
@@ -166,7 +166,7 @@ func TestOutputPolled(t *testing.T) {
 	}
 	go func() { answered <- poll("offset=26004&wait=15") }()
 	r.End(id, deputy.Succeeded)
-	if a := <-answered; a.body != "" || a.Header.Get("Deputy-State") != "succeeded" {
+	if a := <-answered; a.body != "" || a.Header.Get("Deputy-State") != "succeeded" || a.Header.Get("Deputy-Ended") != "true" {
 		t.Errorf("%q %v", a.body, a.Header)
 	}
 	began := time.Now()
@@ -174,7 +174,7 @@ func TestOutputPolled(t *testing.T) {
 	if a.body != "more" {
 		t.Errorf("%q %v", a.body, a.Header)
 	}
-	if a := poll("offset=99999&wait=15"); a.body != "" || a.Header.Get("Deputy-State") != "succeeded" || time.Since(began) > 10*time.Second {
+	if a := poll("offset=99999&wait=15"); a.body != "" || a.Header.Get("Deputy-State") != "succeeded" || a.Header.Get("Deputy-Ended") != "true" || time.Since(began) > 10*time.Second {
 		t.Errorf("beyond the end: %q %v", a.body, a.Header)
 	}
 	// What is removed is a gap.

@@ -22,7 +22,7 @@ type outputStream struct {
 }
 
 func (x *exchange) streamOutput(stream string, offset int64) error {
-	if x.task.State.Ended() && x.sawEnd() {
+	if x.task.Ended != nil && x.sawEnd() {
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}

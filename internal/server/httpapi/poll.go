@@ -23,8 +23,8 @@ type poll struct {
 }
 
 // pollOutput answers with bytes from offset on, as soon as there are some,
-// after wait at the latest. The state it tells was read before the bytes: only
-// an answer without bytes whose state is an end is the last.
+// after wait at the latest. Whether the task has ended was read before the bytes:
+// only an answer without bytes that says so is the last.
 func (x *exchange) pollOutput(stream string, offset int64, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(x.r.Context(), wait)
 	defer cancel()

@@ -29,7 +29,7 @@ func (s *sizes) taskDir(id string) string { return filepath.Join(s.dir, id) }
 
 // fill sets the sizes of a live task's outputs, as they were at most age ago.
 func (s *sizes) fill(t *deputy.Task, age time.Duration) {
-	if t.State.Ended() || t.Attempt == 0 { // the history knows, or there is nothing yet
+	if t.Ended != nil || t.Attempt == 0 { // the history knows, or there is nothing yet
 		return
 	}
 	found, known := size{}, false

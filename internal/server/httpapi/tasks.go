@@ -72,7 +72,7 @@ func (x *exchange) showTask() error {
 	if err != nil {
 		return err
 	}
-	if held && !x.task.State.Ended() && x.r.Method != http.MethodHead { // a HEAD is told of what there is now
+	if held && x.task.Ended == nil && x.r.Method != http.MethodHead { // a HEAD is told of what there is now
 		ctx, cancel := context.WithTimeout(x.r.Context(), wait)
 		_ = x.api.History.Wait(ctx, x.id)
 		cancel()
