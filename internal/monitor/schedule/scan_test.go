@@ -1,0 +1,180 @@
+package schedule
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// zones have each a shift of its own kind: half an hour, at midnight, in Ramadan,
+// winter time as the exception, a day that never was, and none.
+var zones = []string{"Australia/Lord_Howe", "America/Sao_Paulo", "Africa/Casablanca", "Europe/Dublin", "Pacific/Apia", "Asia/Kolkata"}
+
+// expressions are held against the scan: hours that are written out around the
+// shifts of these zones, hours that follow real time, and rare dates.
+var expressions = []string{
+	"30 3 * * *", "0 0 * * *", "15 0 * * *", "0,30 1,2 * * *", "*/20 2 * * *", "45 1 * * *", "* 2 * * 0", "0 1-23/4 * * *",
+	"30 * * * *", "*/15 * * * *", "0 */2 * * *", "15,45 */3,2 * * *", "30 2 * mar,oct sun", "0 12 30 12 *", "0 0 1 * *", "0 0 31 * *",
+	"0 0 29 2 *", "30 0 * * fri", "59 23 * * 6-7", "10-50/13 0-3 15-21 */2 *",
+}
+
+// The rules in words, minute by minute. The scan shares nothing with what it checks.
+//
+// A clock on the wall is looked at in every minute of real time. highest is the
+// latest minute that it has ever shown. Hours with "*" are due when the clock shows
+// what they name. All else is due when the clock shows what it names and never did
+// before; and when the clock jumps over a minute that it names, at once.
+type scanned struct {
+	text string
+	real bool
+	due  [5][60]bool // minute, hour, day of month, month, weekday
+}
+
+func scan(text string) *scanned {
+	s := &scanned{text: text, real: strings.Contains(strings.Fields(text)[1], "*")}
+	for i, field := range strings.Fields(text) {
+		low, high := []int{0, 0, 1, 1, 0}[i], []int{59, 23, 31, 12, 6}[i]
+		for _, item := range strings.Split(field, ",") {
+			bounds, step, _ := strings.Cut(item, "/")
+			first, last, ranged := strings.Cut(bounds, "-")
+			from, to, by := low, high, 1
+			if first != "*" {
+				from = plain(first)
+				to = from
+			}
+			if ranged {
+				to = plain(last)
+			}
+			if step != "" {
+				by = plain(step)
+			}
+			for v := from; v <= to; v += by {
+				if i == 4 {
+					s.due[i][v%7] = true
+				} else {
+					s.due[i][v] = true
+				}
+			}
+		}
+	}
+	return s
+}
+
+func plain(text string) int {
+	if i := slices.Index([]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}, text); i >= 0 {
+		return i
+	}
+	if i := slices.Index([]string{"", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}, text); i > 0 {
+		return i
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// names says whether a minute of the clock is named.
+func (s *scanned) names(w wall) bool {
+	return s.due[0][w.minute] && s.due[1][w.hour] && s.due[2][w.day] && s.due[3][w.month] && s.due[4][w.weekday]
+}
+
+// wall is what the clock shows; count numbers the minutes of such a clock.
+type wall struct {
+	minute, hour, day, month, weekday int
+	count                             int64
+}
+
+func show(t time.Time) wall {
+	w := wall{minute: t.Minute(), hour: t.Hour(), weekday: int(t.Weekday())}
+	y, m, d := t.Date()
+	w.day, w.month = d, int(m)
+	w.count = time.Date(y, m, d, w.hour, w.minute, 0, 0, time.UTC).Unix() / 60
+	return w
+}
+
+// at is due in a minute in which the clock shows w, after it had shown highest.
+func (s *scanned) at(w wall, highest int64) bool {
+	if s.real {
+		return s.names(w)
+	}
+	for skipped := highest + 1; skipped < w.count; skipped++ {
+		if s.names(show(time.Unix(skipped*60, 0).UTC())) {
+			return true
+		}
+	}
+	return w.count > highest && s.names(w)
+}
+
+// compare scans a span of years in a zone, and holds Next and, for each year,
+// Missed against it.
+func compare(t *testing.T, zone string, texts []string, from, to int) {
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, end := time.Date(from, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(to, 1, 1, 0, 0, 0, 0, time.UTC)
+	type one struct {
+		*scanned
+		cron   *Cron
+		next   time.Time
+		due    int64 // next, in seconds: cheap to compare
+		missed int64
+		last   int64
+	}
+	var all []*one
+	for _, text := range texts {
+		c, err := ParseCron(text, location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &one{scanned: scan(text), cron: c, next: c.Next(start.Add(-1))}
+		o.due = o.next.Unix()
+		all = append(all, o)
+	}
+	year := start
+	highest := show(start.Add(-time.Minute).In(location)).count
+	for at := start; at.Before(end); at = at.Add(time.Minute) {
+		w, now := show(at.In(location)), at.Unix()
+		for _, o := range all {
+			if due := o.at(w, highest); due != (o.due == now) {
+				t.Fatalf("%q in %s at %v: due is %v, and next is %v", o.text, zone, at.In(location), due, o.next)
+			} else if due {
+				o.next = o.cron.Next(at)
+				o.due = o.next.Unix()
+				o.missed, o.last = o.missed+1, now
+			}
+		}
+		highest = max(highest, w.count)
+		if later := at.Add(time.Minute); later.YearDay() == 1 && at.YearDay() != 1 {
+			for _, o := range all {
+				n, last := o.cron.Missed(year.Add(-1), at)
+				if n != o.missed || n > 0 && last.Unix() != o.last {
+					t.Errorf("%q in %s, missed from %v to %v: %d, last %v; want %d, last %v", o.text, zone, year, at, n, last, o.missed, time.Unix(o.last, 0))
+				}
+				o.missed = 0
+			}
+			year = later
+		}
+	}
+}
+
+func TestTenYearsInSixZonesAreAsAScanByTheMinuteFindsThem(t *testing.T) {
+	for _, zone := range zones {
+		t.Run(zone, func(t *testing.T) {
+			t.Parallel()
+			compare(t, zone, expressions, 2010, 2020)
+		})
+	}
+}
+
+func TestEveryMinuteOfAYearWithAllShiftsIsAsTheScanFindsIt(t *testing.T) {
+	for _, zone := range zones {
+		t.Run(zone, func(t *testing.T) {
+			t.Parallel()
+			compare(t, zone, []string{"* * * * *", "* 0-23/2 * * *", "* */5 * * *"}, 2011, 2012)
+		})
+	}
+}
