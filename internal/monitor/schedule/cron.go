@@ -32,10 +32,11 @@ func (c *Cron) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// firstIn finds the first nominal time of a stretch in [from, to).
+// firstIn finds the first nominal time of a stretch in [from, to), where from lies in
+// the stretch.
 func (c *Cron) firstIn(s stretch, from, to int64) (due int64, ok bool) {
 	gap, shown := c.seen(s, from)
-	if gap && s.start >= from {
+	if gap && s.start == from {
 		return s.start, s.start < to
 	}
 	w, ok := c.first(max(shown, from+s.offset), min(s.end, to)+s.offset)
@@ -57,9 +58,9 @@ func (c *Cron) Missed(from, to time.Time) (count int64, last time.Time) {
 func (c *Cron) count(from, to int64) (n int64) {
 	for at := from; at < to; {
 		s := c.stretch(at)
-		gap, shown := c.seen(s, from)
+		gap, shown := c.seen(s, at)
 		low := max(shown, at+s.offset)
-		if gap && s.start >= from {
+		if gap && s.start == at {
 			n++
 			low = max(low, s.start+s.offset+1) // the first minute after the gap is the same instant
 		}

@@ -41,10 +41,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("cannot use %s = %q: %s; %s", e.Key, e.Text, e.Reason, e.Remedy)
 }
 
-// Instants are seconds since 1970 UTC. What is computed lies within the years 1 to
+// Instants are seconds since 1970 UTC. What is computed lies within the years 1970 to
 // 9999, so that no sum of them overflows.
 var (
-	firstInstant = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	firstInstant = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	lastInstant  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 )
 

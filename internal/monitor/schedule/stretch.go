@@ -6,7 +6,8 @@ import "time"
 // from start up to end, without end. By the clock it is start+offset to end+offset.
 type stretch struct{ start, end, offset int64 }
 
-// stretch is the one in which an instant lies.
+// stretch is the one in which an instant lies, or a part of it: Go ends one with each
+// year where a zone follows a rule for all years to come.
 func (c *Cron) stretch(at int64) stretch {
 	t := time.Unix(at, 0).In(c.zone)
 	_, offset := t.Zone()
@@ -16,7 +17,11 @@ func (c *Cron) stretch(at int64) stretch {
 		s.start = min(start.Unix(), at)
 	}
 	if !end.IsZero() {
-		s.end = max(end.Unix(), at+1)
+		s.end = end.Unix()
+	}
+	if s.end <= at {
+		// Go gives leap years 365 days there, so on 31 December the end is past.
+		s.end = (floorDiv(at, day) + 1) * day
 	}
 	return s
 }
