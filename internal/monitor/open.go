@@ -27,6 +27,10 @@ import (
 	"deputy/internal/signature"
 )
 
+// Nothing is served, and no task is touched, before all is open. The journal's lock is
+// taken before anything is changed: after it there is no second monitor. Whatever fails
+// here ends the monitor.
+
 // open readies all that a monitor needs, in the order in which each needs the
 // other. The journal's lock comes first: after it there is no second monitor. restored:
 // the journal is a restored copy.

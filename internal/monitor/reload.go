@@ -9,6 +9,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// A policy takes effect whole or not at all. Its files are read beside the loop, and the
+// journal names it before anything is decided by it. What was loaded before stays in
+// force until then.
+
 // reloadAsked serves POST /v1/reload.
 func (m *Monitor) reloadAsked(a asked) {
 	m.reload(func(set *manifest.Policy, seq uint64, err error) {

@@ -11,6 +11,10 @@ import (
 	"slices"
 )
 
+// A request is admitted whole or not at all: all of its tasks are in one record, or
+// there are none. What is asked again with the same Idempotency-Key is answered as it
+// was the first time. No answer names a task before the record that makes it is durable.
+
 // maxKey is the longest Idempotency-Key, in bytes.
 const maxKey = 255
 

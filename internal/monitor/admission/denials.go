@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// No caller fills the journal with what it is refused: of each account a few denials an
+// hour are recorded one by one, the others by their number. None is lost without being
+// counted.
+
 // denials counts what each account was refused, so that it cannot fill the journal.
 type denials map[deputy.Caller]*denied
 

@@ -6,6 +6,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// What the policy says of a request is found beside the loop and changes nothing. The
+// loop acts on it only while it holds: under another policy or with other names it is
+// found anew.
+
 // Judged is what the policy says of a request. It is found beside the loop, for
 // the loop to act on: however much there was to look at, it costs the loop nothing.
 type Judged struct {

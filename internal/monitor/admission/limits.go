@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// What is refused here is refused for want of room or of turns, never for want of a
+// rule, and before anything is recorded of it. Each refusal says when, or after what, to
+// come back.
+
 // tooOften refuses a request beyond its caller's rates.
 func (ad *Admission) tooOften(c deputy.Caller, a *manifest.Action) *deputy.Error {
 	now, account := time.Now(), ad.Callers.Account(c)

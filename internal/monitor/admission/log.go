@@ -11,6 +11,9 @@ import (
 	"deputy/internal/monitor/policy"
 )
 
+// A line of the log is one line, whatever a caller sends: a value stands in quotes
+// unless it cannot be taken for anything else. A sensitive value is never in it.
+
 // logAccepted writes the one line of an accepted request, like
 //
 //	uid=33(panel) end_user=alice service/restart unit=nginx.service allowed by site.toml:7 task=…39e8184c

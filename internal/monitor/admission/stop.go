@@ -11,6 +11,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// A task is stopped by who may: whoever asked for it, an operator, or whom a rule lets.
+// An action that stops others' tasks stops all that it names, or none. A stop needs no
+// room in the journal: what cannot be recorded is done all the same.
+
 // Stop serves POST /v1/tasks/{id}/stop. The server has checked that the
 // caller may see the task; who may stop it is decided here.
 func (ad *Admission) Stop(r *wall.Request, id policy.Identity, reply Reply) {

@@ -6,6 +6,9 @@ import (
 	"sync"
 )
 
+// A place is had by one at a time, and is never lost: who gives up after it was given
+// hands it on. However many wait for one caller, the next place goes to another's.
+
 // fairly gives places to those who wait for one in turn, caller by caller: however
 // many wait for one of them, another waits for one of his at most.
 type fairly struct {

@@ -11,6 +11,10 @@ import (
 	"deputy/internal/monitor/process"
 )
 
+// Nothing that belongs to a task's user is opened by root: the newborn opens it itself,
+// with its user's rights, after it has become that user. What root makes for it lies in
+// memory and has no name.
+
 // inputFile makes a file to be read from its start. It lies in memory, not in
 // the directory that is named.
 func inputFile(_ string, content []byte) (*os.File, error) {

@@ -14,6 +14,10 @@ import (
 	"deputy/internal/monitor/process"
 )
 
+// A declared file is opened here, by root, for the systems where a newborn cannot do it
+// itself. No link is followed on the way, and what was looked at is what is opened; else
+// the birth fails.
+
 // inputFile makes a file to be read from its start. It lies in dir, which is
 // closed to others, and goes with its last descriptor.
 func inputFile(dir string, content []byte) (*os.File, error) {

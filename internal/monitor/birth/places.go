@@ -9,8 +9,8 @@ import (
 // Births under way. Each action has a few places of its own: where what it touches
 // does not answer, or its user keeps its processes stopped, its births wait in them,
 // and nobody else's do. Those who wait for places get them in turn, caller by caller.
-// A place is held until nothing is left to wait for, which
-// may be never.
+// A place is held until nothing is left to wait for, which may be never.
+
 const (
 	birthsAtOnce   = 128 // that have not run out of time
 	birthsOfAction = 8

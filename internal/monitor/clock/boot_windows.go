@@ -11,6 +11,10 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
+// As everywhere, the clock never goes back while the machine is up, and goes on while it
+// sleeps; and each boot has another name. Where the registry does not answer there is no
+// name, and no guess.
+
 const (
 	bootKey      = `SOFTWARE\deputy-boot`
 	bootValue    = "id"

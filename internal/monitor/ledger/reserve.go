@@ -9,7 +9,9 @@ import (
 
 // The journal's reserve holds, on a full disk, what a new segment begins with and
 // all that is still to be recorded of the tasks that live. Nothing else is recorded
-// while the journal lives on it: see Unwritable. Sizes are in bytes.
+// while the journal lives on it: see Unwritable.
+
+// Sizes are in bytes.
 const (
 	reserveStep    = 1 << 20   // it grows and shrinks by whole ones
 	reserveBase    = 256 << 10 // starts of the monitor, retirements, the cancelled record

@@ -11,6 +11,11 @@ import (
 	"deputy/internal/wall"
 )
 
+// A number stands for one connection and is never given twice; who is at its other end
+// was asked of the kernel before it was given. It outlives its peer by a moment, so that
+// what was asked just before is still answered. Of each account there are no more than
+// its share.
+
 // numberLife is that of a connection's number after its peer has closed.
 const numberLife = 5 * time.Second
 

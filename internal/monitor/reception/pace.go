@@ -7,6 +7,9 @@ import (
 	"deputy"
 )
 
+// A flood of one user's connections costs nobody else a turn. What is remembered of a
+// user is bounded, and is forgotten once it has rested.
+
 // pace spreads the connections of each user: so many at once, and then one each
 // while. Of those that come faster a few wait for their turn, which delays
 // nobody else; the others are turned away at once, before they have cost more

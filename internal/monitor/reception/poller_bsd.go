@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Who reads news of a descriptor can be sure whose they are: what is watched ends with
+// our descriptor. Nothing here waits but wait.
+
 // poller waits for listening sockets and for peers that go (kqueue(2)). What
 // is watched is our descriptor: closing it takes it out, whoever else holds the
 // same open file.

@@ -10,6 +10,10 @@ import (
 	"deputy/internal/discard"
 )
 
+// Who reads news of a descriptor can tell whose they are by the mark, though the kernel
+// goes on telling of open files whose descriptor was closed here. Nothing here waits but
+// wait.
+
 // poller waits for listening sockets and for peers that go (epoll(7)). What is
 // watched is an open file, and the server holds those of all peers: closing our
 // descriptor does not take it out, and its number is soon another's. So it is

@@ -14,6 +14,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// Nothing is read from a connection here, and nothing written to it: who is there is
+// asked of the kernel, and all else is the server's. One goroutine accepts, watches and
+// passes on; none of that waits for a peer.
+
 const (
 	nobody     = 65534 // what an unmapped user reads as
 	sweepEvery = time.Second

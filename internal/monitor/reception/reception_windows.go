@@ -15,6 +15,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// Nothing is read from a connection here, and nothing written to it: who is there is
+// read from the client's token, and all else is the server's. The pipe's name is ours
+// from its first instance on, or we do not listen.
+
 const (
 	sweepEvery = time.Second
 	// firstWithin is how long a client may take to say anything: only then does

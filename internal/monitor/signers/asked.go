@@ -7,6 +7,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// What is here is called only with a verified request, and reads it from the very bytes
+// that the signature covers, by the readers that the server has, too. What two readers
+// could read in two ways is refused.
+
 // legacyCall reads a message that was verified.
 func legacyCall(r *wall.Request) (*wall.Request, error) {
 	module, _ := keyvalue.Scan(r.Body)

@@ -7,6 +7,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// Nothing that was signed before a monitor began is accepted by it if an earlier one may
+// have answered it. So before a request is answered of which no record has the nonce, a
+// lease that covers it is durable.
+
 // Begin takes over what the state says of the leases of the monitor before. unleased:
 // it may have answered without one.
 func (s *Signers) Begin(unleased bool) {

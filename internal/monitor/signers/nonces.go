@@ -9,6 +9,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// Each signature is good once, within its window of time. Whether it was used before is
+// known, or it is refused: nothing is accepted from a time of which nothing is
+// remembered.
+
 // accept takes evidence, if it is of now and was not used before.
 func (s *Signers) accept(r *wall.Request, e evidence) error {
 	if e.err != nil || e.secret == "" {

@@ -7,6 +7,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// The signature is verified over the bytes as they came. Until that is done nothing is
+// parsed but the Authorization itself; the original's scheme has two lines looked for.
+// Which of name, secret and signature was wrong is told to nobody.
+
 // evidence is what a signature shows by itself.
 type evidence struct {
 	by     *trust

@@ -9,6 +9,10 @@ import (
 	"path/filepath"
 )
 
+// What is missing is made with its owner and mode; what is there already keeps them, but
+// for the two folders that the server reads or writes. The server can open no folder of
+// ours to anybody else.
+
 // MakeDirectories makes what may be missing, each with its owner and mode. socket is
 // where callers ask.
 func (p Paths) MakeDirectories(a Access, socket string) error {

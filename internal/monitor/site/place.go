@@ -11,6 +11,10 @@ import (
 	"deputy/internal/monitor/durable"
 )
 
+// A journal that goes on where it was written is never taken for a restored one, and one
+// that was put back from a copy always is: the words lie in the file, and which file it
+// is does not copy.
+
 // place is what a small file in the journal's folder says of itself: which file
 // it is. Whoever copies the folder makes another file with the same words, and
 // whoever copies the segments alone makes none: so a journal that was restored

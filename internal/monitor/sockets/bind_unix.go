@@ -14,6 +14,10 @@ import (
 	"deputy/internal/monitor/keeper"
 )
 
+// A stream socket listens only once it has its mode and its group. What stands at its
+// path is removed under the journal's lock alone, when no other instance can be
+// listening there, and only if it is a socket.
+
 // bind makes a Unix socket. What an earlier instance left at its path is removed:
 // the journal's lock says that no other lives.
 func bind(path string, kind int, mode uint32, gid int) (*os.File, error) {

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Where callers are to ask there is a socket of ours, a second later at most: one whose
+// path was deleted is made again. One that is there is never replaced.
+
 // missingEvery is the time between two looks at the paths of our sockets.
 const missingEvery = time.Second
 

@@ -16,6 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A socket is made once and outlives us: the keeper holds it, so that nobody is refused
+// while a monitor or a server is replaced. What the service manager has opened is used
+// as it is.
+
 // Listener accepts connections from listening sockets. It does not close them.
 type Listener interface {
 	Listen(fd int, line bool) error // line: 'Key: Value' is spoken there

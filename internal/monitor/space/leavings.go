@@ -9,6 +9,9 @@ import (
 	"deputy/internal/output"
 )
 
+// What a task leaves is charged to the account that asked for it, with what it takes on
+// the disk and not with what it seems to be. What is empty is not kept.
+
 // expiresMarker is a file in a task's directory, where its action declares `keep`: when
 // its output is too old, as RFC 3339 writes it.
 const expiresMarker = "expires"

@@ -9,6 +9,10 @@ import (
 	"deputy/internal/output"
 )
 
+// Nothing is removed that a live task writes, and nothing is gone of which the journal
+// is not told. Outputs go before segments of the journal, and those of who has the most
+// before others'.
+
 const removeAtOnce = 500 // tasks in one record
 
 // look deletes what is too old, then what is too much: ended tasks' output first,

@@ -8,6 +8,10 @@ import (
 	"deputy/internal/monitor/manifest"
 )
 
+// How much room there is, is asked of the file system anew for each decision, in bytes
+// and in inodes; what is ours of it is known without a look. The goroutine that removes
+// knows of the loop's state only what it was given.
+
 const (
 	readingTime = 10 * time.Minute // output younger than this is spared, unless it is deputy, or its caller, that takes too much
 	lastPercent = 1.0              // of the file system: with less left, nothing new is accepted, …

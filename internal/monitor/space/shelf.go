@@ -10,6 +10,10 @@ import (
 	"deputy/internal/uuid7"
 )
 
+// What is on the shelf is charged to one owner, once, and an owner's outputs lie in the
+// order of their ends. The sums are those of the parts, so that whose goes next is known
+// without a look at the disk.
+
 // shelf is the output that is kept of tasks that have ended, each charged to the
 // caller who asked for it: where there is too much, that of who has the most
 // goes, and of that the oldest.

@@ -13,6 +13,10 @@ import (
 	"deputy/internal/monitor/policy"
 )
 
+// Every index follows from the tasks and keys that there are: whatever adds or removes
+// one of them keeps all indexes, and a checkpoint that is restored makes them anew. At
+// most one task holds a lock, and at most one waits for it.
+
 // lockName is a lock within its module. It is known by the parts that it was made
 // of: "{site}-{job}" of "a-b" and "c" is another than of "a" and "b-c". Of a task
 // that an earlier version accepted the text alone is known.

@@ -5,6 +5,10 @@ import (
 	"deputy/internal/signature"
 )
 
+// A nonce that was used is known until the window in which its signature was good has
+// passed twice. What is forgotten raises the floor below which nothing is accepted, so
+// forgetting never makes a signature good again.
+
 // nonceLife is how long a nonce is remembered after its time, in seconds: twice
 // the window, since a signer's clock may be ahead by one.
 const nonceLife = 2 * signature.Window

@@ -8,6 +8,9 @@ import (
 	"deputy/internal/monitor/policy"
 )
 
+// What is in a Task the journal says: a replay makes the same. What only this monitor
+// knows of it, timers and births, is kept elsewhere (tasks.Task).
+
 // Task is a live task, as the journal knows it.
 type Task struct {
 	ID string `json:"id"`

@@ -6,6 +6,9 @@ import (
 	"deputy"
 )
 
+// The memory that callers' values take is bounded, for each and in all, by a weight that
+// is about what they take. Equal values have one text, in whatever order they came.
+
 // What the values of live tasks may take of the memory, in bytes, about: of one
 // caller, and of all. One task alone always has room.
 const (

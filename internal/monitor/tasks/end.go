@@ -14,6 +14,10 @@ import (
 	"deputy/internal/output"
 )
 
+// A task has one end, recorded once: when its status is known, nothing of it lives and
+// all kills are counted. Only when that is durable is anybody told, is its lock
+// another's, and is its leaf given back.
+
 // Heard takes news of a task's process tree.
 func (r *Tasks) Heard(e process.Event) {
 	id, _, _ := strings.Cut(e.Leaf, ".")

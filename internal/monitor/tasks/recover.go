@@ -16,6 +16,10 @@ import (
 	"deputy/internal/output"
 )
 
+// What an earlier monitor began is neither done twice nor forgotten. Whether a process
+// was born is read from what the machine still has, its leaf; of what cannot be known
+// the end is unknown, with the cause, and nothing of it is left alive.
+
 // Found is what is known of the monitor before.
 type Found struct {
 	Restored   bool // the journal is a copy of an older one: what became of the tasks in it is not known

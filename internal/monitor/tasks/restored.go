@@ -8,14 +8,14 @@ import (
 	"deputy/internal/monitor/process"
 )
 
-// endWithin bounds the wait for all that was killed because no record knows it.
-const endWithin = 5 * time.Second
-
 // A journal that was restored from a back-up is older than what happened. Of a
 // task that lives in it nobody knows what became of it, so its end is unknown;
 // and whatever of this installation still runs is ended, for nothing may live
 // that the journal does not know. Signatures are good only from then on: see
 // timely.
+
+// endWithin bounds the wait for all that was killed because no record knows it.
+const endWithin = 5 * time.Second
 
 // endStrays ends what runs of tasks that the restored journal does not know, or
 // whose end is unknown now. All are killed before any is waited for: however many

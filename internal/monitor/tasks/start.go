@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// A process is born only when the intent to start it is durable, and of each attempt
+// once. What a birth's goroutine needs it is given by value; how it went the loop is
+// told, and whatever happened meanwhile is done then.
+
 // startIntended starts a task whose intent has become durable, unless a stop
 // came in between.
 func (r *Tasks) startIntended(t *Task) {

@@ -9,6 +9,10 @@ import (
 	"deputy/internal/monitor/state"
 )
 
+// A stop is recorded before it is done, unless nothing can be recorded: then it is done
+// all the same. Asked again it only becomes quicker. Whoever waits for it is told how it
+// went, also when something cannot be killed.
+
 // tellSurvivors is how long after the kill whoever waits is told what still lives.
 const tellSurvivors = 5 * time.Second
 

@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// A budget never goes below nothing and never above its depth. What is full is
+// forgotten, so that who asks seldom takes no memory.
+
 // Budgets holds how fast each caller asks, in all and for each action that has
 // a rate: token buckets, as deep as the rate's number. No journal knows them.
 type Budgets map[Budget]*bucket

@@ -11,6 +11,10 @@ import (
 	"deputy/internal/output"
 )
 
+// A sensitive value lies in one file that root alone can read, from before its task is
+// accepted until the task has ended, and nowhere else on the disk. What a crash leaves
+// of it goes with the next start.
+
 // secretsFile holds the sensitive values of a task, in its directory.
 const secretsFile = "secrets"
 

@@ -15,6 +15,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// What a server may is decided before it starts and from the configuration alone: it can
+// open what it serves, and nothing else of the machine. What could not be taken from it
+// is said as a weakness.
+
 // plan says what a server with this greeting may; nil: it is not confined.
 func (w *Warden) plan(set *manifest.Policy, g *wall.Greeting) *confine.Plan {
 	if !set.Config.Server.Confine || !confine.Possible() || len(w.o.Confiner) == 0 {

@@ -13,6 +13,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// There is one server at a time. It hears nothing of callers before it has said who it
+// is and is proved to be confined, and one that breaks the protocol is killed. Whoever
+// connects meanwhile waits, and is refused by nobody.
+
 const (
 	serverPauseMin = 20 * time.Millisecond // before a dead server is started again
 	serverPauseMax = 5 * time.Second

@@ -16,6 +16,10 @@ import (
 	"deputy/internal/wall"
 )
 
+// A server begins with its standard descriptors and those of the stream, the door and
+// the tasks' progress, and with nothing else of ours. Where it has a user of its own it
+// has become that before its program begins.
+
 // pair makes a connected pair of Unix sockets. Ours is non-blocking, so that
 // closing it ends a read.
 func pair(kind int) (ours, theirs *os.File, err error) {

@@ -17,6 +17,9 @@ import (
 	"deputy/internal/wall"
 )
 
+// A server begins with the handles that it is given by name and no other, without our
+// privileges, and dies with us: its job ends with our only handle of it.
+
 // start starts deputy-server, and gives our ends of the stream and of the
 // door. There is no plan here: what confines it is its account.
 func (w *Warden) start(*confine.Plan) (program *os.Process, stream *os.File, door *wall.Door, err error) {
