@@ -22,6 +22,8 @@ const (
 	OutputRemoved  EventType = "output_removed" // the output of ended tasks was deleted
 	DrainOn        EventType = "drain_on"       // nothing new is taken from now on
 	DrainOff       EventType = "drain_off"      // requests are taken again
+	QueuePaused    EventType = "queue_paused"   // nobody who waits in it begins
+	QueueResumed   EventType = "queue_resumed"  // they do again
 	UpgradeOrdered EventType = "upgrade"        // the new programs were proved, and are about to be executed
 )
 
@@ -36,7 +38,7 @@ type Event struct {
 
 	Format int `json:"format,omitempty"` // Checkpoint: version of the records that follow
 
-	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff, UpgradeOrdered when asked for.
+	// Who: Accepted, StopRequested, Denied, and PolicyLoaded, DrainOn, DrainOff, QueuePaused, QueueResumed, UpgradeOrdered when asked for.
 	Caller  Caller `json:"caller,omitempty"`
 	EndUser string `json:"end_user,omitempty"`
 
@@ -72,6 +74,7 @@ type Event struct {
 	Restored bool         `json:"restored,omitempty"` // MonitorStart: the journal is a restored copy: what was live in it is unknown
 	From     uint64       `json:"from,omitempty"`     // Cancelled, Retired, Checkpoint after a failed write: first sequence number
 	To       uint64       `json:"to,omitempty"`       // the same: last sequence number
+	Queue    string       `json:"queue,omitempty"`    // QueuePaused, QueueResumed: its name
 	Head     string       `json:"head,omitempty"`     // Retired: hash of the last deleted record
 	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted: the tasks that a stops action stops, or the task of each item where items share one
 

@@ -146,6 +146,7 @@ func (a *admission) start() {
 	fresh, joins, values := 0, 0, 0
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
+	line := a.ad.lineOf(a.plan.Action)
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
 		use := a.use(item)
@@ -166,7 +167,7 @@ func (a *admission) start() {
 			}
 			continue
 		}
-		record := a.record(item, queued)
+		record := a.record(item, line.takes(queued))
 		ids = append(ids, record.ID)
 		e.Tasks = append(e.Tasks, record)
 		fresh++
@@ -177,6 +178,10 @@ func (a *admission) start() {
 		e.IDs = ids
 	}
 	if refusal := a.ad.affordable(a.id.Caller, a.ad.Policy().Set().Config.Default, fresh, joins, a.r.Key != ""); refusal != nil && len(e.Tasks) > 0 {
+		a.reply.Refuse(0, refusal)
+		return
+	}
+	if refusal := line.refuse(); refusal != nil {
 		a.reply.Refuse(0, refusal)
 		return
 	}

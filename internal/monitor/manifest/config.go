@@ -61,6 +61,7 @@ func (l *loader) readConfig(root *node) {
 			"server": func(n *node) {
 				l.table(n, "server", fields{"user": into(l, &serverUser, sameText), "name": into(l, &c.Server.Name, audience), "confine": l.flag(&c.Server.Confine)})
 			},
+			"queue": l.queueTables(true),
 			"defaults": func(n *node) {
 				l.table(n, "defaults", fields{
 					"timeout": into(l, &d.Timeout, timeout), "start_within": into(l, &d.StartWithin, timeout), "grace": into(l, &d.Grace, duration),

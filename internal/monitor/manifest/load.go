@@ -35,6 +35,9 @@ type loader struct {
 	eyes     *look.Eyes // for files of the policy
 	config   *Config
 	modules  map[string]*Module
+	queues   map[string]*Queue
+	settled  map[string]bool   // queues that deputy.toml declares
+	queueOf  map[*Action]*node // where an action names its queue
 	origin   map[string]string // lower-case module name -> where it is declared
 	pending  []pending
 	files    []deputy.PolicyFile
@@ -50,6 +53,7 @@ func newLoader(o Options) *loader {
 	l := &loader{
 		Options: o, trust: Trust{UIDs: []uint32{o.UID}}, eyes: o.Look.Open("policy"), names: o.Users.Read(),
 		modules: map[string]*Module{}, origin: map[string]string{},
+		queues: map[string]*Queue{}, settled: map[string]bool{}, queueOf: map[*Action]*node{},
 	}
 	l.config = l.defaultConfig()
 	return l
@@ -67,7 +71,7 @@ func Load(o Options) (*Policy, []string, error) {
 		return nil, l.warnings, err
 	}
 	return &Policy{
-		Config: l.config, Modules: l.modules, Rules: rules, Words: l.names.Words, Digest: digestOf(l.files), Files: l.files,
+		Config: l.config, Modules: l.modules, Queues: l.queues, Rules: rules, Words: l.names.Words, Digest: digestOf(l.files), Files: l.files,
 	}, l.warnings, nil
 }
 
@@ -83,6 +87,7 @@ func loadOnce(o Options) (*loader, []*Rule) {
 	for _, path := range l.folder(o.AllowDir) {
 		rules = append(rules, l.ruleFile(l.read(path, false))...)
 	}
+	l.checkQueues()
 	l.resolve(l.modules)
 	return l, rules
 }
@@ -245,7 +250,10 @@ func checkFiles(paths []string, o Options) *loader {
 	for _, path := range paths {
 		l.checkPath(path)
 	}
-	others := newLoader(o) // rules may be about modules that are not to be checked
+	others := newLoader(o) // rules may be about modules that are not to be checked, and queues declared elsewhere
+	if o.ConfigFile != "" {
+		others.readConfig(others.read(o.ConfigFile, true))
+	}
 	for _, path := range others.manifests() {
 		others.addModule(others.read(path, false))
 	}
@@ -254,6 +262,12 @@ func checkFiles(paths []string, o Options) *loader {
 			l.modules[name] = m
 		}
 	}
+	for name, q := range others.queues {
+		if l.queues[name] == nil {
+			l.queues[name] = q
+		}
+	}
+	l.checkQueues()
 	if len(l.modules) > 0 {
 		l.resolve(l.modules)
 	}

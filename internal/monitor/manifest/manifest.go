@@ -33,6 +33,7 @@ func (p Pos) String() string {
 type Policy struct {
 	Config  *Config
 	Modules map[string]*Module
+	Queues  map[string]*Queue   // by name, of all files
 	Rules   []*Rule             // of allow.d, in the order of the files and lines
 	Digest  string              // hex SHA-256 over the names and texts of Files
 	Words   userdb.Words        // every user and group that it names, and who had the name
@@ -63,6 +64,9 @@ type Action struct {
 	ForEach *ForEach          // nil: one task for each request
 	Lock    *template.Text    // nil: every request is a task of its own
 	OnBusy  OnBusy            // Join where nothing is declared
+
+	Queue    string // whose place it needs to run; "": none
+	Priority int    // in its queue, higher first
 
 	// At a start user and groups are looked up anew, see policy.Now: what stands
 	// here is how they were at the load.

@@ -23,6 +23,7 @@ type draft struct {
 	uses     map[string][]use         // by the key in which the placeholders stand, like "lock" and "env.HOME"
 	elements []*node                  // of the command, where each stands
 	places   map[string]*node         // of variables, like "env.HOME"
+	queueAt  *node                    // where its queue is named; nil: nowhere
 }
 
 // use is one place where a param is named.
@@ -69,6 +70,8 @@ func (l *loader) settings(d *draft) fields {
 		"params":        l.params(d.declared, d.own),
 		"lock":          l.template(d, "lock", &d.Lock),
 		"on_busy":       into(l, &d.OnBusy, onBusy),
+		"queue":         l.queueName(d),
+		"priority":      whole(l, &d.Priority, -maxPriority, maxPriority),
 		"stdin_file":    l.stdinFile(d),
 		"stderr":        func(n *node) { into(l, new(string), oneOf("stdout"))(n); d.StderrToStdout = true },
 		"stop_signal":   into(l, &d.StopSignal, signal),
@@ -97,7 +100,11 @@ func (l *loader) module(root *node) *Module {
 	}
 	shared := newDraft(l.config.Default)
 	f := l.settings(shared)
-	f["name"], f["action"] = l.text(&m.Name), func(*node) {}
+	f["name"], f["action"], f["queue"] = l.text(&m.Name), func(*node) {}, func(n *node) {
+		if n.kind != isTable { // the queue of all its actions
+			l.queueName(shared)(n)
+		}
+	}
 	l.table(root, "a manifest", f)
 	m.Description, shared.Description, shared.Module = shared.Description, "", m.Name
 	if n := root.get("name"); n != nil {
@@ -111,6 +118,9 @@ func (l *loader) module(root *node) *Module {
 	if actions == nil || len(l.members(actions)) == 0 {
 		l.problems = append(l.problems, root.src.problem(at(actions), "a manifest without actions", "write [action.NAME] with a command"))
 		return m
+	}
+	if n := root.get("queue"); n != nil && n.kind == isTable {
+		l.queueTables(false)(n)
 	}
 	var allow []*Rule
 	if n := root.get("allow"); n != nil {
@@ -186,6 +196,7 @@ func (l *loader) finish(d *draft, n *node) {
 	if c := n.get("on_busy"); c != nil && d.Lock == nil {
 		l.failKey(c, `write lock = "…", too`, "on_busy without a lock: nothing can be busy")
 	}
+	l.finishQueue(d, n)
 	if d.Linger == undeclared {
 		d.Linger = min(lingerDefault, d.Grace)
 	}

@@ -56,8 +56,9 @@ func New(r Rules) *Line {
 	return &Line{Rules: r, placed: map[string]bool{}, callers: map[string]uint64{}, users: map[[2]string]uint64{}}
 }
 
-// Wait puts one behind the others.
+// Wait puts one behind the others; it has no place any more.
 func (l *Line) Wait(e Entry) {
+	delete(l.placed, e.ID)
 	at, found := slices.BinarySearchFunc(l.waiting, &e, bySeq)
 	if found && l.waiting[at].ID == e.ID {
 		return
@@ -106,6 +107,9 @@ func (l *Line) forget(e *Entry) {
 		delete(l.users, [2]string{e.Caller, e.EndUser})
 	}
 }
+
+// Has says whether one has a place.
+func (l *Line) Has(id string) bool { return l.placed[id] }
 
 // Free says whether one who came now would be given a place at once.
 func (l *Line) Free() bool {

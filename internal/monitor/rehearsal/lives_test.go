@@ -154,6 +154,7 @@ func check(t *testing.T, m *machine, p play) {
 	if leaves := m.leaves(); len(leaves) > 0 {
 		t.Errorf("something lives, or is kept: %q", leaves)
 	}
+	running := map[string]bool{} // of act
 	accepted, ended, started := map[string]string{}, map[string]deputy.State{}, map[string]int{}
 	for _, e := range m.disk.Events() {
 		switch e.Type {
@@ -167,11 +168,18 @@ func check(t *testing.T, m *machine, p play) {
 			if started[e.Leaf]++; started[e.Leaf] > 1 {
 				t.Errorf("%s was started %d times", e.Leaf, started[e.Leaf])
 			}
+			if accepted[e.Task] == "act" {
+				running[e.Task] = true
+			}
+			if p.width > 0 && len(running) > p.width {
+				t.Errorf("%d run at a time, of %d that may", len(running), p.width)
+			}
 		case deputy.Ended:
 			if before, twice := ended[e.Task]; twice {
 				t.Errorf("task %s has ended twice: %s, %s", e.Task, before, e.State)
 			}
 			ended[e.Task] = e.State
+			delete(running, e.Task)
 		}
 	}
 	acts := 0

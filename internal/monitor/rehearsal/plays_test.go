@@ -3,6 +3,7 @@
 package rehearsal
 
 import (
+	"fmt"
 	"os/user"
 	"strings"
 	"syscall"
@@ -36,6 +37,7 @@ type play struct {
 	does  func(m *machine) // nil: act is asked for
 	ends  []deputy.State   // of all tasks of act
 	first []deputy.State   // of that of the action "first", which holds the lock a minute
+	width int              // of the queue of act: at most so many run at a time; 0: it has none
 }
 
 func forever(p fakehost.Process) fakehost.Process { p.Lives = fakehost.Forever; return p }
@@ -121,6 +123,20 @@ func plays() []play {
 			m.reach(id, state.Running)
 			m.call("halt", "halt", nil)
 		}},
+		{title: "they have places in turn", tree: fakehost.Tree{First: minute}, extra: "queue = \"q\"\n", width: 2, ends: succeeded, does: func(m *machine) {
+			for i := range 6 {
+				m.clients.Go(func() { m.start(fmt.Sprint("act", i), "act") })
+			}
+		}},
+		{title: "one place, asked for at once", extra: "queue = \"q\"\n", width: 1, ends: []deputy.State{deputy.Succeeded, deputy.Stopped}, tree: fakehost.Tree{First: minute, Others: []fakehost.Process{lasting}}, does: func(m *machine) {
+			one := m.start("one", "act")
+			two, three := m.start("two", "act"), m.start("three", "act")
+			m.clients.Go(func() { m.stop(one, -1) })
+			m.clients.Go(func() { m.stop(two, -1) })
+			time.Sleep(2 * time.Minute)
+			m.stop(three, -1)
+		}},
+		{title: "they need a lock and a place", tree: fakehost.Tree{First: minute}, extra: locked + "queue = \"q\"\n", width: 1, does: behind(nil), ends: succeeded, first: succeeded},
 		{title: "it is told a secret", tree: fakehost.Tree{First: minute}, extra: "params.pin = { type = \"string\", sensitive = true }\nstdin = \"{pin}\"\n", ends: succeeded,
 			does: func(m *machine) { m.call("act", "act", deputy.Params{"pin": "1234"}) }},
 	}
@@ -136,6 +152,9 @@ func (p *play) manifest() string {
 	text += "[action.act]\n" + each + p.extra + "[action.first]\nlock = \"l\"\n" + each
 	if strings.Contains(p.extra, "lock") {
 		text += "[action.halt]\nstops = \"act\"\nlock = \"l\"\n"
+	}
+	if p.width > 0 {
+		text += fmt.Sprintf("[queue.q]\nparallel = %d\n", p.width)
 	}
 	return text
 }

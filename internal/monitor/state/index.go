@@ -75,7 +75,7 @@ type Use struct {
 // New knows nothing yet.
 func New() *State {
 	return &State{
-		Tasks: map[string]*Task{}, Keys: map[Scope]*KeyUse{}, Nonces: Nonces{},
+		Tasks: map[string]*Task{}, Keys: map[Scope]*KeyUse{}, Nonces: Nonces{}, Paused: map[string]bool{},
 		locks: map[lockName]*LockUse{}, count: map[deputy.Caller]Use{},
 	}
 }
@@ -97,7 +97,7 @@ func (s *State) restore(text json.RawMessage) error {
 			s.add(t)
 		}
 	}
-	s.Boot, s.Known, s.Nonces, s.Drains = read.Boot, read.Known, read.Nonces, read.Drains
+	s.Boot, s.Known, s.Nonces, s.Drains, s.Paused = read.Boot, read.Known, read.Nonces, read.Drains, read.Paused
 	for scope, k := range read.Keys {
 		s.keep(scope, k)
 	}

@@ -24,6 +24,7 @@ type State struct {
 	Boot   string                `json:"boot"`   // id of the boot in which the last monitor began
 	Known  Moment                `json:"known"`  // of what was signed from then on every nonce is known
 	Drains bool                  `json:"draining,omitempty"`
+	Paused map[string]bool       `json:"paused,omitempty"` // queues, by name
 	locks  map[lockName]*LockUse // derived from Tasks
 	count  map[deputy.Caller]Use // derived from Tasks and Keys
 	values int                   // bytes of memory that the values of Tasks take, about
@@ -58,6 +59,10 @@ func (s *State) Apply(e *deputy.Event) error {
 		s.remove(e.Task)
 	case deputy.DrainOn, deputy.DrainOff:
 		s.Drains = e.Type == deputy.DrainOn
+	case deputy.QueuePaused:
+		s.Paused[e.Queue] = true
+	case deputy.QueueResumed:
+		delete(s.Paused, e.Queue)
 	}
 	return nil
 }
@@ -172,5 +177,5 @@ func (s *State) Unended() *State {
 			live[id] = t
 		}
 	}
-	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Known: s.Known, Drains: s.Drains}
+	return &State{Tasks: live, Keys: s.Keys, Nonces: s.Nonces, Boot: s.Boot, Known: s.Known, Drains: s.Drains, Paused: s.Paused}
 }

@@ -184,9 +184,10 @@ func (r *Tasks) ended(t *Task, e *deputy.Event) {
 		}
 		tidy()
 	})
+	r.leaveQueue(t)
 	if t.Lock != nil {
 		if next := r.State.LockOf(t.Task).Holder; next != nil {
-			r.begin(r.Get(next.ID))
+			r.goOn(r.Get(next.ID))
 		}
 	}
 }

@@ -46,6 +46,9 @@ func (r *Tasks) TakeUp(f Found) {
 		r.endStrays(leaves)
 	}
 	for t := range r.All() {
+		r.enter(t)
+	}
+	for t := range r.All() {
 		wasOver := t.Phase == state.Over
 		r.happen(t, state.TakenUp)
 		switch {
@@ -70,10 +73,12 @@ func (r *Tasks) Resume() {
 			continue
 		}
 		r.StopFor(t, t.Ordered)
+		r.enter(t)
 		r.begin(t)
 		r.expire(t)
 	}
 	r.queued = nil
+	r.serveAll()
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before

@@ -104,13 +104,14 @@ type Options struct {
 type Tasks struct {
 	Options
 	live   map[string]*Task
+	lines  lines
 	births int // under way
 	found  Found
 	queued []*Task // found waiting, until Resume
 }
 
 // New knows none yet but those of the state.
-func New(o Options) *Tasks { return &Tasks{Options: o, live: map[string]*Task{}} }
+func New(o Options) *Tasks { return &Tasks{Options: o, live: map[string]*Task{}, lines: lines{}} }
 
 // Task is a live task, and what it is to this monitor.
 type Task struct {
@@ -120,6 +121,7 @@ type Task struct {
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
+	queue    string       // that it needs a place in; "": none
 	intended bool         // the intent to start it is in the journal's hands
 	expiry   *clock.Timer // of the time to be started in
 	deadline *clock.Timer
@@ -179,6 +181,7 @@ func (r *Tasks) All() iter.Seq[*Task] {
 func (r *Tasks) Decided(id string, names uint64) {
 	if t := r.Get(id); t != nil {
 		t.names = names
+		r.enter(t)
 	}
 }
 
@@ -188,13 +191,21 @@ func (r *Tasks) Accepted(id string) {
 	case t == nil:
 	case t.Phase == state.Queued:
 		r.expire(t)
+		if t.queue != "" { // a place may have come free meanwhile
+			r.serve(t.queue)
+		}
 	default:
 		r.startIntended(t)
 	}
 }
 
 // Forget drops what was known of tasks that were never accepted after all.
-func (r *Tasks) Forget(id string) { delete(r.live, id) }
+func (r *Tasks) Forget(id string) {
+	if t := r.live[id]; t != nil {
+		r.leaveQueue(t)
+	}
+	delete(r.live, id)
+}
 
 // BirthsUnderWay is how many births have not ended.
 func (r *Tasks) BirthsUnderWay() int { return r.births }
