@@ -80,6 +80,27 @@ func (c *Client) Drain(ctx context.Context, on bool) (*deputy.Drain, error) {
 	return d, err
 }
 
+// Queues tells how the queues stand that the caller may know of: those of the actions
+// that it may use, and to auditors and operators all.
+func (c *Client) Queues(ctx context.Context) ([]deputy.Queue, error) {
+	var answer struct{ Queues []deputy.Queue }
+	_, err := c.ask(ctx, request{method: http.MethodGet, path: []string{"v1", "queues"}}, &answer)
+	return answer.Queues, err
+}
+
+// PauseQueue has nobody who waits in a queue begin, or with false begin again, and
+// says how the queue stands. What runs in it runs on. For operators; asking again
+// changes nothing.
+func (c *Client) PauseQueue(ctx context.Context, name string, paused bool) (*deputy.Queue, error) {
+	body, err := encode(map[string]bool{"paused": paused})
+	if err != nil {
+		return nil, err
+	}
+	q := &deputy.Queue{}
+	_, err = c.ask(ctx, request{method: http.MethodPost, path: []string{"v1", "queues", name}, header: jsonHeader(), body: body}, q)
+	return q, err
+}
+
 // Upgrade has the daemon execute the programs that now stand at their paths, and
 // gives the old and the new version. It is under way then, and over once Health
 // names another time of Started. New programs that cannot take over are an *Error

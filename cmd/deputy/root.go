@@ -86,7 +86,7 @@ func addVerbs(root *cobra.Command, a *app) {
 	add(groupLearn, takesAction(newActions(a)), takesAction(newExplain(a)))
 	add(groupDeclare, newNew(a), newCheck(a), newReload(a))
 	add(groupProve, newEvents(a), newAudit(a), newKey(a))
-	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newDrain(a), newSelftest(a), newUpgrade(a))
+	add(groupOperate, newUp(a), newStatus(a), newDoctor(a), newService(a), newQueue(a), newDrain(a), newSelftest(a), newUpgrade(a))
 	add(groupOther, newProgress(a), newCGI(a), newCompletion(a), newVersion(a))
 	root.AddCommand(newMan(a))
 }

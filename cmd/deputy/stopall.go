@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ import (
 type selection struct {
 	all                  bool
 	module, action, lock string
+	queue                string
 	caller, endUser      string
 }
 
@@ -26,19 +28,23 @@ func (s *selection) flags(a *app, cmd *cobra.Command) {
 	f.StringVar(&s.module, "module", "", "with -a: of this `MODULE`")
 	f.StringVar(&s.action, "action", "", "with -a: of this `ACTION`")
 	f.StringVar(&s.lock, "lock", "", "with -a: that holds, or waits for, this `LOCK`")
+	f.StringVar(&s.queue, "queue", "", "with -a: of the actions that stand in this `QUEUE`")
 	f.StringVar(&s.caller, "caller", "", "with -a: asked for by this `CALLER`: a user, uid:N or key:NAME")
 	f.StringVar(&s.endUser, "end-user", "", "with -a: asked for in this `NAME`")
 	_ = cmd.RegisterFlagCompletionFunc("module", a.completeModules)
+	_ = cmd.RegisterFlagCompletionFunc("queue", func(cmd *cobra.Command, _ []string, word string) (choices, cobra.ShellCompDirective) {
+		return a.completeQueues(cmd, nil, word)
+	})
 }
 
 // check holds the flags against the ids that were typed.
 func (s *selection) check(ids []string) error {
-	narrowed := cmp.Or(s.module, s.action, s.lock, s.caller, s.endUser) != ""
+	narrowed := cmp.Or(s.module, s.action, s.lock, s.queue, s.caller, s.endUser) != ""
 	switch {
 	case s.all && len(ids) > 0:
 		return usage("deputy stop takes ids, or --all, not both")
 	case narrowed && !s.all:
-		return usage("--module, --action, --lock, --caller and --end-user pick from all tasks: add --all")
+		return usage("--module, --action, --lock, --queue, --caller and --end-user pick from all tasks: add --all")
 	case !s.all && len(ids) == 0:
 		return usage("deputy stop needs the id of a task; see: deputy stop --help")
 	}
@@ -67,9 +73,22 @@ func stopAllVerb(ctx context.Context, a *app, s *selection, o client.StopOptions
 	if err != nil {
 		return err
 	}
+	picked := func(*deputy.Task) bool { return true }
+	if s.queue != "" {
+		queues, err := a.queues(ctx, s.queue)
+		if err != nil {
+			return err
+		}
+		picked = func(t *deputy.Task) bool { return slices.Contains(queues[0].Actions, t.Module+"/"+t.Action) }
+	}
 	c := a.connect()
 	var ids []string
-	if err := c.Each(ctx, q, func(t *deputy.Task) bool { ids = append(ids, t.ID); return true }); err != nil {
+	if err := c.Each(ctx, q, func(t *deputy.Task) bool {
+		if picked(t) {
+			ids = append(ids, t.ID)
+		}
+		return true
+	}); err != nil {
 		return err
 	}
 	b := &broom{a: a}

@@ -59,6 +59,7 @@ func (m *Monitor) putInForce(set *manifest.Policy, adoptKeys func(), done func(*
 	e := &deputy.Event{Type: deputy.PolicyLoaded, Policy: set.Digest, Files: set.Files}
 	m.ledger.Record(e, ledger.After{Durable: func() {
 		m.adopt(set)
+		m.tasks.Requeue()
 		adoptKeys()
 		m.sockets.Follow(m.wantedSockets())
 		m.warden.Policy(set.Digest)

@@ -44,6 +44,8 @@ func (m *Monitor) handlers() map[wall.Kind]func(asked) {
 		wall.Reload:  m.reloadAsked,
 		wall.Drain:   m.drainAsked,
 		wall.Upgrade: m.upgradeAsked,
+		wall.Queues:  m.queuesAsked,
+		wall.Queue:   m.queueAsked,
 		wall.Ping:    func(a asked) { a.reply.Answer(0, wall.Outcome{Beat: m.beat()}) },
 	}
 }

@@ -81,3 +81,30 @@ func CheckAction(module, action string) error {
 	}
 	return deputy.Refuse(deputy.UnknownAction, "cannot find %.31q/%.31q: no action is named so; see: deputy actions", module, action)
 }
+
+// readNothing reads what has neither query nor body.
+func readNothing(at Target, _ []byte, _ Limit) (asked wall.Request, err error) {
+	_, err = at.Only()
+	return asked, err
+}
+
+// readPause reads POST /v1/queues/{name}: {"paused":true}.
+func readPause(at Target, body []byte, _ Limit) (asked wall.Request, err error) {
+	if _, err := at.Only(); err != nil {
+		return asked, err
+	}
+	asked.Queue = at.Path[2]
+	if !IsName(asked.Queue) {
+		return asked, refuse("cannot pause %.50q: that is no queue's name; see: deputy queue", asked.Queue)
+	}
+	object, err := object(body)
+	if err != nil {
+		return asked, err
+	}
+	paused, ok := object["paused"].(bool)
+	if !ok || len(object) != 1 {
+		return asked, refuse("cannot pause or resume a queue: the body is {\"paused\":true} or {\"paused\":false}")
+	}
+	asked.On = paused
+	return asked, nil
+}

@@ -51,6 +51,10 @@ func Routes(more ...Route) Table {
 		{Method: "POST", Path: "/v1/tasks/{id}/stop", Verb: wall.Stop, Read: readStop},
 		{Method: "POST", Path: "/v1/reload", Verb: wall.Reload, Answer: func(o *wall.Outcome) any { return map[string]string{"digest": o.Digest} }},
 		{Method: "POST", Path: "/v1/drain", Verb: wall.Drain, Read: readDrain, Answer: func(o *wall.Outcome) any { return o.Drain }},
+		{Method: "GET", Path: "/v1/queues", Verb: wall.Queues, Read: readNothing, Answer: func(o *wall.Outcome) any {
+			return map[string]any{"queues": append([]deputy.Queue{}, o.Queues...)}
+		}},
+		{Method: "POST", Path: "/v1/queues/{name}", Verb: wall.Queue, Read: readPause, Answer: func(o *wall.Outcome) any { return o.Queues[0] }},
 		// Once it is answered it is under way: the end of the server that answers is part of it.
 		{Method: "POST", Path: "/v1/upgrade", Verb: wall.Upgrade, Answer: func(o *wall.Outcome) any { return o.Upgrade }, Status: 202},
 	}, more...)

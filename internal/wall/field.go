@@ -24,6 +24,7 @@ const (
 	grace
 	force
 	on
+	queue
 	transport
 	authorization
 	method
@@ -35,7 +36,7 @@ const (
 // have no choice, but for values: each of their names is held to MaxName, and the whole
 // to the frame.
 var limits = [...]int{
-	module: MaxName, action: MaxName, key: MaxName, endUser: MaxName, as: MaxName, task: MaxName,
+	module: MaxName, action: MaxName, key: MaxName, endUser: MaxName, as: MaxName, task: MaxName, queue: MaxName,
 	transport: MaxName, authorization: MaxName, method: MaxName, target: MaxTarget, body: MaxFrame,
 }
 
@@ -72,6 +73,8 @@ func (r *Request) member(f field) any {
 		return &r.Force
 	case on:
 		return &r.On
+	case queue:
+		return &r.Queue
 	case transport:
 		return &r.Transport
 	case authorization:

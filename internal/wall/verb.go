@@ -41,6 +41,9 @@ var verbs = [...]Verb{
 	Drain:   {Name: "drain", Access: Operator, fields: []field{id, connection, on}},
 	Upgrade: {Name: "upgrade", Access: Operator, fields: []field{id, connection}},
 
+	Queues: {Name: "queues", Access: Caller, Reads: true, fields: []field{id, connection, endUser}},
+	Queue:  {Name: "pause", Access: Operator, fields: []field{id, connection, queue, on}},
+
 	Ping:   {Name: "ping", Access: Anyone, Reads: true, fields: []field{id}}, // the loop answers that it goes round
 	Signed: {Name: "signed", Access: Signer, fields: []field{id, transport, authorization, method, target, key, endUser, body}},
 }

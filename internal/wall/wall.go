@@ -72,6 +72,8 @@ const (
 	Drain
 	Upgrade
 	Ping
+	Queues
+	Queue
 )
 
 // Transport says how a signed request came, and so what its signature covers.
@@ -109,9 +111,10 @@ type Request struct {
 	Params         deputy.Params
 
 	Task    string
-	GraceMS int64 // Stop: -1 is the declared one
-	Force   bool  // Stop: although it is declared not stoppable; operators
-	On      bool  // Drain: false ends it
+	GraceMS int64  // Stop: -1 is the declared one
+	Force   bool   // Stop: although it is declared not stoppable; operators
+	On      bool   // Drain: false ends it; Queue: it is paused
+	Queue   string // Queue: its name
 
 	Transport     Transport // Signed, and what follows
 	Authorization string    // the header's value
@@ -164,7 +167,8 @@ type Outcome struct {
 	Digest   string              `json:"digest,omitempty"` // Reload
 	Drain    *deputy.Drain       `json:"drain,omitempty"`  // Drain
 	Upgrade  *Upgraded           `json:"upgrade,omitempty"`
-	Beat     *Beat               `json:"beat,omitempty"` // Ping
+	Queues   []deputy.Queue      `json:"queues,omitempty"` // Queues, Queue
+	Beat     *Beat               `json:"beat,omitempty"`   // Ping
 }
 
 // Beat is what the monitor's loop says of itself.

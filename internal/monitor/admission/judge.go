@@ -17,8 +17,9 @@ type Judged struct {
 	names  uint64         // and by which version of the user database
 
 	Refusal *deputy.Error
-	Text    []byte       // of what only asks: the outcome, as it is answered
-	plan    *policy.Plan // of a call
+	Text    []byte              // of what only asks: the outcome, as it is answered
+	Queues  map[string][]string // that who asks may know of, with its actions; of what asks for queues
+	plan    *policy.Plan        // of a call
 	outcome wall.Outcome
 	rights  deputy.Rights
 }
@@ -51,6 +52,8 @@ func (j *Judged) look(r *wall.Request, id policy.Identity) {
 			return
 		}
 		j.outcome.Rights, j.outcome.Actions = &j.rights, j.policy.Actions(id)
+	case wall.Queues, wall.Queue:
+		j.Queues = j.policy.Queues(id)
 	case wall.Explain:
 		switch {
 		case r.As == "":

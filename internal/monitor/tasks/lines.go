@@ -86,6 +86,9 @@ func (r *Tasks) Places(name string) int {
 	return 0
 }
 
+// Placed is how many have a place in a queue.
+func (r *Tasks) Placed(name string) int { return r.line(name).Placed() }
+
 // InQueue is how many wait for a place.
 func (r *Tasks) InQueue(name string) int { return r.line(name).Waiting() }
 
