@@ -116,6 +116,8 @@ func TestKeysOfDeputyToml(t *testing.T) {
 			header = "[key.panel]\n"
 		case "user":
 			header = "[user.root]\n"
+		case "queue":
+			header = "[queue.apt]\n"
 		}
 		slices.Sort(keys)
 		same(t, name, keys, known(t, "deputy.toml", header+"qqqqqqqqqqqq = 1\n"))
@@ -171,7 +173,10 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	slices.Sort(documented)
-	same(t, "routes", documented, source(t, "internal/server/httpapi/route.go", `method: "([A-Z]+)", path: "([^"]+)"`))
+	served := append(source(t, "internal/server/httpapi/route.go", `method: "([A-Z]+)", path: "([^"]+)"`),
+		source(t, "internal/request/route.go", `\t\t{Method: "([A-Z]+)", Path: "([^"]+)"`)...)
+	slices.Sort(served)
+	same(t, "routes", documented, slices.Compact(served))
 
 	d := rig.Start(t, rig.Files{"modules.d/m.toml": "action.a.command = [\"/bin/true\"]\n"})
 	for _, route := range documented {
@@ -179,7 +184,7 @@ func TestRoutes(t *testing.T) {
 		if path == "/v1/events" { // it does not end
 			continue
 		}
-		path = strings.NewReplacer("{module}", "m", "{action}", "a", "{id}", "none").Replace(path)
+		path = strings.NewReplacer("{module}", "m", "{action}", "a", "{id}", "none", "{name}", "none").Replace(path)
 		answer := d.Self().Do(method, path, "")
 		if answer.Status == http.StatusMethodNotAllowed || strings.Contains(string(answer.Body), "there is no such path") {
 			t.Errorf("%s answers %d %s", route, answer.Status, answer.Body)
