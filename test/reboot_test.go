@@ -186,7 +186,7 @@ func TestStartWithin(t *testing.T) {
 	ready(t, c, c.Started("m/hold-short", "").ID)
 	const want = "it was not started: 3s had passed since it was accepted (start_within)"
 	behind := c.Ended(c.Started("m/wait-short", "").ID)
-	if took := behind.Ended.Sub(behind.Created.Time); behind.State != deputy.Failed || reason(behind) != want || took < 2900*time.Millisecond || behind.Started != nil {
+	if took := behind.Ended.Sub(behind.Created.Time); behind.State != deputy.Expired || reason(behind) != want || took < 2900*time.Millisecond || behind.Started != nil {
 		t.Errorf("behind a lock: %s, %q, after %v", behind.State, reason(behind), took)
 	}
 	across := c.Started("m/wait-short", "")
@@ -195,7 +195,7 @@ func TestStartWithin(t *testing.T) {
 	d.NewBoot()
 	d.Start()
 	across = d.Self().Ended(across.ID)
-	if across.State != deputy.Failed || reason(across) != want {
+	if across.State != deputy.Expired || reason(across) != want {
 		t.Errorf("across boots: %s, %q", across.State, reason(across))
 	}
 	if n := len(starts(t, d)); n != 0 {

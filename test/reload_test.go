@@ -133,7 +133,7 @@ func TestReload(t *testing.T) {
 			if task := c.Ended(first.ID); endOf(task) != "succeeded code 0" {
 				t.Errorf("the running one: %s, %s", endOf(task), reason(task))
 			}
-			if task := c.Ended(queued.ID); task.State != deputy.Failed || task.Started != nil || !strings.Contains(reason(task), "changed while it waited") {
+			if task := c.Ended(queued.ID); task.State != deputy.Rejected || task.Started != nil || reason(task) != "its action was changed while it waited" {
 				t.Errorf("the waiting one: %s, %q", task.State, reason(task))
 			}
 			records := d.Events(deputy.PolicyLoaded)

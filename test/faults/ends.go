@@ -93,7 +93,8 @@ func (j *judge) monitorDied(from, to int64) bool {
 	return slices.ContainsFunc(j.faults, func(f fault) bool { return f.Monitor && f.From <= to && f.To >= from })
 }
 
-// rightState: a stop that was recorded before the end decides, then the exit.
+// rightState: a stop that was recorded before the end decides, then the exit. What was
+// never started may have expired, or have been rejected.
 func (j *judge) rightState(id string, s *story, end *deputy.Event) {
 	want := deputy.Failed
 	switch got := exitText(end.Exit); {
@@ -101,6 +102,8 @@ func (j *judge) rightState(id string, s *story, end *deputy.Event) {
 		want = s.stops[0].State
 	case strings.HasPrefix(got, "unknown"):
 		want = deputy.Unknown
+	case got == "none" && len(s.started) == 0 && (end.State == deputy.Expired || end.State == deputy.Rejected):
+		want = end.State
 	case got == "code:0":
 		want = deputy.Succeeded
 	}

@@ -110,8 +110,8 @@ func plays() []play {
 		{title: "its time is up as it is stopped", tree: fakehost.Tree{First: forever(fakehost.Process{Deaf: true})}, does: stopAfter(10*time.Minute-2*time.Second, -1), ends: []deputy.State{deputy.Stopped, deputy.TimedOut}},
 		{title: "it waits its turn", tree: fakehost.Tree{First: minute}, extra: locked, does: behind(nil), ends: succeeded, first: succeeded},
 		{title: "it waits, and is stopped", extra: locked, does: behind(func(m *machine, id string) { m.stop(id, -1) }), ends: stopped, first: succeeded},
-		{title: "it waits too long", extra: locked + "start_within = \"30s\"\n", does: behind(nil), ends: failed, first: succeeded},
-		{title: "it waits, and is forbidden", extra: locked, does: behind(func(m *machine, _ string) { m.changed.Store(true) }), ends: failed, first: succeeded},
+		{title: "it waits too long", extra: locked + "start_within = \"30s\"\n", does: behind(nil), ends: []deputy.State{deputy.Expired}, first: succeeded},
+		{title: "it waits, and is forbidden", extra: locked, does: behind(func(m *machine, _ string) { m.changed.Store(true) }), ends: []deputy.State{deputy.Rejected}, first: succeeded},
 		{title: "it is asked for twice", tree: fakehost.Tree{First: minute}, extra: "lock = \"l\"\n", ends: succeeded, does: func(m *machine) {
 			one, two := m.start("one", "act"), m.start("two", "act")
 			if one != two && len(m.disk.Events()) == m.disk.Written() { // otherwise the first may have ended

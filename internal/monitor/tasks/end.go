@@ -153,6 +153,8 @@ func (t *Task) end() (deputy.State, string) {
 	switch {
 	case t.StopAs != "":
 		return t.StopAs, t.StopWhy
+	case t.barred != (bar{}):
+		return t.barred.as, t.barred.why
 	case t.failure != "":
 		return deputy.Failed, t.failure
 	case t.exit.Unknown != "":

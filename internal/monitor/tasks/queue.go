@@ -30,12 +30,12 @@ func (r *Tasks) begin(t *Task) {
 	if r.Callers.Pending(t.Task) && r.retry(t, func() { r.begin(t) }) {
 		return
 	}
-	why, asked := r.stillAllowed(t, func() { r.begin(t) })
+	barred, asked := r.stillAllowed(t, func() { r.begin(t) })
 	switch {
 	case asked:
 		return
-	case why != "":
-		t.failure = why
+	case barred != (bar{}):
+		t.barred = barred
 		r.happen(t, state.Barred)
 		return
 	}
@@ -46,48 +46,61 @@ func (r *Tasks) begin(t *Task) {
 	r.Ledger.Record(e, ledger.After{Durable: func() { r.startIntended(t) }})
 }
 
+// bar is why a task that was accepted may not be started any more, and how it ends
+// for that: deputy.Expired or deputy.Rejected. The zero one: it may.
+type bar struct {
+	as  deputy.State
+	why string // one sentence
+}
+
+// changed bars a task of which the policy in force knows another action, or
+// none, than the one that was accepted.
+func changed() bar {
+	return bar{deputy.Rejected, "its action was changed while it waited"}
+}
+
 // rejudged is what the policy says of a task that has waited.
 type rejudged struct {
 	by    *policy.Policy
 	names uint64 // version of the user database
-	why   string // why it may not be started; "": it may
+	bar   bar
 }
 
 // stillAllowed says why a task may not be started any more: it is too late, or
 // the policy in force, or who has the names in it, is not what it was accepted
-// under and forbids it; "" if it may. What has to be found out for that is found
-// beside the loop; asked: it is, and again is called then.
-func (r *Tasks) stillAllowed(t *Task, again func()) (why string, asked bool) {
-	if why := r.late(t); why != "" {
-		return why, false
+// under and forbids it. What has to be found out for that is found beside the loop;
+// asked: it is, and again is called then.
+func (r *Tasks) stillAllowed(t *Task, again func()) (barred bar, asked bool) {
+	if late := r.late(t); late != (bar{}) {
+		return late, false
 	}
 	module, names := r.Policy().Set().Modules[t.Module], r.Users.Version()
 	id := r.identity(t)
 	if t.Policy == r.Policy().Set().Digest && (t.names == 0 || t.names == names) && len(id.GIDs) == len(t.Terms.GIDs) {
-		return "", false
+		return bar{}, false
 	}
 	if module == nil || module.Digest != t.Terms.Manifest {
-		return "it was not started: its manifest was changed while it waited", false
+		return changed(), false
 	}
 	if before := t.rejudged; before != nil && before.by == r.Policy() && before.names == names && !t.judging {
-		return before.why, false
+		return before.bar, false
 	}
 	if t.judging { // it goes on by itself
-		return "", true
+		return bar{}, true
 	}
 	now, params := &rejudged{by: r.Policy(), names: names}, t.Params
 	t.judging = true
 	account := string(r.Callers.Account(t.Caller))
 	go r.Births.InTurn(account, func() {
 		if _, _, refusal := now.by.Recheck(id, t.Module, t.Action, params); refusal != nil { // which never change
-			now.why = "it was not started: it is not allowed any more: " + refusal.Detail
+			now.bar = bar{deputy.Rejected, "it was not started: it is not allowed any more: " + refusal.Detail}
 		}
 		r.Loop.Post(func() {
 			t.rejudged, t.judging = now, false
 			again()
 		})
 	})
-	return "", true
+	return bar{}, true
 }
 
 func (r *Tasks) identity(t *Task) policy.Identity {
@@ -96,12 +109,12 @@ func (r *Tasks) identity(t *Task) policy.Identity {
 	return id
 }
 
-// late says why a task may not be started any more; "" if it may.
-func (r *Tasks) late(t *Task) string {
+// late bars a task whose time to be started in is over.
+func (r *Tasks) late(t *Task) bar {
 	if t.Terms.WithinMS == 0 || r.left(t) > 0 {
-		return ""
+		return bar{}
 	}
-	return fmt.Sprintf("it was not started: %v had passed since it was accepted (start_within)", t.Terms.Within())
+	return bar{deputy.Expired, fmt.Sprintf("it was not started: %v had passed since it was accepted (start_within)", t.Terms.Within())}
 }
 
 // left is the time that a task has left to be started in.
@@ -115,8 +128,8 @@ func (r *Tasks) expire(t *Task) {
 		return
 	}
 	t.expiry = r.Loop.After(r.left(t), func() {
-		if why := r.late(t); why != "" && !t.intended {
-			t.failure = why
+		if late := r.late(t); late != (bar{}) && !t.intended {
+			t.barred = late
 			r.happen(t, state.Barred)
 		}
 	})

@@ -39,12 +39,15 @@ func (r *Tasks) start(t *Task) {
 	if r.Callers.Pending(t.Task) && r.retryBirth(t) {
 		return
 	}
-	why, asked := r.stillAllowed(t, func() { r.startIntended(t) })
+	barred, asked := r.stillAllowed(t, func() { r.startIntended(t) })
 	if asked {
 		return
 	}
-	if why != "" || action == nil {
-		t.failure = why
+	if action == nil && barred == (bar{}) {
+		barred = changed()
+	}
+	if barred != (bar{}) {
+		t.barred = barred
 		r.happen(t, state.Stillborn)
 		return
 	}

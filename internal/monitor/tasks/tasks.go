@@ -141,6 +141,7 @@ type live struct {
 	told        []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early       []process.Event // news that came before the birth was reported
 	failure     string          // why its process could not be started
+	barred      bar             // why that was not tried
 	names       uint64          // version of the user database when it was accepted; 0: by an earlier monitor
 	rejudged    *rejudged       // nil: that was not asked
 	judging     bool            // it is being asked

@@ -48,6 +48,10 @@ func plainReason(t *deputy.Task) *string {
 		text = "it was stopped"
 	case t.State == deputy.TimedOut:
 		text = "its time was over"
+	case t.State == deputy.Expired:
+		text = "it was not started in its time"
+	case t.State == deputy.Rejected:
+		text = "it was rejected while it waited"
 	case t.State == deputy.Unknown:
 		text = "its status is not known"
 	case t.State != deputy.Failed:
