@@ -34,6 +34,8 @@ func (s set) from(value int) int {
 	return -1
 }
 
+const allWeekdays set = 1<<7 - 1
+
 // date is a day of the calendar.
 type date struct {
 	number     int64 // days since 1970-01-01
@@ -156,7 +158,7 @@ func (c *Cron) daysUntil(a, b date) (n int64) {
 // daysWithin counts those of some days of one month that the fields name. Either
 // all weekdays are named or all days of the month.
 func (c *Cron) daysWithin(d date, length int) int64 {
-	if c.weekdays == full(weekdayField) {
+	if c.weekdays == allWeekdays {
 		return int64((c.days >> d.day).below(length).size())
 	}
 	n := length / 7 * c.weekdays.size()

@@ -82,7 +82,7 @@ func (p *parser) item(f field, item part) (low, high, step int, err error) {
 		return low, high, 1, err
 	}
 	if what.text != "*" && !ranged {
-		return 0, 0, 0, p.refuse(item.at, fmt.Sprintf("write the range: %q", f.show(low)+"-"+f.show(f.high)+"/"+quoteless(after.text)), "the step of %s %s has no range", f.name, quote(item.text))
+		return 0, 0, 0, p.refuse(item.at, fmt.Sprintf("write the range: %q", f.show(low)+"-"+f.show(f.high)+"/"+brief(after.text)), "the step of %s %s has no range", f.name, quote(item.text))
 	}
 	step, ok := number(after.text)
 	switch {
@@ -133,11 +133,13 @@ func (p *parser) turned(f field, low, high int) string {
 		}
 		return f.show(low) + "-" + f.show(high)
 	}
-	last := f.high
-	if f.high == 6 && high == 0 {
+	switch {
+	case f.high == 6 && high == 0:
 		return fmt.Sprintf("write %q", one(low, 7))
+	case low > f.high:
+		return fmt.Sprintf("write %q", one(f.low, high))
 	}
-	return fmt.Sprintf("write %q", one(low, last)+","+one(f.low, high))
+	return fmt.Sprintf("write %q", one(low, f.high)+","+one(f.low, high))
 }
 
 // show writes a value as an administrator would.
@@ -182,7 +184,7 @@ func (p *parser) value(f field, v part) (int, error) {
 	case v.text == "":
 		return 0, p.refuse(v.at, allowed, "a number is missing for the %s", f.name)
 	case !ok && digits(v.text), n > high:
-		return 0, p.refuse(v.at, allowed, "%s %s is above %d", f.name, quoteless(v.text), high)
+		return 0, p.refuse(v.at, allowed, "%s %s is above %d", f.name, brief(v.text), high)
 	case ok && n < f.low:
 		return 0, p.refuse(v.at, allowed, "%s %s is below %d", f.name, v.text, f.low)
 	case ok:
@@ -206,10 +208,10 @@ func number(text string) (int, bool) {
 	return n, err == nil
 }
 
-func quote(text string) string { return strconv.Quote(quoteless(text)) }
+func quote(text string) string { return strconv.Quote(brief(text)) }
 
-// quoteless cuts what is too long for a sentence.
-func quoteless(text string) string {
+// brief cuts what is too long for a sentence.
+func brief(text string) string {
 	if len(text) > 40 {
 		return text[:40] + "…"
 	}

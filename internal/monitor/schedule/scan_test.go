@@ -77,7 +77,7 @@ func plain(text string) int {
 }
 
 // names says whether a minute of the clock is named.
-func (s *scanned) names(w *wall) bool {
+func (s *scanned) names(w wall) bool {
 	return s.due[0][w.minute] && s.due[1][w.hour] && s.due[2][w.day] && s.due[3][w.month] && s.due[4][w.weekday]
 }
 
@@ -87,18 +87,18 @@ type wall struct {
 	count                             int64
 }
 
-func show(t time.Time) *wall {
+func show(t time.Time) wall {
 	_, offset := t.Zone()
 	local := time.Unix(t.Unix()+int64(offset), 0).UTC()
 	_, month, day := local.Date()
 	hour, minute, _ := local.Clock()
-	return &wall{minute, hour, day, int(month), int(local.Weekday()), local.Unix() / 60}
+	return wall{minute, hour, day, int(month), int(local.Weekday()), local.Unix() / 60}
 }
 
 // at is due in a minute in which the clock shows w, after it had shown highest.
-func (s *scanned) at(w *wall, highest int64) bool {
-	if s.real || w.count == highest+1 {
-		return s.due[0][w.minute] && s.names(w)
+func (s *scanned) at(w wall, highest int64) bool {
+	if s.real {
+		return s.names(w)
 	}
 	for skipped := highest + 1; skipped < w.count; skipped++ {
 		if s.names(show(time.Unix(skipped*60, 0).UTC())) {
@@ -108,55 +108,75 @@ func (s *scanned) at(w *wall, highest int64) bool {
 	return w.count > highest && s.names(w)
 }
 
-// compare scans a span of years in a zone, and holds Next and, for each year,
-// Missed against it.
+// compared is an expression as the scan finds it, and as Next and Missed say.
+type compared struct {
+	*scanned
+	cron         *Cron
+	next         time.Time
+	due          int64 // next, in seconds: cheap to compare
+	missed, last int64 // of this year
+}
+
+// look holds one minute against Next.
+func (c *compared) look(t *testing.T, now int64, w wall, highest int64) {
+	due := c.at(w, highest)
+	if due != (c.due == now) {
+		t.Fatalf("%q at %v: due is %v, and next is %v", c.text, time.Unix(now, 0).In(c.next.Location()), due, c.next)
+	}
+	if due {
+		c.next = c.cron.Next(time.Unix(now, 0))
+		c.due, c.last, c.missed = c.next.Unix(), now, c.missed+1
+	}
+}
+
+// turn holds a year that ends against Missed.
+func (c *compared) turn(t *testing.T, start, end time.Time) {
+	if c.next.Before(end) {
+		t.Errorf("%q: the scan never found %v", c.text, c.next)
+	}
+	n, last := c.cron.Missed(start.Add(-1), end.Add(-1))
+	if n != c.missed || n > 0 && last.Unix() != c.last {
+		t.Errorf("%q, missed from %v to %v: %d, last %v; want %d, last %v", c.text, start, end, n, last, c.missed, time.Unix(c.last, 0))
+	}
+	c.missed = 0
+}
+
+// compare scans years in a zone, minute by minute.
 func compare(t *testing.T, zone string, texts []string, from, to int) {
 	location, err := time.LoadLocation(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	start, end := time.Date(from, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(to, 1, 1, 0, 0, 0, 0, time.UTC)
-	type one struct {
-		*scanned
-		cron   *Cron
-		next   time.Time
-		due    int64 // next, in seconds: cheap to compare
-		missed int64
-		last   int64
-	}
-	var all []*one
+	start := time.Date(from, 1, 1, 0, 0, 0, 0, time.UTC)
+	var all []*compared
+	var named [60][]*compared // by the minutes that they name: only these can be due where the clock skips nothing
 	for _, text := range texts {
-		c, err := ParseCron(text, location)
-		if err != nil {
-			t.Fatal(err)
+		c := cron(t, text, zone)
+		one := &compared{scanned: scan(text), cron: c, next: c.Next(start.Add(-1))}
+		one.due = one.next.Unix()
+		all = append(all, one)
+		for m := range named {
+			if one.scanned.due[0][m] {
+				named[m] = append(named[m], one)
+			}
 		}
-		o := &one{scanned: scan(text), cron: c, next: c.Next(start.Add(-1))}
-		o.due = o.next.Unix()
-		all = append(all, o)
 	}
-	year := start
 	highest := show(start.Add(-time.Minute).In(location)).count
-	for at := start; at.Before(end); at = at.Add(time.Minute) {
-		w, now := show(at.In(location)), at.Unix()
-		for _, o := range all {
-			if due := o.at(w, highest); due != (o.due == now) {
-				t.Fatalf("%q in %s at %v: due is %v, and next is %v", o.text, zone, at.In(location), due, o.next)
-			} else if due {
-				o.next = o.cron.Next(at)
-				o.due = o.next.Unix()
-				o.missed, o.last = o.missed+1, now
+	for ; start.Year() < to; start = start.AddDate(1, 0, 0) {
+		end := start.AddDate(1, 0, 0)
+		for now := start.Unix(); now < end.Unix(); now += 60 {
+			w := show(time.Unix(now, 0).In(location))
+			candidates := named[w.minute]
+			if w.count > highest+1 {
+				candidates = all
 			}
+			for _, one := range candidates {
+				one.look(t, now, w, highest)
+			}
+			highest = max(highest, w.count)
 		}
-		highest = max(highest, w.count)
-		if later := at.Add(time.Minute); later.YearDay() == 1 && at.YearDay() != 1 {
-			for _, o := range all {
-				n, last := o.cron.Missed(year.Add(-1), at)
-				if n != o.missed || n > 0 && last.Unix() != o.last {
-					t.Errorf("%q in %s, missed from %v to %v: %d, last %v; want %d, last %v", o.text, zone, year, at, n, last, o.missed, time.Unix(o.last, 0))
-				}
-				o.missed = 0
-			}
-			year = later
+		for _, one := range all {
+			one.turn(t, start, end)
 		}
 	}
 }
