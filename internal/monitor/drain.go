@@ -18,13 +18,13 @@ import (
 // follows one that died finds it in the journal.
 func (m *Monitor) drainAsked(a asked) {
 	if refusal := m.ledger.Refuse("drain"); refusal != nil { // and nothing new is taken as it is
-		a.reply.Refuse(0, refusal)
+		a.Reply.Refuse(0, refusal)
 		return
 	}
-	m.drain(a.r.On, a.id)
+	m.drain(a.R.On, a.ID)
 	m.ledger.WhenDurable(m.ledger.Last(), func(seq uint64) {
-		a.reply.Answer(seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
-	}, func(err *deputy.Error) { a.reply.Refuse(0, err) })
+		a.Reply.Answer(seq, wall.Outcome{Drain: &deputy.Drain{Draining: m.state.Drains, Live: len(m.state.Tasks)}})
+	}, func(err *deputy.Error) { a.Reply.Refuse(0, err) })
 }
 
 // drain takes nothing new from now on, or requests again. Nobody's identity is the

@@ -34,13 +34,13 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/reception"
+	"deputy/internal/monitor/requests"
 	"deputy/internal/monitor/signers"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/sockets"
 	"deputy/internal/monitor/space"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/tasks"
-	"deputy/internal/monitor/turns"
 	"deputy/internal/monitor/userdb"
 	"deputy/internal/monitor/vault"
 	"deputy/internal/monitor/warden"
@@ -86,7 +86,7 @@ type Monitor struct {
 
 	callers   *callers.Callers
 	signers   *signers.Signers
-	requests  requests
+	requests  *requests.Requests
 	admission *admission.Admission
 
 	tasks   *tasks.Tasks
@@ -103,12 +103,6 @@ type machine struct {
 	look   *look.Pool
 }
 
-// requests is how they are served: each in its caller's turn, by what its verb has.
-type requests struct {
-	turns *turns.Turns
-	verbs verbs
-}
-
 // New makes a monitor that has touched nothing yet.
 func New(o Options) *Monitor {
 	if o.Now == nil {
@@ -118,7 +112,6 @@ func New(o Options) *Monitor {
 		o: o, loop: loop.New(clock.Clock{Now: clock.Now, Wall: o.Now}), state: state.New(),
 		machine: machine{look: look.NewPool(o.Looker)},
 	}
-	m.requests = requests{turns: turns.New(), verbs: join(wall.Verbs(), m.handlers())}
 	m.ledger = ledger.New(ledger.Options{State: m.state, Loop: m.loop, Log: m.o.Log, Tell: m.noticed, Policy: m.inForce, Syslog: o.Paths.Syslog})
 	m.signers = signers.New(signers.Options{State: m.state, Ledger: m.ledger, Loop: m.loop, Routes: request.Routes()})
 	m.callers = callers.New(userdb.Open(userdb.Options{Ask: userdb.Through(o.Names), Changed: m.namesChanged, Tell: func(text string) {
@@ -126,6 +119,9 @@ func New(o Options) *Monitor {
 	}}))
 	m.manager = manager.New(o.Manager, m.loop.Timers)
 	m.reception = reception.New(m.callers.Account)
+	m.requests = requests.New(requests.Options{
+		Ledger: m.ledger, Loop: m.loop, Callers: m.callers, Signers: m.signers, Connections: m.reception, Policy: m.policy.Load,
+	}, requests.Join(wall.Verbs(), m.handlers()))
 	m.warden = m.newWarden()
 	m.space = m.newSpace()
 	m.sockets = sockets.New(sockets.Options{Listener: m.reception, Progress: o.Paths.Notify, Renew: m.warden.Replace, Log: o.Log})
@@ -136,7 +132,7 @@ func New(o Options) *Monitor {
 // until a SIGTERM or SIGINT comes over signals. Each SIGHUP makes it read its
 // configuration again, and each SIGUSR2 upgrade; then it returns ErrUpgrade.
 func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
-	if err := m.requests.verbs.check(); err != nil {
+	if err := m.requests.Verbs.Check(); err != nil {
 		return err
 	}
 	m.link = link
@@ -147,7 +143,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	defer m.journal.Close()
 	go m.endWithKeeper()
 	m.loop.StartWorkers()
-	m.requests.turns.Start()
+	m.requests.Turns.Start()
 	m.takeUp(restored)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -169,7 +165,7 @@ func (m *Monitor) Run(link *keeper.Link, signals <-chan os.Signal) error {
 	m.admission.RecordHidden()
 	go m.listen(signals)
 	m.loop.Run()
-	m.requests.turns.Close()
+	m.requests.Turns.Close()
 	cancel()
 	m.warden.Wait()
 	m.sockets.Leave()

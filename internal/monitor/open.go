@@ -110,10 +110,11 @@ func (m *Monitor) makeRooms(seal site.Seal) {
 		Quiet: m.quiet, Scarce: m.space.Look, Done: func(x keeper.Exit) { m.link.Done(x) }, Left: m.left,
 	})
 	m.admission = admission.New(admission.Options{
-		State: m.state, Ledger: m.ledger, Loop: m.loop, Log: m.o.Log, Tasks: m.tasks, Vault: m.vault, Turns: m.requests.turns,
+		State: m.state, Ledger: m.ledger, Loop: m.loop, Log: m.o.Log, Tasks: m.tasks, Vault: m.vault, Turns: m.requests.Turns,
 		Callers: m.callers, Users: m.callers.Users, Policy: m.policy.Load, Seal: seal,
 		Ending: func() bool { return m.exit.leaving || m.exit.ending.Load() }, Full: m.space.Full, MaxTasks: m.reception.MaxTasks,
 	})
+	m.requests.Admission = m.admission
 }
 
 // adopt puts a loaded policy in force.

@@ -13,10 +13,10 @@ import (
 // queuesAsked serves GET /v1/queues: those that whoever asks may know of.
 func (m *Monitor) queuesAsked(a asked) {
 	queues := []deputy.Queue{}
-	for _, name := range slices.Sorted(maps.Keys(a.j.Queues)) {
-		queues = append(queues, m.queue(name, a.j.Queues[name]))
+	for _, name := range slices.Sorted(maps.Keys(a.J.Queues)) {
+		queues = append(queues, m.queue(name, a.J.Queues[name]))
 	}
-	a.reply.Answer(0, wall.Outcome{Queues: queues})
+	a.Reply.Answer(0, wall.Outcome{Queues: queues})
 }
 
 // queue says how a declared queue stands.
@@ -36,25 +36,25 @@ func (m *Monitor) queue(name string, actions []string) deputy.Queue {
 // queueAsked serves POST /v1/queues/{name}: a queue is paused, or goes on. What runs in
 // it runs on; a pause lasts until it is ended, over every restart.
 func (m *Monitor) queueAsked(a asked) {
-	name := a.r.Queue
+	name := a.R.Queue
 	if m.policy.Load().Set().Queues[name] == nil {
-		a.reply.Refuse(0, deputy.Refuse(deputy.BadRequest, "cannot pause %s: there is no such queue; see: deputy queue", strconv.Quote(name)))
+		a.Reply.Refuse(0, deputy.Refuse(deputy.BadRequest, "cannot pause %s: there is no such queue; see: deputy queue", strconv.Quote(name)))
 		return
 	}
 	if refusal := m.ledger.Refuse("pause or resume a queue"); refusal != nil {
-		a.reply.Refuse(0, refusal)
+		a.Reply.Refuse(0, refusal)
 		return
 	}
-	if m.state.Paused[name] != a.r.On {
-		e := &deputy.Event{Type: deputy.QueueResumed, Queue: name, Caller: a.id.Caller, EndUser: a.id.EndUser, Nonce: a.r.Nonce}
+	if m.state.Paused[name] != a.R.On {
+		e := &deputy.Event{Type: deputy.QueueResumed, Queue: name, Caller: a.ID.Caller, EndUser: a.ID.EndUser, Nonce: a.R.Nonce}
 		word := "resumes"
-		if a.r.On {
+		if a.R.On {
 			e.Type, word = deputy.QueuePaused, "pauses"
 		}
-		m.ledger.Record(e, ledger.After{Durable: func() { m.o.Log.Printf("%s %s the queue %s", a.id, word, name) }})
-		m.tasks.Pause(name, a.r.On)
+		m.ledger.Record(e, ledger.After{Durable: func() { m.o.Log.Printf("%s %s the queue %s", a.ID, word, name) }})
+		m.tasks.Pause(name, a.R.On)
 	}
 	m.ledger.WhenDurable(m.ledger.Last(), func(seq uint64) {
-		a.reply.Answer(seq, wall.Outcome{Queues: []deputy.Queue{m.queue(name, a.j.Queues[name])}})
-	}, func(err *deputy.Error) { a.reply.Refuse(0, err) })
+		a.Reply.Answer(seq, wall.Outcome{Queues: []deputy.Queue{m.queue(name, a.J.Queues[name])}})
+	}, func(err *deputy.Error) { a.Reply.Refuse(0, err) })
 }

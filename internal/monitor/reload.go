@@ -17,14 +17,14 @@ import (
 func (m *Monitor) reloadAsked(a asked) {
 	m.reload(func(set *manifest.Policy, seq uint64, err error) {
 		if refusal := (*deputy.Error)(nil); errors.As(err, &refusal) {
-			a.reply.Refuse(0, refusal)
+			a.Reply.Refuse(0, refusal)
 			return
 		}
 		if err != nil {
-			a.reply.Refuse(0, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
+			a.Reply.Refuse(0, &deputy.Error{Code: deputy.BadParam, Detail: "cannot reload, the old policy stays in force:\n" + err.Error()})
 			return
 		}
-		a.reply.Answer(seq, wall.Outcome{Digest: set.Digest})
+		a.Reply.Answer(seq, wall.Outcome{Digest: set.Digest})
 	})
 }
 

@@ -161,7 +161,7 @@ func (v *verifier) ask(requests ...wall.Request) []wall.Outcome {
 	all := make([]wall.Outcome, 0, len(requests))
 	for chunk := range slices.Chunk(requests, wall.MaxPending/2) {
 		for _, r := range chunk {
-			v.signed(v.peer, &r)
+			v.requests.Signed(v.peer, &r)
 		}
 		for range chunk {
 			select {

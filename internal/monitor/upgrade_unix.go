@@ -43,12 +43,12 @@ const (
 
 // upgradeAsked serves POST /v1/upgrade.
 func (m *Monitor) upgradeAsked(a asked) {
-	m.upgrade(a.id, a.r.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
+	m.upgrade(a.ID, a.R.Nonce, func(to string, seq uint64, refusal *deputy.Error) {
 		if refusal != nil {
-			a.reply.Refuse(0, refusal)
+			a.Reply.Refuse(0, refusal)
 			return
 		}
-		a.reply.Answer(seq, wall.Outcome{Upgrade: &wall.Upgraded{From: deputy.Version, To: to}})
+		a.Reply.Answer(seq, wall.Outcome{Upgrade: &wall.Upgraded{From: deputy.Version, To: to}})
 	})
 }
 

@@ -28,7 +28,7 @@ func Prove(Options, int) error { return errors.New("cannot upgrade in place: not
 func Proof() string { return "" }
 
 func (m *Monitor) upgradeAsked(a asked) {
-	a.reply.Refuse(0, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
+	a.Reply.Refuse(0, deputy.Refuse(deputy.BadParam, "cannot upgrade in place: not on Windows; deputy service stop, replace the programs, deputy service start: tasks live on"))
 }
 
 func (m *Monitor) upgrade(policy.Identity, *deputy.Nonce, func(string, uint64, *deputy.Error)) {}

@@ -10,6 +10,7 @@ import (
 
 	"deputy"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/requests"
 	"deputy/internal/monitor/site"
 	"deputy/internal/request"
 	"deputy/internal/wall"
@@ -21,19 +22,21 @@ const pause wall.Kind = 63
 // A verb that nobody guards, or that nothing does, is found before anything is touched.
 func TestAMonitorWithAHoleInItsVerbsDoesNotStart(t *testing.T) {
 	do := func(asked) {}
-	for why, hole := range map[string]func(v verbs){
-		`the verb "pause" (kind 63) has no access`:  func(v verbs) { v[pause] = verb{wall.Verb{Name: "pause"}, do} },
-		`the verb "pause" (kind 63) has no handler`: func(v verbs) { v[pause] = verb{wall.Verb{Name: "pause", Access: wall.Operator}, nil} },
-		`the verb "" (kind 63) has no access`:       func(v verbs) { v[pause] = join(nil, map[wall.Kind]func(asked){pause: do})[pause] },
-		`the verb "drain" (kind 10) has no handler`: func(v verbs) { v[wall.Drain] = join(wall.Verbs(), nil)[wall.Drain] },
-		`the verb "hello" (kind 1) has a handler`:   func(v verbs) { v[wall.Hello] = verb{v[wall.Hello].Verb, do} },
+	for why, hole := range map[string]func(v requests.Verbs){
+		`the verb "pause" (kind 63) has no access`: func(v requests.Verbs) { v[pause] = requests.Verb{Verb: wall.Verb{Name: "pause"}, Do: do} },
+		`the verb "pause" (kind 63) has no handler`: func(v requests.Verbs) {
+			v[pause] = requests.Verb{Verb: wall.Verb{Name: "pause", Access: wall.Operator}, Do: nil}
+		},
+		`the verb "" (kind 63) has no access`:       func(v requests.Verbs) { v[pause] = requests.Join(nil, map[wall.Kind]func(asked){pause: do})[pause] },
+		`the verb "drain" (kind 10) has no handler`: func(v requests.Verbs) { v[wall.Drain] = requests.Join(wall.Verbs(), nil)[wall.Drain] },
+		`the verb "hello" (kind 1) has a handler`:   func(v requests.Verbs) { v[wall.Hello] = requests.Verb{Verb: v[wall.Hello].Verb, Do: do} },
 	} {
 		dir := filepath.Join(t.TempDir(), "var")
 		m := New(Options{Paths: site.Under(filepath.Join(dir, "etc"), dir), Up: true, Log: log.New(io.Discard, "", 0)})
-		if err := m.requests.verbs.check(); err != nil {
+		if err := m.requests.Verbs.Check(); err != nil {
 			t.Fatalf("without a hole: %v", err)
 		}
-		hole(m.requests.verbs)
+		hole(m.requests.Verbs)
 		if err := m.Run(nil, nil); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%v, want %s", err, why)
 		}
@@ -76,19 +79,19 @@ func TestAnOperatorsVerbIsItsRowItsHandlerAndItsRoute(t *testing.T) {
 	v := newVerifier(t)
 	rows, handlers := wall.Verbs(), v.handlers()
 	rows[pause] = wall.Verb{Name: "pause", Access: wall.Operator}
-	handlers[pause] = func(a asked) { a.reply.Answer(0, wall.Outcome{Digest: "paused " + a.r.Module}) }
+	handlers[pause] = func(a asked) { a.Reply.Answer(0, wall.Outcome{Digest: "paused " + a.R.Module}) }
 	route := request.Route{Method: "POST", Path: "/v1/pause/{module}", Verb: pause, Read: func(at request.Target, _ []byte, _ request.Limit) (wall.Request, error) {
 		return wall.Request{Module: at.Path[2]}, nil
 	}}
-	v.loop.Do(func() { v.requests.verbs, v.signers.Routes = join(rows, handlers), request.Routes(route) })
-	if err := v.requests.verbs.check(); err != nil {
+	v.loop.Do(func() { v.requests.Verbs, v.signers.Routes = requests.Join(rows, handlers), request.Routes(route) })
+	if err := v.requests.Verbs.Check(); err != nil {
 		t.Fatal(err)
 	}
 	ask := func(caller deputy.Caller, kind wall.Kind) wall.Outcome {
 		var h handed
 		v.loop.Do(func() {
 			r, id := &wall.Request{Kind: kind, Module: "m"}, policy.Identity{Caller: caller}
-			v.handle(asked{r, id, v.admission.Judge(r, id), &h})
+			v.requests.Handle(asked{R: r, ID: id, J: v.admission.Judge(r, id), Reply: &h})
 		})
 		return h.outcome
 	}

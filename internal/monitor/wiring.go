@@ -20,7 +20,7 @@ func (m *Monitor) newWarden() *warden.Warden {
 	return warden.New(warden.Options{
 		Paths: m.o.Paths, Up: m.o.Up, Confiner: m.o.Confiner, Started: deputy.Time{Time: m.o.Now()}.String(), Log: m.o.Log,
 		Lost: m.callers.Users.Lost, Progress: func() *os.File { return m.sockets.Progress() },
-		Loop: m.loop, Hear: m.hear, Serving: m.manager.Serving,
+		Loop: m.loop, Hear: m.requests.Hear, Serving: m.manager.Serving,
 		Now: func() warden.Now {
 			return warden.Now{Set: m.policy.Load().Set(), Draining: m.state.Drains, Keyed: m.signers.Any(), Short: m.ledger.Lacks() > 0}
 		},

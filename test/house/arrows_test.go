@@ -12,7 +12,7 @@ import (
 // knows all. A room imports only rooms of the rows above its own in this list, never one
 // beside it: so who reads a room has read before what it stands on.
 var layers = [][]string{
-	{"clock", "confine", "durable", "look", "manifest/schema", "manifest/template", "proof"}, // the machine, the values
+	{"clock", "confine", "durable", "look", "manifest/schema", "manifest/template", "proof", "queue", "schedule"}, // the machine, the values
 	{"journal", "loop", "process", "site", "userdb"},
 	{"keeper", "manifest", "vault"},
 	{"manager", "policy", "sockets", "space", "turns", "warden"},
@@ -20,6 +20,7 @@ var layers = [][]string{
 	{"callers", "ledger"},
 	{"signers", "tasks"}, // what is done
 	{"admission"},
+	{"requests"},
 	{""}, // the monitor itself: the loop's handlers, and who is given what
 }
 

@@ -25,7 +25,7 @@ var rooms = []string{
 	monitorPath,
 	monitorPath + "/admission", monitorPath + "/birth", monitorPath + "/callers", monitorPath + "/clock", monitorPath + "/durable",
 	monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof", monitorPath + "/reception",
-	monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets", monitorPath + "/space", monitorPath + "/state",
+	monitorPath + "/queue", monitorPath + "/requests", monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets", monitorPath + "/space", monitorPath + "/state",
 	monitorPath + "/tasks", monitorPath + "/turns", monitorPath + "/vault", monitorPath + "/warden",
 }
 

@@ -2,6 +2,9 @@ package schedule
 
 import "time"
 
+// Next and Missed name the same times, whichever is asked, and neither misses one or
+// names one twice. What they cost does not grow with how often the schedule is due.
+
 // Cron is due when a clock in its zone shows a minute that its five fields name
 // (crontab(5)); the package says what daylight saving does to that.
 type Cron struct {

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// A span divides time from one fixed instant on: when it is due follows from the span
+// alone, and so is the same after each restart.
+
 // Every is due whenever a whole number of its spans has passed since 1970 UTC. So
 // no restart shifts it, and neither a zone nor daylight saving has a part in it.
 type Every struct{ seconds int64 }

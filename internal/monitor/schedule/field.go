@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// A field that is read holds at least one value, and only values that it may have.
+// Whatever is refused says what was meant, or what to write.
+
 // field says what a field may hold.
 type field struct {
 	name      string

@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 )
 
+// A text is read in one way or refused: what crons understand differently is no schedule
+// here. An error says where in the text it begins, and what to write instead.
+
 // ParseCron reads five fields as in crontab(5), with blanks between them: minute
 // 0-59, hour 0-23, day of month 1-31, month 1-12 or jan to dec, day of week 0-7 or
 // sun to sat, where 0 and 7 are Sunday. A field is "*", a number, a name, a range

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// What is written here is read again as the same schedule; and two schedules of the same
+// times have the same text.
+
 // String writes the five fields in the one form that stands for these times: with
 // numbers, Sunday as 0, values in order, "*" for all, "*/15", "9-17" and "0-20/5"
 // where that is shorter. ParseCron reads the same schedule from it.
