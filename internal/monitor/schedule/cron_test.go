@@ -60,7 +60,7 @@ func TestNextIncreasesAndMissedCountsWhatNextGives(t *testing.T) {
 			}
 			due, text = e, e.String()
 		}
-		from := time.Unix(int64(r.IntN(3e9)), int64(r.IntN(1e9)))
+		from := time.Unix(r.Int64N(3e9), r.Int64N(1e9))
 		at, want := from, int64(0)
 		for range 1 + r.IntN(60) {
 			next := due.Next(at)
