@@ -24,7 +24,7 @@ func (m *Monitor) queue(name string, actions []string) deputy.Queue {
 	q := m.policy.Load().Set().Queues[name]
 	stands := deputy.Queue{
 		Name: name, Parallel: q.Parallel, MaxWaiting: q.MaxWaiting, Fair: q.Fair,
-		Paused: m.state.Paused[name], Running: m.tasks.Placed(name), Waiting: m.tasks.InQueue(name),
+		Paused: m.state.Paused[name], Running: m.tasks.Queues.Placed(name), Waiting: m.tasks.Queues.Waiting(name),
 		Actions: append([]string{}, actions...),
 	}
 	if q.OvertakeAfter > 0 {
@@ -52,7 +52,7 @@ func (m *Monitor) queueAsked(a asked) {
 			e.Type, word = deputy.QueuePaused, "pauses"
 		}
 		m.ledger.Record(e, ledger.After{Durable: func() { m.o.Log.Printf("%s %s the queue %s", a.ID, word, name) }})
-		m.tasks.Pause(name, a.R.On)
+		m.tasks.Queues.Pause(name, a.R.On)
 	}
 	m.ledger.WhenDurable(m.ledger.Last(), func(seq uint64) {
 		a.Reply.Answer(seq, wall.Outcome{Queues: []deputy.Queue{m.queue(name, a.J.Queues[name])}})

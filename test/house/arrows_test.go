@@ -16,8 +16,8 @@ var layers = [][]string{
 	{"journal", "loop", "process", "site", "userdb"},
 	{"keeper", "manifest", "vault"},
 	{"manager", "policy", "sockets", "space", "turns", "warden"},
-	{"birth", "reception", "state"}, // what there is
-	{"callers", "ledger"},
+	{"birth", "reception", "state", "strays"}, // what there is
+	{"callers", "ledger", "queues"},
 	{"signers", "tasks"}, // what is done
 	{"admission"},
 	{"requests"},

@@ -24,8 +24,9 @@ const monitorPath = "deputy/internal/monitor"
 var rooms = []string{
 	monitorPath,
 	monitorPath + "/admission", monitorPath + "/birth", monitorPath + "/callers", monitorPath + "/clock", monitorPath + "/durable",
-	monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof", monitorPath + "/reception",
-	monitorPath + "/queue", monitorPath + "/requests", monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets", monitorPath + "/space", monitorPath + "/state",
+	monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof", monitorPath + "/queue", monitorPath + "/queues", monitorPath + "/reception",
+	monitorPath + "/requests", monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets", monitorPath + "/space", monitorPath + "/state",
+	monitorPath + "/strays",
 	monitorPath + "/tasks", monitorPath + "/turns", monitorPath + "/vault", monitorPath + "/warden",
 }
 

@@ -22,7 +22,7 @@ type line struct {
 func (ad *Admission) lineOf(a *manifest.Action) *line {
 	l := &line{ad: ad}
 	if l.queue = ad.Policy().Set().Queues[a.Queue]; l.queue != nil {
-		l.places = ad.Tasks.Places(a.Queue)
+		l.places = ad.Tasks.Queues.Places(a.Queue)
 	}
 	return l
 }
@@ -44,12 +44,12 @@ func (l *line) takes(behindLock bool) (waits bool) {
 func (l *line) refuse() *deputy.Error {
 	var refusal *deputy.Error
 	switch {
-	case l.waiting > 0 && l.ad.Tasks.InQueue(l.queue.Name)+l.waiting > l.queue.MaxWaiting:
+	case l.waiting > 0 && l.ad.Tasks.Queues.Waiting(l.queue.Name)+l.waiting > l.queue.MaxWaiting:
 		refusal = deputy.Refuse(deputy.RateLimited,
 			"cannot accept: %d tasks wait in the queue %s, of at most %d ([queue.%s] max_waiting); nothing was started, ask again when some have begun, or see: deputy queue",
-			l.ad.Tasks.InQueue(l.queue.Name), l.queue.Name, l.queue.MaxWaiting, l.queue.Name)
-	case l.waiting > 0 && l.ad.Tasks.Waiting()+l.waiting > maxWaiting:
-		refusal = deputy.Refuse(deputy.RateLimited, "cannot accept: %d tasks wait, of at most %d; nothing was started, ask again when some have begun", l.ad.Tasks.Waiting(), maxWaiting)
+			l.ad.Tasks.Queues.Waiting(l.queue.Name), l.queue.Name, l.queue.MaxWaiting, l.queue.Name)
+	case l.waiting > 0 && l.ad.Tasks.Queues.AllWaiting()+l.waiting > maxWaiting:
+		refusal = deputy.Refuse(deputy.RateLimited, "cannot accept: %d tasks wait, of at most %d; nothing was started, ask again when some have begun", l.ad.Tasks.Queues.AllWaiting(), maxWaiting)
 	default:
 		return nil
 	}

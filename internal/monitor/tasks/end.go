@@ -2,7 +2,6 @@ package tasks
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -99,7 +98,9 @@ func (r *Tasks) recordEnd(t *Task, stdout, stderr deputy.Output) {
 	if t.exit != (deputy.Exit{}) {
 		e.Exit = &t.exit
 	}
-	e.State, e.Reason = t.end()
+	if e.State, e.Reason = t.barred.as, t.barred.why; e.State == "" || t.StopAs != "" {
+		e.State, e.Reason = t.End(t.failure, t.exit)
+	}
 	if t.StopAs != "" {
 		t.receipt.Empty, t.receipt.Proof = true, r.Host.Proof()
 		if !t.began.IsZero() {
@@ -147,28 +148,6 @@ func (t *Task) tell(seq uint64, survives *deputy.Receipt, refusal *deputy.Error)
 	t.waiters = nil
 }
 
-// end names the state in which a task ends, and why unless it succeeded. A stop
-// that was recorded before the exit was seen decides.
-func (t *Task) end() (deputy.State, string) {
-	switch {
-	case t.StopAs != "":
-		return t.StopAs, t.StopWhy
-	case t.barred != (bar{}):
-		return t.barred.as, t.barred.why
-	case t.failure != "":
-		return deputy.Failed, t.failure
-	case t.exit.Unknown != "":
-		return deputy.Unknown, t.exit.Unknown
-	case t.exit.Signal != "":
-		return deputy.Failed, "it was killed by " + t.exit.Signal
-	case t.exit.Code == nil:
-		return deputy.Unknown, "its status was not found"
-	case slices.Contains(t.Terms.Success, *t.exit.Code):
-		return deputy.Succeeded, ""
-	}
-	return deputy.Failed, fmt.Sprintf("it exited with code %d", *t.exit.Code)
-}
-
 // ended goes on once a task's end is durable: whoever waited is told, and the
 // next for its lock begins.
 func (r *Tasks) ended(t *Task, e *deputy.Event) {
@@ -186,7 +165,7 @@ func (r *Tasks) ended(t *Task, e *deputy.Event) {
 		}
 		tidy()
 	})
-	r.leaveQueue(t)
+	r.Queues.Leave(t.ID)
 	if t.Lock != nil {
 		if next := r.State.LockOf(t.Task).Holder; next != nil {
 			r.goOn(r.Get(next.ID))

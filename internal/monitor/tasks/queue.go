@@ -17,14 +17,14 @@ func (r *Tasks) BeginAll() {
 	for t := range r.All() {
 		r.begin(t)
 	}
-	r.serveAll()
+	r.Queues.ServeAll()
 }
 
 // begin starts a task that has waited, if its lock is free now, it has a place in its
 // queue, and the policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see BeginAll.
 func (r *Tasks) begin(t *Task) {
-	if t.Phase != state.Queued || t.intended || r.Hold() || r.Ledger.Unwritable() != nil || !r.holdsLock(t) || r.mustWait(t) {
+	if t.Phase != state.Queued || t.intended || r.Hold() || r.Ledger.Unwritable() != nil || !r.holdsLock(t.Task) || r.Queues.MustWait(t.ID) {
 		return
 	}
 	if r.Callers.Pending(t.Task) && r.retry(t, func() { r.begin(t) }) {

@@ -78,7 +78,7 @@ func (r *Tasks) Resume() {
 		r.expire(t)
 	}
 	r.queued = nil
-	r.serveAll()
+	r.Queues.ServeAll()
 }
 
 // releaseEnded gives back the leaf of a task whose end was recorded just before

@@ -20,6 +20,7 @@ import (
 	"deputy/internal/monitor/loop"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/queues"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
@@ -104,14 +105,18 @@ type Options struct {
 type Tasks struct {
 	Options
 	live   map[string]*Task
-	lines  lines
+	Queues *queues.Queues
 	births int // under way
 	found  Found
 	queued []*Task // found waiting, until Resume
 }
 
 // New knows none yet but those of the state.
-func New(o Options) *Tasks { return &Tasks{Options: o, live: map[string]*Task{}, lines: lines{}} }
+func New(o Options) *Tasks {
+	r := &Tasks{Options: o, live: map[string]*Task{}}
+	r.Queues = r.newQueues()
+	return r
+}
 
 // Task is a live task, and what it is to this monitor.
 type Task struct {
@@ -121,7 +126,6 @@ type Task struct {
 
 // live is what a task is to this monitor alone; a restart makes it anew.
 type live struct {
-	queue    string       // that it needs a place in; "": none
 	intended bool         // the intent to start it is in the journal's hands
 	expiry   *clock.Timer // of the time to be started in
 	deadline *clock.Timer
@@ -192,9 +196,7 @@ func (r *Tasks) Accepted(id string) {
 	case t == nil:
 	case t.Phase == state.Queued:
 		r.expire(t)
-		if t.queue != "" { // a place may have come free meanwhile
-			r.serve(t.queue)
-		}
+		r.Queues.Serve(r.Queues.Of(id)) // a place may have come free meanwhile
 	default:
 		r.startIntended(t)
 	}
@@ -202,9 +204,7 @@ func (r *Tasks) Accepted(id string) {
 
 // Forget drops what was known of tasks that were never accepted after all.
 func (r *Tasks) Forget(id string) {
-	if t := r.live[id]; t != nil {
-		r.leaveQueue(t)
-	}
+	r.Queues.Leave(id)
 	delete(r.live, id)
 }
 
