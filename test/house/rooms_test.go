@@ -8,6 +8,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,15 +24,17 @@ const monitorPath = "deputy/internal/monitor"
 // rooms are the monitor itself and what was made of it. Each can be read in an hour.
 var rooms = []string{
 	monitorPath,
-	monitorPath + "/admission", monitorPath + "/birth", monitorPath + "/callers", monitorPath + "/clock", monitorPath + "/durable",
-	monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof", monitorPath + "/queue", monitorPath + "/queues", monitorPath + "/reception",
-	monitorPath + "/requests", monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets", monitorPath + "/space", monitorPath + "/state",
-	monitorPath + "/strays",
-	monitorPath + "/tasks", monitorPath + "/turns", monitorPath + "/vault", monitorPath + "/warden",
+	monitorPath + "/admission", monitorPath + "/birth", monitorPath + "/callers", monitorPath + "/clock",
+	monitorPath + "/durable", monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof",
+	monitorPath + "/queue", monitorPath + "/queues", monitorPath + "/reception", monitorPath + "/requests",
+	monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets",
+	monitorPath + "/space", monitorPath + "/state", monitorPath + "/strays", monitorPath + "/tasks", monitorPath + "/turns",
+	monitorPath + "/vault", monitorPath + "/warden",
 }
 
 const (
-	maxMembers = 20 // of monitor.Monitor
+	maxRoom    = 1200 // lines of Go that Linux builds, tests aside
+	maxMembers = 20   // of monitor.Monitor
 )
 
 // listed is a package as the go command describes it.
@@ -99,6 +102,22 @@ func TestTheMonitorHasFewMembers(t *testing.T) {
 	}
 	if members == 0 || members > maxMembers {
 		t.Errorf("monitor.Monitor has %d members, at most %d are allowed: give what belongs together to a room of its own, or make it a noun, as machine is", members, maxMembers)
+	}
+}
+
+func TestNoRoomIsTooLarge(t *testing.T) {
+	for _, p := range list(t, "linux/amd64", rooms...) {
+		lines := 0
+		for _, name := range p.GoFiles {
+			text, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += bytes.Count(text, []byte{'\n'})
+		}
+		if lines > maxRoom {
+			t.Errorf("%s has %d lines for Linux, at most %d are allowed: move what stands by itself into a room beside it", p.ImportPath, lines, maxRoom)
+		}
 	}
 }
 
