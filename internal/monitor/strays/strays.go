@@ -4,6 +4,7 @@ package strays
 
 import (
 	"log"
+	"strings"
 	"time"
 
 	"deputy"
@@ -36,7 +37,8 @@ func End(h Host, leaves []string, l *log.Logger) {
 		case err != nil:
 			l.Printf("cannot kill what runs in %s: %v", leaf, err)
 		case killed > 0:
-			l.Printf("%d processes in %s were ended: the restored journal does not know that it runs", killed, leaf)
+			task, _, _ := strings.Cut(leaf, ".")
+			l.Printf("%d processes of task %s were ended: the restored journal does not know that it runs", killed, task)
 		}
 	}
 	await(h, leaves, l)
