@@ -47,7 +47,8 @@ func (r *Tasks) begin(t *Task) {
 }
 
 // bar is why a task that was accepted may not be started any more, and how it ends
-// for that: deputy.Expired or deputy.Rejected. The zero one: it may.
+// for that: deputy.Expired or deputy.Rejected, or deputy.Failed where the machine lacks
+// what it needs. The zero one: it may.
 type bar struct {
 	as  deputy.State
 	why string // one sentence
@@ -94,6 +95,9 @@ func (r *Tasks) stillAllowed(t *Task, again func()) (barred bar, asked bool) {
 	go r.Births.InTurn(account, func() {
 		if _, _, refusal := now.by.Recheck(id, t.Module, t.Action, params); refusal != nil { // which never change
 			now.bar = bar{deputy.Rejected, "it was not started: it is not allowed any more: " + refusal.Detail}
+			if refusal.Code == deputy.CannotEnforce { // nobody forbids it: it fails as one that has not waited does
+				now.bar.as = deputy.Failed
+			}
 		}
 		r.Loop.Post(func() {
 			t.rejudged, t.judging = now, false
