@@ -64,6 +64,16 @@ type Task struct {
 	// had written before is not there.
 	StdoutRewritten bool `json:"stdout_rewritten"`
 	StderrRewritten bool `json:"stderr_rewritten"`
+
+	Waiting     *Waiting  `json:"waiting"`
+	Attempts    []Attempt `json:"attempts"` // in their order; empty until the first start
+	Result      Params    `json:"result"`   // the JSON object that it gave
+	Usage       *Usage    `json:"usage"`
+	Confirm     *Confirm  `json:"confirm"`
+	Approval    *Approval `json:"approval"`
+	AgainOf     *string   `json:"again_of"` // the id of the task that it repeats
+	Why         *string   `json:"why"`      // the reason that whoever asked has stated
+	Traceparent *string   `json:"traceparent"`
 }
 
 // Party is who asks: a caller, for an end user or for nobody.

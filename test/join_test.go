@@ -82,7 +82,8 @@ func joiners(t *testing.T, d *rig.Deputy, a addresses) []asker {
 }
 
 // null are the members of a Task that an outline keeps back.
-var null = []string{"params", "lock", "caller", "joined", "end_user", "progress", "stdout_bytes", "stderr_bytes", "stdout_gap", "stderr_gap", "stdout_rewritten", "stderr_rewritten"}
+var null = []string{"params", "lock", "caller", "joined", "end_user", "progress", "stdout_bytes", "stderr_bytes", "stdout_gap", "stderr_gap", "stdout_rewritten", "stderr_rewritten",
+	"waiting", "attempts", "result", "usage", "confirm", "approval", "again_of", "why", "traceparent"}
 
 // outlined reads an answer that shows a task's outline, alone or in a list.
 func (who asker) outlined(t *testing.T, what string, a rig.Answer, status int) (deputy.Task, map[string]any) {

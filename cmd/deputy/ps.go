@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ func newPs(a *app) *cobra.Command {
 
 A terminal gets a table, of at most 100 tasks unless -n says otherwise; a pipe gets
 one line for each task, its fields set apart by tabs: id, module/action, state,
-progress, created, caller, params.`,
+progress, created, caller, params, what it waits for.`,
 		Example: `  deputy ps
   deputy ps -a --module portscan --limit 5
   deputy ps -a --state failed --since 24h --json
@@ -150,12 +151,16 @@ func (a *app) instant(text string) (time.Time, error) {
 func (a *app) psTable(tasks []deputy.Task) {
 	var rows [][]cell
 	telling := tellingParams(tasks)
+	at := 7 // where what it waits for stands: in a pipe behind all else, so that the others keep their places
+	if a.outTerm {
+		at = 3
+	}
 	for _, t := range tasks {
 		params := paramWords(t.Params)
 		if a.outTerm { // it may be cut: what tells the tasks apart comes first
 			params = paramsOf(t.Params, telling[t.Module+"/"+t.Action])
 		}
-		rows = append(rows, []cell{
+		row := []cell{
 			{a.idFor(t.ID), ""},
 			{t.Module + "/" + t.Action, ""},
 			{string(t.State), stateColour(t.State)},
@@ -163,9 +168,10 @@ func (a *app) psTable(tasks []deputy.Task) {
 			{a.when(t.Created), ""},
 			{callerWords(t.Caller), ""},
 			{params, faint},
-		})
+		}
+		rows = append(rows, slices.Insert(row, at, cell{waitWords(&t, a.now()), ""}))
 	}
-	a.table([]string{"ID", "ACTION", "STATE", "PROGRESS", "CREATED", "CALLER", "PARAMS"}, rows)
+	a.table(slices.Insert([]string{"ID", "ACTION", "STATE", "PROGRESS", "CREATED", "CALLER", "PARAMS"}, at, "WAIT"), rows)
 }
 
 // tellingParams finds, for each action, the params that are not the same in all of

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ func showVerb(ctx context.Context, a *app, typed string) error {
 	if a.json {
 		return a.printJSON(t)
 	}
-	for _, line := range taskLines(t) {
+	for _, line := range taskLines(t, a.now()) {
 		name := a.style(a.outTerm, bold, fmt.Sprintf("%-10s", line[0]))
 		fmt.Fprintf(a.out, "%s %s\n", name, printable(line[1]))
 	}
@@ -57,7 +58,7 @@ func showVerb(ctx context.Context, a *app, typed string) error {
 }
 
 // taskLines gives what a task has a value for, in the order of its life.
-func taskLines(t *deputy.Task) [][2]string {
+func taskLines(t *deputy.Task, now time.Time) [][2]string {
 	var lines [][2]string
 	add := func(name, value string) {
 		if value != "" {
@@ -71,7 +72,10 @@ func taskLines(t *deputy.Task) [][2]string {
 	add("caller", callerWords(t.Caller))
 	add("joined", joinedWords(t.Joined))
 	add("end user", deref(t.EndUser))
+	add("why", deref(t.Why))
+	add("again of", deref(t.AgainOf))
 	add("state", string(t.State))
+	add("waiting", waitWords(t, now))
 	add("reason", deref(t.Reason))
 	add("progress", progressWords(t.Progress))
 	add("created", t.Created.String())
@@ -87,7 +91,15 @@ func taskLines(t *deputy.Task) [][2]string {
 	if t.Attempt > 1 {
 		add("attempt", strconv.Itoa(t.Attempt))
 	}
+	lines = append(lines, attemptLines(t)...)
 	add("exit", exitWords(t.Exit))
+	if t.Result != nil {
+		add("result", valueWords(map[string]any(t.Result)))
+	}
+	add("usage", usageWords(t.Usage))
+	add("approval", approvalWords(t.Approval))
+	add("confirm", confirmWords(t.Confirm))
+	add("trace", deref(t.Traceparent))
 	if t.Stop != nil {
 		add("stop", receiptWords(t.Stop))
 	}

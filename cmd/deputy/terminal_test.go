@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"deputy"
 )
@@ -113,7 +114,7 @@ func TestStdoutIsFull(t *testing.T) {
 	for _, args := range []string{"call scan start", "ps -a", "show 22222222", "status", "key new web --config " + t.TempDir(), "version", "--help"} {
 		var said bytes.Buffer
 		socket := listen(t, d)
-		a := &app{in: strings.NewReader(""), out: full{}, err: &said, width: 80, uid: 4242, now: nil,
+		a := &app{in: strings.NewReader(""), out: full{}, err: &said, width: 80, uid: 4242, now: func() time.Time { return now },
 			getenv: func(name string) string { return map[string]string{"DEPUTY_SOCKET": socket}[name] }}
 		if status := a.report(run(t.Context(), a, strings.Fields(args))); status == 0 || !strings.Contains(said.String(), "no space left on device") {
 			t.Errorf("%s: exit %d, %q", args, status, said.String())

@@ -56,8 +56,18 @@ func good() *record {
 	return r
 }
 
+// attempted gives each task of the history the one attempt that its other members tell of.
+func (r *record) attempted() *record {
+	for i := range r.tasks {
+		t := &r.tasks[i]
+		t.Attempts = []deputy.Attempt{{Attempt: t.Attempt, Started: t.Started, Ended: t.Ended, Exit: t.Exit, Reason: t.Reason,
+			Stdout: [2]int64{0, t.StdoutBytes}, Stderr: [2]int64{0, t.StderrBytes}}}
+	}
+	return r
+}
+
 func TestAGoodRecordHasNoBreach(t *testing.T) {
-	if found := good().check(); len(found) > 0 {
+	if found := good().attempted().check(); len(found) > 0 {
 		t.Errorf("%+v", found)
 	}
 }
@@ -124,7 +134,7 @@ func TestEveryBreachIsFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := good()
 			c.spoil(r)
-			found := r.check()
+			found := r.attempted().check()
 			if c.want == "" {
 				if len(found) > 0 {
 					t.Errorf("found: %+v", found)

@@ -21,8 +21,9 @@ func (s *story) fold() *deputy.Task {
 	r := s.accepted.Tasks[s.item]
 	t := &deputy.Task{
 		ID: r.ID, Module: s.accepted.Module, Action: s.accepted.Action, Params: r.Params, Lock: r.Lock,
-		Caller: s.accepted.Caller, Joined: s.joined, State: deputy.Queued, Created: s.accepted.Time,
+		Caller: s.accepted.Caller, Joined: s.joined, State: deputy.Queued, Created: s.accepted.Time, Attempts: []deputy.Attempt{},
 	}
+	defer s.foldAttempt(t)
 	if len(s.started) > 0 {
 		t.State, t.Attempt, t.Started = deputy.Running, s.started[0].Attempt, &s.started[0].Time
 	}
@@ -47,6 +48,16 @@ func (s *story) fold() *deputy.Task {
 		t.StderrBytes, t.StderrGap = e.Err.Bytes, e.Err.Gap
 	}
 	return t
+}
+
+// foldAttempt adds what the records tell of the newest attempt.
+func (s *story) foldAttempt(t *deputy.Task) {
+	if t.Attempt > 0 {
+		t.Attempts = append(t.Attempts, deputy.Attempt{
+			Attempt: t.Attempt, Started: t.Started, Ended: t.Ended, Exit: t.Exit, Reason: t.Reason,
+			Stdout: [2]int64{0, t.StdoutBytes}, Stderr: [2]int64{0, t.StderrBytes},
+		})
+	}
 }
 
 // plain is a task as JSON, without the members that both forms may leave out

@@ -38,6 +38,15 @@ type outlined struct {
 	StderrGap   *struct{} `json:"stderr_gap"`
 	StdoutCut   *struct{} `json:"stdout_rewritten"`
 	StderrCut   *struct{} `json:"stderr_rewritten"`
+	Waiting     *struct{} `json:"waiting"`
+	Attempts    *struct{} `json:"attempts"`
+	Result      *struct{} `json:"result"`
+	Usage       *struct{} `json:"usage"`
+	Confirm     *struct{} `json:"confirm"`
+	Approval    *struct{} `json:"approval"`
+	AgainOf     *struct{} `json:"again_of"`
+	Why         *struct{} `json:"why"`
+	Traceparent *struct{} `json:"traceparent"`
 }
 
 // plainReason says how a task ended without anybody's name, path or value.

@@ -99,8 +99,8 @@ func TestProjection(t *testing.T) {
 				if err != nil || !ok {
 					t.Fatal(where, ok, err)
 				}
-				same(t, where, got, born(c.want))
-				same(t, where+", listed", all(t, h, Query{Limit: 5}, nil, nil), []deputy.Task{born(c.want)})
+				same(t, where, got, attempted(born(c.want)))
+				same(t, where+", listed", all(t, h, Query{Limit: 5}, nil, nil), []deputy.Task{attempted(born(c.want))})
 			}
 			look("in memory")
 			if err := h.Close(); err != nil {

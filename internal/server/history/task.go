@@ -39,6 +39,7 @@ func (t *task) public() deputy.Task {
 	if out.Joined = slices.Clone(out.Joined); out.Joined == nil {
 		out.Joined = []deputy.Caller{}
 	}
+	out.Attempts = t.attempts()
 	if t.gone {
 		out.StdoutGap = wholeGap(out.StdoutBytes, out.StdoutGap)
 		out.StderrGap = wholeGap(out.StderrBytes, out.StderrGap)

@@ -24,9 +24,9 @@ func TestCall(t *testing.T) {
 	// Every member is always present.
 	var list struct{ Tasks []map[string]any }
 	a.into(t, 202, &list)
-	want := []string{"action", "attempt", "caller", "created", "end_user", "ended", "exit", "id", "joined", "leftover", "lock", "module",
-		"params", "progress", "reason", "started", "state", "stderr_bytes", "stderr_gap", "stderr_rewritten", "stdout_bytes", "stdout_gap",
-		"stdout_rewritten", "stop"}
+	want := []string{"action", "again_of", "approval", "attempt", "attempts", "caller", "confirm", "created", "end_user", "ended", "exit", "id",
+		"joined", "leftover", "lock", "module", "params", "progress", "reason", "result", "started", "state", "stderr_bytes", "stderr_gap",
+		"stderr_rewritten", "stdout_bytes", "stdout_gap", "stdout_rewritten", "stop", "traceparent", "usage", "waiting", "why"}
 	got := make([]string, 0, len(want))
 	for name := range list.Tasks[0] {
 		got = append(got, name)

@@ -43,6 +43,9 @@ func (s *sizes) fill(t *deputy.Task, age time.Duration) {
 	}
 	t.StdoutBytes, t.StdoutGap, t.StdoutRewritten = found.stdout.Size, found.stdout.Gap, found.stdout.Rewritten
 	t.StderrBytes, t.StderrGap, t.StderrRewritten = found.stderr.Size, found.stderr.Gap, found.stderr.Rewritten
+	if n := len(t.Attempts); n > 0 {
+		t.Attempts[n-1].Stdout[1], t.Attempts[n-1].Stderr[1] = t.StdoutBytes, t.StderrBytes
+	}
 }
 
 // look asks the files. What cannot be read counts as empty.
