@@ -74,6 +74,7 @@ type Event struct {
 	Restored bool         `json:"restored,omitempty"` // MonitorStart: the journal is a restored copy: what was live in it is unknown
 	From     uint64       `json:"from,omitempty"`     // Cancelled, Retired, Checkpoint after a failed write: first sequence number
 	To       uint64       `json:"to,omitempty"`       // the same: last sequence number
+	Replaces []string     `json:"replaces,omitempty"` // Accepted: tasks that are stopped for it
 	Queue    string       `json:"queue,omitempty"`    // QueuePaused, QueueResumed: its name
 	Head     string       `json:"head,omitempty"`     // Retired: hash of the last deleted record
 	IDs      []string     `json:"ids,omitempty"`      // OutputRemoved: tasks; Accepted: the tasks that a stops action stops, or the task of each item where items share one

@@ -96,10 +96,12 @@ type admission struct {
 	digest string // of module, action and values; only with an Idempotency-Key
 	before string // the same as an earlier version recorded it
 
-	tries   int                       // how often it had the vault write
-	written map[string]map[string]any // sensitive values that are on the disk, by the id of the task to be
-	missing map[string]map[string]any // of this decision: those that are not yet
-	taken   []string                  // of this decision: ids of written
+	tries    int                       // how often it had the vault write
+	written  map[string]map[string]any // sensitive values that are on the disk, by the id of the task to be
+	missing  map[string]map[string]any // of this decision: those that are not yet
+	replaces []string                  // of this decision: tasks that are stopped for it
+	behind   int                       // of this decision: those that are to wait behind a lock
+	taken    []string                  // of this decision: ids of written
 }
 
 // digests makes what tells a request from others with the same Idempotency-Key. With
@@ -146,7 +148,8 @@ func (a *admission) start() {
 	fresh, joins, values := 0, 0, 0
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
-	line := a.ad.lineOf(a.plan.Action)
+	line, locked := a.ad.lineOf(a.plan.Action), map[string]bool{} // by an item before, of this request
+	a.behind, a.replaces = 0, nil
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
 		use := a.use(item)
@@ -167,13 +170,17 @@ func (a *admission) start() {
 			}
 			continue
 		}
+		if item.Lock != nil {
+			lock := policy.LockKey(item.Lock)
+			queued, locked[lock] = queued || locked[lock], true
+		}
 		record := a.record(item, line.takes(queued))
 		ids = append(ids, record.ID)
 		e.Tasks = append(e.Tasks, record)
 		fresh++
 		values += state.Weight(record.Params)
 	}
-	ids = a.each(ids)
+	ids, e.Replaces = a.each(ids), a.replaces
 	if len(ids) > len(a.plan.Items) {
 		e.IDs = ids
 	}
@@ -259,6 +266,11 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 	ad.Ledger.Record(e, ledger.After{Durable: func() {
 		ad.logAccepted(e, a.plan, ids)
 		a.reply.Answer(e.Seq, wall.Outcome{Tasks: ids})
+		for _, id := range e.Replaces {
+			if t := ad.Tasks.Get(id); t != nil {
+				ad.Tasks.StopFor(t, t.Ordered)
+			}
+		}
 		for i := range e.Tasks {
 			if !e.Tasks[i].Joined {
 				ad.Tasks.Accepted(e.Tasks[i].ID)

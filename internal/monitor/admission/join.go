@@ -2,6 +2,7 @@ package admission
 
 import (
 	"crypto/subtle"
+	"slices"
 
 	"deputy"
 	"deputy/internal/monitor/manifest"
@@ -32,15 +33,15 @@ func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Tas
 		return nil, false, nil
 	}
 	if use.Holder.Ending && a.plan.Action.OnBusy != manifest.Reject {
-		if use.Waiting == nil {
+		if len(use.Waiting) == 0 {
 			return nil, true, nil // its end is on its way to the disk, and the lock is free after that
 		}
-		use.Holder = use.Waiting
+		use.Holder, use.Waiting = use.Waiting[0], use.Waiting[1:]
 	}
 	switch a.plan.Action.OnBusy {
 	case manifest.Rerun:
-		for _, t := range []*state.Task{use.Waiting, use.Holder} {
-			if t != nil && t.Phase == state.Queued { // it has not begun: it will see what this caller wants seen
+		for _, t := range slices.Backward(use.All()) {
+			if t.Phase == state.Queued { // it has not begun: it will see what this caller wants seen
 				if a.same(item, t) {
 					return t, false, nil
 				}
@@ -50,14 +51,45 @@ func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Tas
 		return nil, true, nil
 	case manifest.Reject:
 		return nil, false, a.busy(item, use.Holder)
+	case manifest.InLine:
+		if len(use.Waiting)+a.behind >= maxBehind {
+			return nil, false, a.tooManyBehind(item, use)
+		}
+		a.behind++
+		return nil, true, nil
+	case manifest.Replace:
+		return nil, true, a.replace(item, use)
 	}
-	if a.same(item, use.Holder) {
-		return use.Holder, false, nil
-	}
-	if use.Waiting != nil && a.same(item, use.Waiting) {
-		return use.Waiting, false, nil
+	for _, t := range use.All() {
+		if a.same(item, t) {
+			return t, false, nil
+		}
 	}
 	return nil, false, a.busy(item, use.Holder)
+}
+
+// replace has an item take the place of those that hold and await its lock, if whoever
+// asks may stop them all.
+func (a *admission) replace(item *policy.Item, use state.LockUse) *deputy.Error {
+	rights := a.ad.Policy().Rights(a.id)
+	for _, t := range use.All() {
+		if !t.Terms.Stoppable || !state.Reaches(a.id, t.Party()) && !rights.MayStop(t.Module, t.Action, t.Params) {
+			return a.busy(item, t)
+		}
+		a.replaces = append(a.replaces, t.ID)
+	}
+	return nil
+}
+
+// maxBehind is how many tasks may wait behind one lock.
+const maxBehind = 100
+
+// tooManyBehind refuses one more behind a lock.
+func (a *admission) tooManyBehind(item *policy.Item, use state.LockUse) *deputy.Error {
+	e := deputy.Refuse(deputy.RateLimited, "cannot accept: %d tasks wait behind the lock %q of %s, and no more may; nothing was started, ask again when some have ended",
+		len(use.Waiting), item.LockText(), a.plan.Action.Module)
+	e.RetryAfter = 1
+	return e
 }
 
 // party is who asks.

@@ -119,8 +119,8 @@ func (a *admission) toStop() ([]*tasks.Task, *deputy.Error) {
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
 		use := a.use(item)
-		for _, t := range []*state.Task{use.Holder, use.Waiting} {
-			if t != nil && t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) && !slices.Contains(found, ad.Tasks.Get(t.ID)) {
+		for _, t := range use.All() {
+			if t.Action == a.plan.Action.Stops && (len(t.Parts) == 0 || slices.Equal(t.Parts, item.Lock)) && !slices.Contains(found, ad.Tasks.Get(t.ID)) {
 				found = append(found, ad.Tasks.Get(t.ID))
 				asked = append(asked, policy.Stopped{Params: t.Params, Exact: len(t.Parts) > 0})
 			}

@@ -104,6 +104,9 @@ const (
 	Join   OnBusy = "join"
 	Reject OnBusy = "reject"
 	Rerun  OnBusy = "rerun"
+	InLine OnBusy = "queue" // behind the lock, each a task of its own
+
+	Replace OnBusy = "replace" // the holder is stopped, and whoever waits
 )
 
 // ForEach makes one task for each item of a list: "task_id in task_ids".

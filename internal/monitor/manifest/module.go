@@ -373,8 +373,5 @@ func (l *loader) codes(dst *[]int) func(*node) {
 
 // onBusy reads what happens when the lock is held.
 func onBusy(text string) (OnBusy, error) {
-	if text == "queue" || text == "replace" {
-		return "", advise(`write "join", "reject" or "rerun"`, "this version of deputy does not have %q yet", text)
-	}
-	return oneOf(Join, Reject, Rerun)(text)
+	return oneOf(Join, Reject, Rerun, InLine, Replace)(text)
 }

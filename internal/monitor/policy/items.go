@@ -138,7 +138,7 @@ func different(list []any, most int) bool {
 // clashes finds items of one request that have one lock and different values: the
 // second could neither join the first nor run beside it.
 func clashes(a *manifest.Action, items []Item) []deputy.ParamError {
-	if a.ForEach == nil || a.Lock == nil {
+	if a.ForEach == nil || a.Lock == nil || a.OnBusy == manifest.InLine { // they queue for it
 		return nil
 	}
 	keys := make([]string, len(items))

@@ -136,6 +136,18 @@ func plays() []play {
 			time.Sleep(2 * time.Minute)
 			m.stop(three, -1)
 		}},
+		{title: "they stand in line for a lock", tree: fakehost.Tree{First: minute}, extra: "lock = \"l\"\non_busy = \"queue\"\n", width: 1, ends: succeeded, does: func(m *machine) {
+			for i := range 4 {
+				m.start(fmt.Sprint("act", i), "act")
+			}
+		}},
+		{title: "each replaces the one before", tree: fakehost.Tree{First: minute}, extra: "lock = \"l\"\non_busy = \"replace\"\n", width: 1,
+			ends: []deputy.State{deputy.Succeeded, deputy.Stopped}, does: func(m *machine) {
+				for i := range 4 {
+					m.start(fmt.Sprint("act", i), "act")
+					time.Sleep(time.Second)
+				}
+			}},
 		{title: "they need a lock and a place", tree: fakehost.Tree{First: minute}, extra: locked + "queue = \"q\"\n", width: 1, does: behind(nil), ends: succeeded, first: succeeded},
 		{title: "it is told a secret", tree: fakehost.Tree{First: minute}, extra: "params.pin = { type = \"string\", sensitive = true }\nstdin = \"{pin}\"\n", ends: succeeded,
 			does: func(m *machine) { m.call("act", "act", deputy.Params{"pin": "1234"}) }},

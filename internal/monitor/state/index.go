@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"iter"
@@ -31,18 +32,27 @@ func (s *State) nameOf(module string, parts []string) lockName {
 	return lockName{module: module, parts: policy.LockKey(parts)}
 }
 
-// LockUse is who has a lock: at most one task holds it, at most one waits.
-type LockUse struct{ Holder, Waiting *Task }
+// LockUse is who has a lock: at most one task holds it, and the others wait.
+type LockUse struct {
+	Holder  *Task
+	Waiting []*Task // in the order in which they came
+}
 
 // Seq is the record from which on the server knows both.
 func (u LockUse) Seq() uint64 {
 	seq := uint64(0)
-	for _, t := range []*Task{u.Holder, u.Waiting} {
-		if t != nil {
-			seq = max(seq, t.Seq)
-		}
+	for _, t := range u.All() {
+		seq = max(seq, t.Seq)
 	}
 	return seq
+}
+
+// All are the holder, if there is one, and those that wait.
+func (u LockUse) All() []*Task {
+	if u.Holder == nil {
+		return nil
+	}
+	return append([]*Task{u.Holder}, u.Waiting...)
 }
 
 // Scope is where an Idempotency-Key counts. It is one string, so that it
@@ -87,21 +97,26 @@ func (s *State) restore(text json.RawMessage) error {
 	if err := json.Unmarshal(text, read); err != nil {
 		return fmt.Errorf("cannot read a checkpoint: %w", err)
 	}
-	for _, t := range read.Tasks {
-		if t.Phase != Queued {
-			s.add(t) // Holders first, so that the Waiting find them
-		}
-	}
-	for _, t := range read.Tasks {
-		if t.Phase == Queued {
-			s.add(t)
-		}
+	for _, t := range slices.SortedFunc(maps.Values(read.Tasks), inLine) {
+		s.add(t)
 	}
 	s.Boot, s.Known, s.Nonces, s.Drains, s.Paused = read.Boot, read.Known, read.Nonces, read.Drains, read.Paused
 	for scope, k := range read.Keys {
 		s.keep(scope, k)
 	}
 	return nil
+}
+
+// inLine is the order in which tasks have a lock: first who holds it, then those that
+// wait, as they were accepted.
+func inLine(a, b *Task) int {
+	waits := func(t *Task) int {
+		if t.Phase == Queued {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(waits(a), waits(b)), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.ID, b.ID))
 }
 
 // Plus is both together.
@@ -152,7 +167,7 @@ func (s *State) add(t *Task) {
 	if l.Holder == nil {
 		l.Holder = t
 	} else {
-		l.Waiting = t
+		l.Waiting = append(l.Waiting, t)
 	}
 }
 
@@ -175,10 +190,12 @@ func (s *State) remove(id string) {
 	l := s.locks[t.lock]
 	switch {
 	case l == nil:
-	case l.Waiting == t:
-		l.Waiting = nil
-	case l.Holder == t:
-		l.Holder, l.Waiting = l.Waiting, nil
+	case l.Holder != t:
+		l.Waiting = slices.DeleteFunc(l.Waiting, func(w *Task) bool { return w == t })
+	case len(l.Waiting) > 0:
+		l.Holder, l.Waiting = l.Waiting[0], l.Waiting[1:]
+	default:
+		l.Holder = nil
 	}
 	if l != nil && l.Holder == nil {
 		delete(s.locks, t.lock)

@@ -17,10 +17,8 @@ func acceptLocked(t *testing.T, s *State, queued bool, id, lock string, parts ..
 }
 
 func (u LockUse) names() (ids [2]string) {
-	for i, t := range []*Task{u.Holder, u.Waiting} {
-		if t != nil {
-			ids[i] = t.ID
-		}
+	for i, t := range u.All() {
+		ids[i] = t.ID
 	}
 	return ids
 }

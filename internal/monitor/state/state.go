@@ -122,9 +122,7 @@ func (s *State) accept(e *deputy.Event) error {
 		}
 		s.add(t)
 	}
-	if len(e.Tasks) == 0 {
-		s.order(e)
-	}
+	s.order(e)
 	if len(e.IDs) > 0 { // those that it stops, or one for each item where items share tasks
 		ids = e.IDs
 	}
@@ -144,12 +142,21 @@ func (s *State) Cancel(e *deputy.Event) {
 			s.unjoin(t, deputy.Party{Caller: e.Caller, EndUser: e.EndUser})
 		}
 	}
+	for _, id := range e.Replaces {
+		if t := s.Tasks[id]; t != nil {
+			t.Ordered = nil
+		}
+	}
 	s.Unkey(e)
 }
 
 // order notes which tasks a request was accepted to stop.
 func (s *State) order(e *deputy.Event) {
-	for _, id := range e.IDs {
+	stopped := e.Replaces
+	if len(e.Tasks) == 0 {
+		stopped = e.IDs
+	}
+	for _, id := range stopped {
 		if t := s.Tasks[id]; t != nil {
 			t.Ordered = OrderOf(e)
 		}

@@ -68,11 +68,15 @@ type Order struct {
 	Rule    string        `json:"rule,omitempty"`
 }
 
-// OrderOf is what was accepted for the tasks that another action's request stops.
+// OrderOf is what was accepted for the tasks that a request stops or replaces.
 func OrderOf(accepted *deputy.Event) *Order {
 	e := accepted
+	why := "stopped by "
+	if len(e.Replaces) > 0 {
+		why = "replaced by a request of "
+	}
 	return &Order{
-		Why:    "stopped by " + string(e.Caller) + " through " + e.Module + "/" + e.Action,
+		Why:    why + string(e.Caller) + " through " + e.Module + "/" + e.Action,
 		Caller: e.Caller, EndUser: e.EndUser, Rule: e.Rule,
 	}
 }
