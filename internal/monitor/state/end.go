@@ -27,3 +27,37 @@ func (t *Task) End(failure string, exit deputy.Exit) (deputy.State, string) {
 	}
 	return deputy.Failed, fmt.Sprintf("it exited with code %d", *exit.Code)
 }
+
+// Words says in one line how a task has ended, for the log.
+func Words(ended *deputy.Event) string {
+	return string(ended.State) + because(ended.Reason) + rewrote(ended) + outlived(ended.Left)
+}
+
+// rewrote says which of its outputs the task itself did away with.
+func rewrote(e *deputy.Event) string {
+	text, names := "", [...]string{"stdout", "stderr"}
+	for i, out := range [...]*deputy.Output{e.Out, e.Err} {
+		if name := names[i]; out.Rewritten {
+			text += fmt.Sprintf("; it cut or rewrote its own %s, as > /dev/%s does (>> does not)", name, name)
+		}
+	}
+	return text
+}
+
+// outlived says that something was killed which may have been meant to stay.
+func outlived(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 process outlived its first one and was killed"
+	}
+	return fmt.Sprintf("; %d processes outlived its first one and were killed", n)
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

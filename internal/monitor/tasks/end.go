@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/state"
-	"deputy/internal/output"
 )
 
 // A task has one end, recorded once: when its status is known, nothing of it lives and
@@ -156,7 +154,7 @@ func (r *Tasks) ended(t *Task, e *deputy.Event) {
 	for _, x := range t.told {
 		r.Done(x)
 	}
-	r.Log.Printf("task=%s %s/%s %s%s%s%s", t.ID, t.Module, t.Action, e.State, because(e.Reason), rewrote(e), outlived(e.Left))
+	r.Log.Printf("task=%s %s/%s %s", t.ID, t.Module, t.Action, state.Words(e))
 	leaf, tidy := t.Leaf, r.Left(t.Task, e)
 	r.Descriptors.Forget(leaf) // before its release: a leaf that is there tells the next monitor to
 	r.Loop.Work(func() {
@@ -171,33 +169,4 @@ func (r *Tasks) ended(t *Task, e *deputy.Event) {
 			r.goOn(r.Get(next.ID))
 		}
 	}
-}
-
-// rewrote says which of its outputs the task itself did away with.
-func rewrote(e *deputy.Event) string {
-	text, names := "", [...]string{output.Stdout, output.Stderr}
-	for i, out := range [...]*deputy.Output{e.Out, e.Err} {
-		if name := names[i]; out.Rewritten {
-			text += fmt.Sprintf("; it cut or rewrote its own %s, as > /dev/%s does (>> does not)", name, name)
-		}
-	}
-	return text
-}
-
-// outlived says that something was killed which may have been meant to stay.
-func outlived(n int) string {
-	switch n {
-	case 0:
-		return ""
-	case 1:
-		return "; 1 process outlived its first one and was killed"
-	}
-	return fmt.Sprintf("; %d processes outlived its first one and were killed", n)
-}
-
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + reason
 }

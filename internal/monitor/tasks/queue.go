@@ -1,12 +1,13 @@
 package tasks
 
 import (
+	"fmt"
+	"time"
+
 	"deputy"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
-	"fmt"
-	"time"
 )
 
 // A task that waits for its lock is asked about again when it gets it: the time that it
