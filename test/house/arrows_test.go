@@ -18,6 +18,7 @@ var layers = [][]string{
 	{"manager", "policy", "sockets", "space", "turns", "warden"},
 	{"birth", "reception", "state", "strays"}, // what there is
 	{"callers", "ledger", "queues"},
+	{"recheck"},
 	{"signers", "tasks"}, // what is done
 	{"admission"},
 	{"requests"},

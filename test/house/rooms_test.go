@@ -28,7 +28,7 @@ var rooms = []string{
 	monitorPath + "/durable", monitorPath + "/ledger", monitorPath + "/loop", monitorPath + "/manager", monitorPath + "/proof",
 	monitorPath + "/queue", monitorPath + "/queues", monitorPath + "/reception", monitorPath + "/requests",
 	monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets",
-	monitorPath + "/space", monitorPath + "/state", monitorPath + "/strays", monitorPath + "/tasks", monitorPath + "/turns",
+	monitorPath + "/space", monitorPath + "/state", monitorPath + "/recheck", monitorPath + "/strays", monitorPath + "/tasks", monitorPath + "/turns",
 	monitorPath + "/vault", monitorPath + "/warden",
 }
 

@@ -99,6 +99,7 @@ type admission struct {
 	tries    int                       // how often it had the vault write
 	written  map[string]map[string]any // sensitive values that are on the disk, by the id of the task to be
 	missing  map[string]map[string]any // of this decision: those that are not yet
+	again    []string                  // of this decision: tasks that it joins, and that wait on for it
 	replaces []string                  // of this decision: tasks that are stopped for it
 	behind   int                       // of this decision: those that are to wait behind a lock
 	taken    []string                  // of this decision: ids of written
@@ -149,7 +150,7 @@ func (a *admission) start() {
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
 	line, locked := a.ad.lineOf(a.plan.Action), map[string]bool{} // by an item before, of this request
-	a.behind, a.replaces = 0, nil
+	a.behind, a.replaces, a.again = 0, nil, nil
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
 		use := a.use(item)
@@ -202,6 +203,7 @@ func (a *admission) start() {
 		return
 	}
 	if len(e.Tasks) == 0 { // joined before by the same caller: nothing new to record
+		a.askedAgain()
 		a.answerWith(joinedSeq, wall.Outcome{Tasks: ids})
 		return
 	}
@@ -249,6 +251,9 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 		Cap: act.OutputCap, KeepMS: act.Keep.Milliseconds(), OneFile: act.StderrToStdout,
 		Secret: len(item.Secrets) > 0,
 	}
+	if d := act.Debounce; d != nil {
+		run.QuietMS, run.AtMostMS = d.Quiet.Milliseconds(), d.Max.Milliseconds()
+	}
 	r := deputy.TaskRecord{ID: a.idFor(item), Queued: queued}
 	r.Params = item.Sealed(a.ad.Seal.OfTask(r.ID))
 	r.Run, _ = json.Marshal(run) // plain values
@@ -263,6 +268,7 @@ func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 func (a *admission) accept(e *deputy.Event, ids []string) {
 	ad := a.ad
 	a.keep()
+	a.askedAgain()
 	ad.Ledger.Record(e, ledger.After{Durable: func() {
 		ad.logAccepted(e, a.plan, ids)
 		a.reply.Answer(e.Seq, wall.Outcome{Tasks: ids})

@@ -29,6 +29,9 @@ func (a *admission) use(item *policy.Item) state.LockUse {
 // place finds where an item goes: to a task that lives already, into the queue
 // behind one, or (nil, false) to a task of its own at once.
 func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Task, queued bool, refusal *deputy.Error) {
+	if a.plan.Action.Debounce != nil {
+		return a.debounced(item, use)
+	}
 	if use.Holder == nil {
 		return nil, false, nil
 	}
@@ -40,15 +43,7 @@ func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Tas
 	}
 	switch a.plan.Action.OnBusy {
 	case manifest.Rerun:
-		for _, t := range slices.Backward(use.All()) {
-			if t.Phase == state.Queued { // it has not begun: it will see what this caller wants seen
-				if a.same(item, t) {
-					return t, false, nil
-				}
-				return nil, false, a.busy(item, t)
-			}
-		}
-		return nil, true, nil
+		return a.unbegun(item, use)
 	case manifest.Reject:
 		return nil, false, a.busy(item, use.Holder)
 	case manifest.InLine:
@@ -66,6 +61,36 @@ func (a *admission) place(item *policy.Item, use state.LockUse) (join *state.Tas
 		}
 	}
 	return nil, false, a.busy(item, use.Holder)
+}
+
+// unbegun joins a task that has not begun: it will see what this caller wants seen. Where
+// there is none, the item waits behind the one that runs.
+func (a *admission) unbegun(item *policy.Item, use state.LockUse) (join *state.Task, queued bool, refusal *deputy.Error) {
+	for _, t := range slices.Backward(use.All()) {
+		switch {
+		case t.Phase != state.Queued:
+		case a.same(item, t):
+			return t, false, nil
+		default:
+			return nil, false, a.busy(item, t)
+		}
+	}
+	return nil, true, nil
+}
+
+// debounced is that, and makes who is joined wait on.
+func (a *admission) debounced(item *policy.Item, use state.LockUse) (join *state.Task, queued bool, refusal *deputy.Error) {
+	if join, queued, refusal = a.unbegun(item, use); join != nil {
+		a.again = append(a.again, join.ID)
+	}
+	return join, queued, refusal
+}
+
+// askedAgain has tasks wait on that were joined while they wait for no more requests.
+func (a *admission) askedAgain() {
+	for _, id := range a.again {
+		a.ad.Tasks.AskedAgain(id)
+	}
 }
 
 // replace has an item take the place of those that hold and await its lock, if whoever

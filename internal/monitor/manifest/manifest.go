@@ -65,6 +65,8 @@ type Action struct {
 	Lock    *template.Text    // nil: every request is a task of its own
 	OnBusy  OnBusy            // Join where nothing is declared
 
+	Debounce *Debounce // nil: it begins as soon as it may
+
 	Queue    string // whose place it needs to run; "": none
 	Priority int    // in its queue, higher first
 
@@ -108,6 +110,10 @@ const (
 
 	Replace OnBusy = "replace" // the holder is stopped, and whoever waits
 )
+
+// Debounce has a task begin once it was not asked for again for a while: Quiet after the
+// last request that joined it, and Max after the first at the latest.
+type Debounce struct{ Quiet, Max time.Duration }
 
 // ForEach makes one task for each item of a list: "task_id in task_ids".
 type ForEach struct{ Item, List string }

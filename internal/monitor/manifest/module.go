@@ -70,6 +70,7 @@ func (l *loader) settings(d *draft) fields {
 		"params":        l.params(d.declared, d.own),
 		"lock":          l.template(d, "lock", &d.Lock),
 		"on_busy":       into(l, &d.OnBusy, onBusy),
+		"debounce":      l.debounce(d),
 		"queue":         l.queueName(d),
 		"priority":      whole(l, &d.Priority, -maxPriority, maxPriority),
 		"stdin_file":    l.stdinFile(d),
@@ -197,6 +198,7 @@ func (l *loader) finish(d *draft, n *node) {
 		l.failKey(c, `write lock = "…", too`, "on_busy without a lock: nothing can be busy")
 	}
 	l.finishQueue(d, n)
+	l.finishDebounce(d, n)
 	if d.Linger == undeclared {
 		d.Linger = min(lingerDefault, d.Grace)
 	}

@@ -81,7 +81,7 @@ func (l *loader) unknown(table, n *node, what string, known []string) {
 
 // later says whether a key of an action will come with a later version.
 func later(key string) bool {
-	return slices.Contains([]string{"limits", "retry", "schedule", "debounce", "cache", "result",
+	return slices.Contains([]string{"limits", "retry", "schedule", "cache", "result",
 		"revert", "approve", "sandbox", "capabilities", "progress"}, key)
 }
 
@@ -98,7 +98,7 @@ func home(key string) string {
 	switch key {
 	case "command", "stdin", "for_each", "stops":
 		return "[action.NAME]"
-	case "user", "env", "lock", "on_busy", "queue", "priority", "directory", "shell", "stop_signal", "grace", "linger", "timeout", "start_within", "stoppable",
+	case "user", "env", "lock", "on_busy", "debounce", "queue", "priority", "directory", "shell", "stop_signal", "grace", "linger", "timeout", "start_within", "stoppable",
 		"sd_notify", "success_codes", "stdin_file", "stderr", "max_body", "rate", "params":
 		return "[action.NAME], or the top of a manifest"
 	case "actions", "users", "keys", "end_users", "where", "stop", "read":

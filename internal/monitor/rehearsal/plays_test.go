@@ -148,6 +148,13 @@ func plays() []play {
 					time.Sleep(time.Second)
 				}
 			}},
+		{title: "it waits until it is asked for no more", tree: fakehost.Tree{First: minute}, width: 1, ends: succeeded,
+			extra: "lock = \"l\"\nqueue = \"q\"\ndebounce = { quiet = \"5s\", max = \"20s\" }\n", does: func(m *machine) {
+				for i := range 9 {
+					m.start(fmt.Sprint("act", i), "act")
+					time.Sleep(3 * time.Second)
+				}
+			}},
 		{title: "they need a lock and a place", tree: fakehost.Tree{First: minute}, extra: locked + "queue = \"q\"\n", width: 1, does: behind(nil), ends: succeeded, first: succeeded},
 		{title: "it is told a secret", tree: fakehost.Tree{First: minute}, extra: "params.pin = { type = \"string\", sensitive = true }\nstdin = \"{pin}\"\n", ends: succeeded,
 			does: func(m *machine) { m.call("act", "act", deputy.Params{"pin": "1234"}) }},

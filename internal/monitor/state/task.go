@@ -48,6 +48,8 @@ type Terms struct {
 	Manifest  string   `json:"manifest"`                  // digest
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`      // 0: none
 	WithinMS  int64    `json:"start_within_ms,omitempty"` // from its acceptance to its start; 0: however late
+	QuietMS   int64    `json:"quiet_ms,omitempty"`        // it begins so long after it was last asked for, …
+	AtMostMS  int64    `json:"at_most_ms,omitempty"`      // … and so long after its acceptance at the latest; 0: it is not debounced
 	GraceMS   int64    `json:"grace_ms"`
 	LingerMS  int64    `json:"linger_ms,omitempty"` // 0: what outlives the first process is killed at once
 	Signal    int      `json:"signal"`
@@ -83,6 +85,12 @@ func OrderOf(accepted *deputy.Event) *Order {
 
 // Within is WithinMS as a duration.
 func (t *Terms) Within() time.Duration { return time.Duration(t.WithinMS) * time.Millisecond }
+
+// Due is when a debounced task begins that was accepted at first, and asked for again at
+// last, both on one clock in ns.
+func (t *Terms) Due(first, last int64) int64 {
+	return min(last+t.QuietMS*int64(time.Millisecond), first+t.AtMostMS*int64(time.Millisecond))
+}
 
 // Party is who asked for it first.
 func (t *Task) Party() deputy.Party { return deputy.Party{Caller: t.Caller, EndUser: t.EndUser} }

@@ -75,7 +75,7 @@ func (r *Tasks) settle(t *Task) {
 
 // finish finds out what is left of a task's output, then records its end.
 func (r *Tasks) finish(t *Task) {
-	for _, timer := range []*clock.Timer{t.expiry, t.deadline, t.grace, t.linger, t.killed} {
+	for _, timer := range []*clock.Timer{t.expiry, t.ripens, t.deadline, t.grace, t.linger, t.killed} {
 		r.Loop.Cancel(timer)
 	}
 	dir, limit := r.Paths.Task(t.ID), t.Terms.Cap
@@ -96,7 +96,7 @@ func (r *Tasks) recordEnd(t *Task, stdout, stderr deputy.Output) {
 	if t.exit != (deputy.Exit{}) {
 		e.Exit = &t.exit
 	}
-	if e.State, e.Reason = t.barred.as, t.barred.why; e.State == "" || t.StopAs != "" {
+	if e.State, e.Reason = t.barred.As, t.barred.Why; e.State == "" || t.StopAs != "" {
 		e.State, e.Reason = t.End(t.failure, t.exit)
 	}
 	if t.StopAs != "" {

@@ -11,10 +11,12 @@ import (
 func (r *Tasks) newQueues() *queues.Queues {
 	return queues.New(queues.Options{
 		State: r.State, Policy: r.Policy, Account: r.Callers.Account,
-		Now:      func() int64 { return r.Loop.Wall().UnixNano() },
-		Open:     func() bool { return !r.Hold() && r.Ledger.Unwritable() == nil },
-		MayBegin: func(t *state.Task) bool { return t.Phase == state.Queued && !r.Get(t.ID).intended && r.holdsLock(t) },
-		Begin:    func(t *state.Task) { r.begin(r.Get(t.ID)) },
+		Now:  func() int64 { return r.Loop.Wall().UnixNano() },
+		Open: func() bool { return !r.Hold() && r.Ledger.Unwritable() == nil },
+		MayBegin: func(t *state.Task) bool {
+			return t.Phase == state.Queued && !r.Get(t.ID).intended && r.ripe(r.Get(t.ID)) && r.holdsLock(t)
+		},
+		Begin: func(t *state.Task) { r.begin(r.Get(t.ID)) },
 	})
 }
 

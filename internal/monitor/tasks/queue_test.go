@@ -67,7 +67,7 @@ func TestClockJumps(t *testing.T) {
 				apply(t, r, &deputy.Event{Type: deputy.MonitorStart, Boot: test.boot, BootNS: clock.Now()})
 			}
 			*wall = wall.Add(test.jump)
-			if late := r.late(task); (late.as == deputy.Expired) != test.late {
+			if late := r.recheck.Late(task.Task); (late.As == deputy.Expired) != test.late {
 				t.Errorf("to be started within 2 h: %+v", late)
 			}
 			r.State.ExpireKeys(func(at state.Moment, wall deputy.Time) time.Duration { return r.Loop.Since(at.Boot, at.NS, wall.Time) })

@@ -74,6 +74,7 @@ func (r *Tasks) Resume() {
 		}
 		r.StopFor(t, t.Ordered)
 		r.enter(t)
+		r.debounce(t)
 		r.begin(t)
 		r.expire(t)
 	}

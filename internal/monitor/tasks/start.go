@@ -8,6 +8,7 @@ import (
 	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
+	"deputy/internal/monitor/recheck"
 	"deputy/internal/monitor/state"
 	"errors"
 	"fmt"
@@ -39,14 +40,14 @@ func (r *Tasks) start(t *Task) {
 	if r.Callers.Pending(t.Task) && r.retryBirth(t) {
 		return
 	}
-	barred, asked := r.stillAllowed(t, func() { r.startIntended(t) })
+	barred, asked := r.recheck.StillAllowed(t.Task, &t.Case, func() { r.startIntended(t) })
 	if asked {
 		return
 	}
-	if action == nil && barred == (bar{}) {
-		barred = changed()
+	if action == nil && barred == (recheck.Bar{}) {
+		barred = recheck.Changed()
 	}
-	if barred != (bar{}) {
+	if barred != (recheck.Bar{}) {
 		t.barred = barred
 		r.happen(t, state.Stillborn)
 		return

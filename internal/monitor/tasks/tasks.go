@@ -21,6 +21,7 @@ import (
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/process"
 	"deputy/internal/monitor/queues"
+	"deputy/internal/monitor/recheck"
 	"deputy/internal/monitor/site"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
@@ -104,17 +105,19 @@ type Options struct {
 // Tasks are those that live.
 type Tasks struct {
 	Options
-	live   map[string]*Task
-	Queues *queues.Queues
-	births int // under way
-	found  Found
-	queued []*Task // found waiting, until Resume
+	live    map[string]*Task
+	Queues  *queues.Queues
+	recheck *recheck.Checker
+	births  int // under way
+	found   Found
+	queued  []*Task // found waiting, until Resume
 }
 
 // New knows none yet but those of the state.
 func New(o Options) *Tasks {
 	r := &Tasks{Options: o, live: map[string]*Task{}}
 	r.Queues = r.newQueues()
+	r.recheck = recheck.New(recheck.Options{Policy: o.Policy, Users: o.Users, Callers: o.Callers, Loop: o.Loop, InTurn: func(account string, do func()) { o.Births.InTurn(account, do) }})
 	return r
 }
 
@@ -128,6 +131,9 @@ type Task struct {
 type live struct {
 	intended bool         // the intent to start it is in the journal's hands
 	expiry   *clock.Timer // of the time to be started in
+	first    int64        // when it was accepted, ns of the boot clock; 0: it is not debounced
+	due      int64        // when it may begin, the same
+	ripens   *clock.Timer // at due
 	deadline *clock.Timer
 	grace    *clock.Timer
 	linger   *clock.Timer // of what outlived the first process
@@ -145,16 +151,14 @@ type live struct {
 	told        []keeper.Exit   // what the keeper told of it, to be acknowledged at the end
 	early       []process.Event // news that came before the birth was reported
 	failure     string          // why its process could not be started
-	barred      bar             // why that was not tried
-	names       uint64          // version of the user database when it was accepted; 0: by an earlier monitor
-	rejudged    *rejudged       // nil: that was not asked
-	judging     bool            // it is being asked
-	tried       int64           // boot clock, ns: when a birth was first tried that found too little left; 0: none
-	pause       time.Duration   // until the next try
-	waiters     []Waiter
-	finished    bool // nothing of it lives, and its end was handed to the ledger
-	sent        bool // the stop signal was sent, or is about to be
-	graceMS     int64
+	barred      recheck.Bar     // why that was not tried
+	recheck.Case
+	tried    int64         // boot clock, ns: when a birth was first tried that found too little left; 0: none
+	pause    time.Duration // until the next try
+	waiters  []Waiter
+	finished bool // nothing of it lives, and its end was handed to the ledger
+	sent     bool // the stop signal was sent, or is about to be
+	graceMS  int64
 }
 
 // Get gives a live task; nil: there is none of that id.
@@ -185,7 +189,7 @@ func (r *Tasks) All() iter.Seq[*Task] {
 // Decided notes by which version of the user database a task was accepted.
 func (r *Tasks) Decided(id string, names uint64) {
 	if t := r.Get(id); t != nil {
-		t.names = names
+		t.Names = names
 		r.enter(t)
 	}
 }
@@ -196,6 +200,10 @@ func (r *Tasks) Accepted(id string) {
 	case t == nil:
 	case t.Phase == state.Queued:
 		r.expire(t)
+		r.debounce(t)
+		if t.due != 0 {
+			break
+		}
 		r.Queues.Serve(r.Queues.Of(id)) // a place may have come free meanwhile
 	default:
 		r.startIntended(t)
