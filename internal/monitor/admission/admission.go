@@ -52,10 +52,10 @@ type Options struct {
 type Admission struct {
 	Options
 	budgets turns.Budgets
-	denials denials
+	denials turns.Denials
 }
 
 // New has admitted nothing yet.
 func New(o Options) *Admission {
-	return &Admission{Options: o, budgets: turns.Budgets{}, denials: denials{}}
+	return &Admission{Options: o, budgets: turns.Budgets{}, denials: turns.Denials{}}
 }

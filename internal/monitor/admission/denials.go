@@ -4,6 +4,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
+	"deputy/internal/monitor/turns"
 	"deputy/internal/wall"
 	"time"
 )
@@ -12,62 +13,13 @@ import (
 // hour are recorded one by one, the others by their number. None is lost without being
 // counted.
 
-// denials counts what each account was refused, so that it cannot fill the journal.
-type denials map[deputy.Caller]*denied
-
-type denied struct {
-	since  time.Time
-	count  int
-	hidden int // not recorded one by one
-}
-
-const (
-	denialsEach = 100 // recorded one by one
-	denialsSpan = time.Hour
-)
-
-// note counts a denial; it says whether to record it, and how many earlier ones
-// are to be recorded by number.
-func (d denials) note(c deputy.Caller, now time.Time) (record bool, hidden int) {
-	n := d[c]
-	if n == nil || now.Sub(n.since) > denialsSpan {
-		if n != nil {
-			hidden = n.hidden
-		}
-		n = &denied{since: now}
-		d[c] = n
-	}
-	if n.count++; n.count > denialsEach {
-		n.hidden++
-		return false, 0
-	}
-	return true, hidden
-}
-
-// hide counts denials that were not recorded after all: by number, later.
-func (d denials) hide(c deputy.Caller, count int) { d[c].hidden += count }
-
-// over gives the numbers whose hour is over.
-func (d denials) over(now time.Time) map[deputy.Caller]int {
-	over := map[deputy.Caller]int{}
-	for c, n := range d {
-		if now.Sub(n.since) > denialsSpan {
-			if n.hidden > 0 {
-				over[c] = n.hidden
-			}
-			delete(d, c)
-		}
-	}
-	return over
-}
-
 // Denied records a refusal for want of a rule, and logs it. Of what only asks it is none.
 func (ad *Admission) Denied(id policy.Identity, r *wall.Request, refusal *deputy.Error) {
 	if refusal.Code != deputy.NotAllowed || r.Kind.Reads() {
 		return
 	}
 	account := ad.Callers.Account(id.Caller)
-	record, hidden := ad.denials.note(account, time.Now())
+	record, hidden := ad.denials.Note(account, time.Now())
 	if !record {
 		return
 	}
@@ -77,7 +29,7 @@ func (ad *Admission) Denied(id policy.Identity, r *wall.Request, refusal *deputy
 	}
 	ad.Log.Printf("%s %s denied: %s", Label(id), what, refusal.Detail)
 	if ad.Ledger.Unwritable() != nil {
-		ad.denials.hide(account, hidden+1)
+		ad.denials.Hide(account, hidden+1)
 		return
 	}
 	ad.Ledger.Record(&deputy.Event{
@@ -90,10 +42,10 @@ func (ad *Admission) Denied(id policy.Identity, r *wall.Request, refusal *deputy
 // one by one, once their hour is over.
 func (ad *Admission) RecordHidden() {
 	if ad.Ledger.Unwritable() == nil {
-		for caller, count := range ad.denials.over(time.Now()) {
+		for caller, count := range ad.denials.Over(time.Now()) {
 			ad.Ledger.Record(&deputy.Event{Type: deputy.Denied, Caller: caller, Code: deputy.NotAllowed, Count: count,
 				Reason: "more denials like those recorded before, of this caller and of those whose limits are the same"}, ledger.After{})
 		}
 	}
-	ad.Loop.After(denialsSpan/6, ad.RecordHidden)
+	ad.Loop.After(turns.DenialsSpan/6, ad.RecordHidden)
 }
