@@ -42,6 +42,7 @@ type Task struct {
 	Lock     *string   `json:"lock"`
 	Caller   Caller    `json:"caller"`
 	Joined   []Caller  `json:"joined"` // who asked for it again and was given this task, each once
+	Waits    bool      `json:"-"`      // it has not begun, as far as its records tell, and may wait: for what, the monitor knows
 	Parties  []Party   `json:"-"`      // the same with the end users that they named: what each may see follows from it
 	EndUser  *string   `json:"end_user"`
 	State    State     `json:"state"`

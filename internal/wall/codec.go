@@ -189,6 +189,18 @@ func (d *decoder) text(limit int) string {
 	return s
 }
 
+// texts reads at most n texts, each of at most limit bytes.
+func (d *decoder) texts(n, limit int) (list []string) {
+	count := d.u32()
+	if int64(count) > int64(n) {
+		d.fail("a list of %d texts, longer than %d", count, n)
+	}
+	for i := uint32(0); i < count && d.err == nil; i++ {
+		list = append(list, d.text(limit))
+	}
+	return list
+}
+
 // bytes reads at most limit bytes of any kind.
 func (d *decoder) bytes(limit int) []byte { return append([]byte{}, d.sized(limit)...) }
 

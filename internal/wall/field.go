@@ -21,6 +21,7 @@ const (
 	all
 	params // the last of its message: its values are all that is left
 	task
+	tasks
 	grace
 	force
 	on
@@ -37,6 +38,7 @@ const (
 // to the frame.
 var limits = [...]int{
 	module: MaxName, action: MaxName, key: MaxName, endUser: MaxName, as: MaxName, task: MaxName, queue: MaxName,
+	tasks:     MaxName, // each
 	transport: MaxName, authorization: MaxName, method: MaxName, target: MaxTarget, body: MaxFrame,
 }
 
@@ -67,6 +69,8 @@ func (r *Request) member(f field) any {
 		return &r.Params
 	case task:
 		return &r.Task
+	case tasks:
+		return &r.Tasks
 	case grace:
 		return &r.GraceMS
 	case force:
@@ -103,6 +107,11 @@ func (e *encoder) fields(r *Request, verb *Verb) error {
 			e.flag(*p)
 		case *string:
 			e.text(*p)
+		case *[]string:
+			e.u32(uint32(len(*p)))
+			for _, s := range *p {
+				e.text(s)
+			}
 		case *Transport:
 			e.text(string(*p))
 		case *[]byte:
@@ -131,6 +140,8 @@ func (d *decoder) fields(r *Request, verb *Verb) {
 			*p = d.flag()
 		case *string:
 			*p = d.text(limits[f])
+		case *[]string:
+			*p = d.texts(MaxWaits, limits[f])
 		case *Transport:
 			*p = Transport(d.text(limits[f]))
 			if *p != HTTP && *p != Line && *p != Legacy {

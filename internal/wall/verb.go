@@ -11,6 +11,7 @@ const (
 	undeclared Access = iota // a message of such a row breaks the protocol, and the monitor does not start
 	Opening                  // the server itself, once, before all else; it is not answered
 	Anyone                   // the server in nobody's name: nothing of anybody is told, nothing is changed
+	Server                   // the server itself, in a turn: it is told no more than follows from the journal, which it has; nothing is changed
 	Signer                   // whoever has signed what it carries, which is then asked for by a row of its own
 	Caller                   // whoever is known to the monitor; what for is decided by the policy
 	Operator                 // operators alone
@@ -44,6 +45,7 @@ var verbs = [...]Verb{
 	Queues: {Name: "queues", Access: Caller, Reads: true, fields: []field{id, connection, endUser}},
 	Queue:  {Name: "pause", Access: Operator, fields: []field{id, connection, queue, on}},
 
+	Waits:  {Name: "waits", Access: Server, Reads: true, fields: []field{id, tasks}},
 	Ping:   {Name: "ping", Access: Anyone, Reads: true, fields: []field{id}}, // the loop answers that it goes round
 	Signed: {Name: "signed", Access: Signer, fields: []field{id, transport, authorization, method, target, key, endUser, body}},
 }

@@ -83,7 +83,7 @@ func TestEveryKindThatTheServerSendsHasItsRow(t *testing.T) {
 			switch new(Request).member(f).(type) {
 			case nil:
 				t.Errorf("field %d of %s is no member of a request", i, verb.Name)
-			case *string, *Transport, *[]byte:
+			case *string, *Transport, *[]byte, *[]string:
 				if int(f) >= len(limits) || limits[f] == 0 {
 					t.Errorf("field %d of %s has no limit", i, verb.Name)
 				}

@@ -52,6 +52,7 @@ const (
 	MaxPending = 4096     // requests that are not answered yet
 	MaxHeld    = 32 << 20 // bytes of them; the largest alone is always taken
 	MaxAnswer  = 4 << 20  // bytes of an answer
+	MaxWaits   = 1000     // tasks that one Waits asks about
 	MaxUnsent  = 8 << 20  // bytes of answers that the server has not read, until nothing more is made for it
 )
 
@@ -74,6 +75,7 @@ const (
 	Ping
 	Queues
 	Queue
+	Waits
 )
 
 // Transport says how a signed request came, and so what its signature covers.
@@ -111,10 +113,11 @@ type Request struct {
 	Params         deputy.Params
 
 	Task    string
-	GraceMS int64  // Stop: -1 is the declared one
-	Force   bool   // Stop: although it is declared not stoppable; operators
-	On      bool   // Drain: false ends it; Queue: it is paused
-	Queue   string // Queue: its name
+	Tasks   []string // Waits: ids
+	GraceMS int64    // Stop: -1 is the declared one
+	Force   bool     // Stop: although it is declared not stoppable; operators
+	On      bool     // Drain: false ends it; Queue: it is paused
+	Queue   string   // Queue: its name
 
 	Transport     Transport // Signed, and what follows
 	Authorization string    // the header's value
@@ -169,6 +172,8 @@ type Outcome struct {
 	Upgrade  *Upgraded           `json:"upgrade,omitempty"`
 	Queues   []deputy.Queue      `json:"queues,omitempty"` // Queues, Queue
 	Beat     *Beat               `json:"beat,omitempty"`   // Ping
+
+	Waits map[string]*deputy.Waiting `json:"waits,omitempty"` // Waits: by id, of those that wait; each names what it waits for, whoever may see that
 }
 
 // Beat is what the monitor's loop says of itself.

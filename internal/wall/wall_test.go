@@ -41,6 +41,7 @@ func requests() []Request {
 		{Kind: Drain, ID: 11, Connection: 12, On: true},
 		{Kind: Upgrade, ID: 11, Connection: 12},
 		{Kind: Ping, ID: 12},
+		{Kind: Waits, ID: 12, Tasks: []string{"a", "b"}},
 		{Kind: Signed, ID: 13, Transport: Legacy, Body: []byte("Module: m\r\n\r\n")},
 		{Kind: Signed, ID: 13, Transport: HTTP, Authorization: "Deputy1 …", Method: "POST", Target: "/v1/reload", Key: "k", EndUser: "e", Body: []byte("\xff\x00{}")},
 	}

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"callers", "ledger", "queues"},
 	{"recheck"},
 	{"signers", "tasks"}, // what is done
-	{"admission"},
+	{"admission", "waits"},
 	{"requests"},
 	{""}, // the monitor itself: the loop's handlers, and who is given what
 }

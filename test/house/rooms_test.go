@@ -29,7 +29,7 @@ var rooms = []string{
 	monitorPath + "/queue", monitorPath + "/queues", monitorPath + "/reception", monitorPath + "/requests",
 	monitorPath + "/schedule", monitorPath + "/signers", monitorPath + "/site", monitorPath + "/sockets",
 	monitorPath + "/space", monitorPath + "/state", monitorPath + "/recheck", monitorPath + "/strays", monitorPath + "/tasks", monitorPath + "/turns",
-	monitorPath + "/vault", monitorPath + "/warden",
+	monitorPath + "/vault", monitorPath + "/waits", monitorPath + "/warden",
 }
 
 const (

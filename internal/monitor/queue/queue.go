@@ -177,23 +177,56 @@ func (l *Line) before(a, b *Entry) bool {
 	return cmp.Or(order, bySeq(a, b)) < 0
 }
 
-// Position is how many of the queue would begin before one who waits, as it stands now;
-// -1: it does not wait here. It tries out the turns on a copy.
-func (l *Line) Position(id string, now int64, may func(id string) bool) int {
-	i := l.index(id)
-	if i < 0 {
-		return -1
-	}
-	self := l.waiting[i]
-	able := slices.DeleteFunc(slices.Clone(l.waiting), func(e *Entry) bool { return e != self && !may(e.ID) })
-	try := Line{Rules: l.Rules, turn: l.turn, jumped: l.jumped, callers: cloned(l.callers), users: cloned(l.users)}
-	for before := 0; ; before++ {
-		e, jumps := try.choose(able, now)
-		if e == self {
-			return before
+// Standing is who of a line would begin before whom: a copy, which anybody may have.
+type Standing struct {
+	try   Line
+	heads [][]*Entry // those who may begin, of each whose turns are the same, by Seq
+	now   int64
+}
+
+// Standing is that of the line as it stands now.
+func (l *Line) Standing(now int64, may func(id string) bool) *Standing {
+	s := &Standing{try: Line{Rules: l.Rules, turn: l.turn, jumped: l.jumped, callers: cloned(l.callers), users: cloned(l.users)}, now: now}
+	at := map[Entry]int{}
+	for _, e := range l.waiting {
+		if !may(e.ID) {
+			continue
 		}
-		try.take(e, jumps)
-		able = slices.DeleteFunc(able, func(w *Entry) bool { return w == e })
+		alike := Entry{Priority: e.Priority, Caller: e.Caller, EndUser: e.EndUser}
+		i, known := at[alike]
+		if !known {
+			i, at[alike] = len(s.heads), len(s.heads)
+			s.heads = append(s.heads, nil)
+		}
+		s.heads[i] = append(s.heads[i], e)
+	}
+	return s
+}
+
+// Positions says of each how many would begin before it. It is called once.
+func (s *Standing) Positions() map[string]int {
+	positions := map[string]int{}
+	able := make([]*Entry, 0, len(s.heads))
+	for {
+		able = able[:0]
+		for _, alike := range s.heads {
+			if len(alike) > 0 {
+				able = append(able, alike[0])
+			}
+		}
+		for i := range able { // who came first stands first; beyond that choose needs no order
+			if bySeq(able[i], able[0]) < 0 {
+				able[0], able[i] = able[i], able[0]
+			}
+		}
+		e, jumps := s.try.choose(able, s.now)
+		if e == nil {
+			return positions
+		}
+		positions[e.ID] = len(positions)
+		s.try.take(e, jumps)
+		i := slices.IndexFunc(s.heads, func(alike []*Entry) bool { return len(alike) > 0 && alike[0] == e })
+		s.heads[i] = s.heads[i][1:]
 	}
 }
 

@@ -46,9 +46,10 @@ func TestWhoIsNext(t *testing.T) {
 	} {
 		l := New(c.rules)
 		fill(l, c.entries...)
+		positions := l.Standing(c.now, anyone).Positions()
 		for i, id := range c.want {
-			if got := l.Position(id, c.now, anyone); got != i {
-				t.Errorf("%s: %s is at %d, want %d", name, id, got, i)
+			if got := positions[id]; got != i || len(positions) != len(c.want) {
+				t.Errorf("%s: %s is at %d of %d, want %d of %d", name, id, got, len(positions), i, len(c.want))
 			}
 		}
 		if got := drain(l, c.now); !slices.Equal(got, c.want) {

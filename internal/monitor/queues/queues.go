@@ -157,7 +157,7 @@ func (q *Queues) Pause(name string, paused bool) {
 	}
 }
 
-// Position is how many of its queue would begin before a task that waits there.
-func (q *Queues) Position(id string) int {
-	return q.line(q.in[id]).Position(id, q.o.Now(), q.mayBegin)
+// Standing is who of a queue would begin before whom.
+func (q *Queues) Standing(name string) *queue.Standing {
+	return q.line(name).Standing(q.o.Now(), q.mayBegin)
 }

@@ -55,8 +55,16 @@ type Asked struct {
 // Hear gives a message of the server its turn. It runs beside the loop. peer is
 // the server that sent it.
 func (q *Requests) Hear(peer *wall.Peer, r *wall.Request) {
-	if verb := q.Verbs[r.Kind]; verb.Access == wall.Anyone { // it waits for the loop alone
-		q.Loop.Post(func() { verb.Do(Asked{R: r, Reply: &reply{ledger: q.Ledger, peer: peer, r: r}}) })
+	switch verb, a := q.Verbs[r.Kind], (Asked{R: r, Reply: &reply{ledger: q.Ledger, peer: peer, r: r}}); verb.Access {
+	case wall.Anyone: // it waits for the loop alone
+		q.Loop.Post(func() { verb.Do(a) })
+		return
+	case wall.Server:
+		q.Turns.Again(theServer, func() {
+			if peer.AwaitRoom(); !peer.Gone() {
+				verb.Do(a)
+			}
+		})
 		return
 	}
 	caller, ok := q.asker(r)
@@ -68,6 +76,10 @@ func (q *Requests) Hear(peer *wall.Peer, r *wall.Request) {
 		peer.Answer(r, 0, wall.Outcome{Error: refusal})
 	}
 }
+
+// theServer is whose turn it is for what the server asks in its own name. It is not
+// charged: each is asked for a request that was.
+const theServer = deputy.Caller("server")
 
 // asker is whose turn a request waits for. Who signs is not known yet: one that
 // names no key of ours waits with all others that do not.

@@ -42,7 +42,7 @@ func (v Verbs) Check() error {
 			if row.Do != nil {
 				return fmt.Errorf("cannot serve: the verb %q (kind %d) has a handler, and nobody may ask for it", row.Name, kind)
 			}
-		case wall.Anyone, wall.Caller, wall.Operator:
+		case wall.Anyone, wall.Server, wall.Caller, wall.Operator:
 			if row.Do == nil {
 				return fmt.Errorf("cannot serve: the verb %q (kind %d) has no handler", row.Name, kind)
 			}

@@ -34,4 +34,7 @@ func (r *Tasks) wait(t *Task, last int64) {
 }
 
 // ripe says whether a task waits for no more requests.
-func (r *Tasks) ripe(t *Task) bool { return t.due <= r.Loop.Now() }
+func (r *Tasks) ripe(t *Task) bool { return r.Unripe(t) == 0 }
+
+// Unripe is how long a task still waits for more requests, if none comes.
+func (r *Tasks) Unripe(t *Task) time.Duration { return time.Duration(max(0, t.due-r.Loop.Now())) }

@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"time"
+
 	"deputy/internal/monitor/queues"
 	"deputy/internal/monitor/state"
 )
@@ -14,7 +16,7 @@ func (r *Tasks) newQueues() *queues.Queues {
 		Now:  func() int64 { return r.Loop.Wall().UnixNano() },
 		Open: func() bool { return !r.Hold() && r.Ledger.Unwritable() == nil },
 		MayBegin: func(t *state.Task) bool {
-			return t.Phase == state.Queued && !r.Get(t.ID).intended && r.ripe(r.Get(t.ID)) && r.holdsLock(t)
+			return r.Get(t.ID).Waits() && r.ripe(r.Get(t.ID)) && r.HoldsLock(t)
 		},
 		Begin: func(t *state.Task) { r.begin(r.Get(t.ID)) },
 	})
@@ -38,8 +40,14 @@ func (r *Tasks) enter(t *Task) {
 	}
 }
 
-// holdsLock says whether no other is before a task behind its lock.
-func (r *Tasks) holdsLock(t *state.Task) bool {
+// Waits says whether a task waits: to start it is not even intended.
+func (t *Task) Waits() bool { return t.Phase == state.Queued && !t.intended }
+
+// TimeLeft is what a task has left to be started in, where that has an end.
+func (r *Tasks) TimeLeft(t *Task) time.Duration { return r.recheck.Left(t.Task) }
+
+// HoldsLock says whether no other is before a task behind its lock.
+func (r *Tasks) HoldsLock(t *state.Task) bool {
 	return t.Lock == nil || r.State.LockOf(t).Holder == t
 }
 

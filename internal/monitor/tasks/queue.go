@@ -22,7 +22,7 @@ func (r *Tasks) BeginAll() {
 // queue, and the policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see BeginAll.
 func (r *Tasks) begin(t *Task) {
-	if t.Phase != state.Queued || t.intended || r.Hold() || r.Ledger.Unwritable() != nil || !r.ripe(t) || !r.holdsLock(t.Task) || r.Queues.MustWait(t.ID) {
+	if !t.Waits() || r.Hold() || r.Ledger.Unwritable() != nil || !r.ripe(t) || !r.HoldsLock(t.Task) || r.Queues.MustWait(t.ID) {
 		return
 	}
 	if r.Callers.Pending(t.Task) && r.retry(t, func() { r.begin(t) }) {

@@ -116,6 +116,7 @@ func (h *History) adopt(s *store, k *known) {
 	h.top, h.checked = 0, false
 	h.pending = newBatch()
 	for _, t := range k.live {
+		t.Waits = t.State == deputy.Queued
 		h.add(t)
 	}
 	h.top = max(h.top, k.top)

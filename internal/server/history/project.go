@@ -19,7 +19,7 @@ func (h *History) project(r *record) {
 		}
 	case deputy.Started:
 		h.change(r.Task, func(t *task) {
-			t.Attempt, t.first = r.Attempt, First{r.PID, r.BootNS}
+			t.Waits, t.Attempt, t.first = false, r.Attempt, First{r.PID, r.BootNS}
 			if t.State == deputy.Queued { // a stop may have been recorded before the birth
 				t.State = deputy.Running
 			}
@@ -31,6 +31,12 @@ func (h *History) project(r *record) {
 		h.change(r.Task, func(t *task) { t.State = deputy.Stopping })
 	case deputy.Ended:
 		h.change(r.Task, func(t *task) { end(t, r) })
+	case deputy.MonitorStart: // what it finds that was to be started may wait anew
+		for _, e := range h.tasks {
+			if e.task.State == deputy.Queued && !e.task.Waits {
+				h.replace(e, func(t *task) { t.Waits = true })
+			}
+		}
 	case deputy.Retired:
 		h.retire(r.To)
 	case deputy.OutputRemoved:
@@ -51,7 +57,7 @@ func (h *History) accept(r *record, item int) {
 	t := &task{ord: ordOf(r.Seq, item), params: from.Params}
 	t.ID, t.Module, t.Action, t.Lock = from.ID, r.Module, r.Action, from.Lock
 	t.Caller, t.EndUser = r.Caller, textOrNil(r.EndUser)
-	t.State, t.Created = deputy.Queued, r.Time
+	t.State, t.Created, t.Waits = deputy.Queued, r.Time, from.Queued
 	h.touch(h.add(t))
 }
 
@@ -64,7 +70,7 @@ func (h *History) join(id string, p deputy.Party) {
 }
 
 func end(t *task, r *record) {
-	t.State, t.endedSeq = r.State, r.Seq
+	t.State, t.endedSeq, t.Waits = r.State, r.Seq, false
 	t.Reason, t.Ended = textOrNil(r.Reason), &r.Time
 	t.Exit, t.Stop, t.Leftover, t.Progress, t.first = r.Exit, r.Receipt, &r.Left, nil, First{}
 	if r.Attempt > 0 {
@@ -182,7 +188,7 @@ func (from *liveTask) task(id string, ord int64, now deputy.Time) *task {
 	for _, p := range from.Joined {
 		t.join(p)
 	}
-	t.State = deputy.Queued
+	t.State, t.Waits = deputy.Queued, from.Leaf == ""
 	if from.Leaf != "" {
 		t.State, t.Attempt, t.Started, t.first = deputy.Running, from.Attempt, from.Started, First{from.PID, from.BootNS}
 	}

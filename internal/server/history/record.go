@@ -40,6 +40,7 @@ type record struct {
 type taskRecord struct {
 	ID     string          `json:"id"`
 	Joined bool            `json:"joined"`
+	Queued bool            `json:"queued"`
 	Params json.RawMessage `json:"params"`
 	Lock   *string         `json:"lock"`
 }

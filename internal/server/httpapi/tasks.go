@@ -51,6 +51,7 @@ func (x *exchange) load(ids []string, age time.Duration) ([]asker.Shown, error) 
 		}
 		tasks = append(tasks, s)
 	}
+	x.asker.Waits(x.r.Context(), tasks)
 	return tasks, nil
 }
 
@@ -114,6 +115,8 @@ func (x *exchange) listTasks() error {
 			x.api.sizes.fill(&tasks[i], 0)
 		}
 	}
+	x.rest()
+	x.asker.Waits(x.r.Context(), list)
 	page := struct {
 		Tasks []any   `json:"tasks"`
 		Next  *string `json:"next"`

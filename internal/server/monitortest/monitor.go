@@ -30,6 +30,8 @@ type Monitor struct {
 	// Decide answers a request of a connection of uid. It may call Record.
 	Decide func(r *wall.Request, uid uint32) wall.Outcome
 	Hangs  atomic.Bool // it does not say that its loop goes round
+	// Waits says what tasks wait for; nil: none does.
+	Waits func(ids []string) map[string]*deputy.Waiting
 
 	t      testing.TB
 	peer   *wall.Peer
@@ -109,6 +111,14 @@ func (m *Monitor) answer(peer *wall.Peer, r *wall.Request) {
 		if !m.Hangs.Load() {
 			peer.Answer(r, 0, wall.Outcome{Beat: &wall.Beat{LogLost: 2}})
 		}
+		return
+	}
+	if r.Kind == wall.Waits {
+		var o wall.Outcome
+		if m.Waits != nil {
+			o.Waits = m.Waits(r.Tasks)
+		}
+		peer.Answer(r, 0, o)
 		return
 	}
 	m.mu.Lock()
