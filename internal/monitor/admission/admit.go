@@ -244,7 +244,7 @@ func (a *admission) event() *deputy.Event {
 func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
 	run := state.Terms{
-		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: a.plan.Module.Digest,
+		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: act.Digest,
 		TimeoutMS: act.Timeout.Milliseconds(), WithinMS: act.StartWithin.Milliseconds(), GraceMS: act.Grace.Milliseconds(),
 		LingerMS: act.Linger.Milliseconds(),
 		Signal:   act.StopSignal, Success: act.SuccessCodes, Stoppable: act.Stoppable,

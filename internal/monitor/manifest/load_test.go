@@ -143,7 +143,7 @@ func TestActions(t *testing.T) {
 		StderrToStdout: true, StopSignal: 2, Grace: 2 * time.Second, Linger: 2 * time.Second, Timeout: 0, StartWithin: time.Hour, Stoppable: false, SuccessCodes: []int{0, 3},
 		OutputCap: 64 << 10, Keep: 168 * time.Hour, MaxBody: 2 << 20, Rate: Rate{5, time.Minute},
 	}
-	same := cmp.Options{cmpopts.IgnoreFields(Action{}, "Params"),
+	same := cmp.Options{cmpopts.IgnoreFields(Action{}, "Params", "Digest"),
 		cmp.Exporter(func(of reflect.Type) bool { return strings.HasPrefix(of.PkgPath(), "deputy/") })}
 	if diff := cmp.Diff(restart, module.Actions["restart"], same); diff != "" {
 		t.Errorf("restart (-want +got):\n%s", diff)

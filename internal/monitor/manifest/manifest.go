@@ -55,6 +55,7 @@ type Action struct {
 	Module, Name string
 	Description  string
 	Pos          Pos
+	Digest       string                   // of what binds a task that waits for it
 	Unusable     string                   // why this machine cannot do it, "reason; remedy": it alone is refused, all else is served; "" if it can
 	Params       map[string]*schema.Param // those that this action uses
 	Rules        []*Rule                  // its own [[action.NAME.allow]], otherwise its module's [allow]

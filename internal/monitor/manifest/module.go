@@ -131,6 +131,7 @@ func (l *loader) module(root *node) *Module {
 	for _, n := range actions.children {
 		l.distinct(m.Actions, n)
 		if a := l.action(shared, n, allow, used); a != nil {
+			a.Digest = actionDigest(root, n)
 			m.Actions[n.key] = a
 		}
 	}

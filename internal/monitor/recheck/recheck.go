@@ -7,6 +7,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/callers"
 	"deputy/internal/monitor/loop"
+	"deputy/internal/monitor/manifest"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
 	"deputy/internal/monitor/userdb"
@@ -34,6 +35,13 @@ type Case struct {
 	Names    uint64    // version of the user database when it was accepted; 0: by an earlier monitor
 	rejudged *rejudged // nil: that was not asked
 	judging  bool      // it is being asked
+}
+
+// bound says whether a task's action still is what it was. A version before recorded the
+// digest of the whole manifest.
+func bound(module *manifest.Module, t *state.Task) bool {
+	a := module.Actions[t.Action]
+	return a != nil && (a.Digest == t.Terms.Manifest || module.Digest == t.Terms.Manifest)
 }
 
 // Bar is why a task that was accepted may not be started any more, and how it ends
@@ -70,7 +78,7 @@ func (c *Checker) StillAllowed(t *state.Task, k *Case, again func()) (barred Bar
 	if t.Policy == c.o.Policy().Set().Digest && (k.Names == 0 || k.Names == names) && len(id.GIDs) == len(t.Terms.GIDs) {
 		return Bar{}, false
 	}
-	if module == nil || module.Digest != t.Terms.Manifest {
+	if module == nil || !bound(module, t) {
 		return Changed(), false
 	}
 	if before := k.rejudged; before != nil && before.by == c.o.Policy() && before.names == names && !k.judging {

@@ -71,7 +71,7 @@ func load(t *testing.T, text string) *rules {
 		r.users.Adopt(set.Words)
 		return policy.New(set, policy.Options{SelfUID: uint32(os.Geteuid()), Users: r.users.View})
 	}
-	r.first, r.second = one(text), one(text+"\n# changed\n")
+	r.first, r.second = one(text), one(strings.ReplaceAll(text, `timeout = "10m"`, `timeout = "11m"`))
 	return r
 }
 

@@ -45,7 +45,7 @@ type Terms struct {
 	UID       uint32   `json:"uid"`  // of the caller, with GIDs: to ask the policy anew before a queued task starts
 	GIDs      []uint32 `json:"gids"` //
 	GroupSIDs []string `json:"group_sids,omitempty"`
-	Manifest  string   `json:"manifest"`                  // digest
+	Manifest  string   `json:"manifest"`                  // digest of its action
 	TimeoutMS int64    `json:"timeout_ms,omitempty"`      // 0: none
 	WithinMS  int64    `json:"start_within_ms,omitempty"` // from its acceptance to its start; 0: however late
 	QuietMS   int64    `json:"quiet_ms,omitempty"`        // it begins so long after it was last asked for, …

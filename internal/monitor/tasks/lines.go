@@ -29,7 +29,7 @@ func (r *Tasks) Requeue() {
 	for t := range r.All() {
 		r.enter(t)
 	}
-	r.Queues.ServeAll()
+	r.BeginAll() // some need a place no more
 }
 
 // enter puts a task where it belongs in its queue. One that ended as it waited, and
