@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"deputy"
 	"deputy/test/rig"
@@ -62,5 +63,44 @@ func TestATaskThatWaitsSaysWhatFor(t *testing.T) {
 	g.open()
 	if end := c.Ended(waits.ID); end.Waiting != nil || len(end.Attempts) != 1 || end.Attempts[0].Exit == nil || *end.Attempts[0].Exit.Code != 0 {
 		t.Errorf("ended it waits for %+v, its attempts are %+v", end.Waiting, end.Attempts)
+	}
+}
+
+// In a queue it is said who would begin before it, behind a debounce when it begins.
+func TestWhoWaitsInAQueueIsToldItsPlace(t *testing.T) {
+	d := prepare(t, queueModule+`
+[action.settle]
+lock = "s"
+debounce = { quiet = "1h", max = "1h" }
+command = ["/bin/true"]
+`, nil)
+	newGate(t, filepath.Join(d.Work, "gate")) // never opened
+	d.Start()
+	c := d.Self()
+	var all []string
+	for range 2 {
+		all = append(all, c.Started("m/work", "").ID)
+		running(t, c, all[len(all)-1])
+	}
+	first, urgent, last := c.Started("m/work", ""), c.Started("m/urgent", ""), c.Started("m/work", "")
+	for id, want := range map[string]int{urgent.ID: 0, first.ID: 1, last.ID: 2} {
+		w := c.Task(id).Waiting
+		if w == nil || w.For != deputy.ForQueue || w.Queue == nil || *w.Queue != "apt" || w.Position == nil || *w.Position != want || w.Task != nil {
+			t.Errorf("%s waits for %+v, want %d before it in apt", id, w, want)
+		}
+	}
+	out, err := exec.Command(filepath.Join(rig.Programs(t), "deputy"), "--socket", d.Socket, "ps").Output()
+	for _, want := range []string{"1st in apt", "2nd in apt", "3rd in apt"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("ps says %q, %v; want %q", out, err, want)
+		}
+	}
+	settles := c.Started("m/settle", "")
+	if w := c.Task(settles.ID).Waiting; w == nil || w.For != deputy.ForDebounce || w.Until == nil || w.Until.Sub(settles.Created.Add(time.Hour)).Abs() > time.Minute {
+		t.Errorf("it waits for %+v, want an hour from %v on", w, settles.Created)
+	}
+	for _, id := range append(all, last.ID, first.ID, settles.ID) {
+		c.Do("POST", "/v1/tasks/"+id+"/stop", "{}")
+		c.Ended(id)
 	}
 }

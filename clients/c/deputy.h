@@ -74,7 +74,7 @@ struct deputy_result {
     char error[32];      /* stable: "busy", "not_allowed", …; without an answer
                           * "unreachable" (nothing was sent) or "outcome_unknown" */
     char *detail, *task; /* of a refusal; task: who holds the lock */
-    char *answer;        /* JSON, whole */
+    char *answer;        /* JSON, whole: of each task all its members */
 };
 
 enum { DEPUTY_HOLD = 30 }; /* seconds that the daemon is asked to hold one answer, at most */

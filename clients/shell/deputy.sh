@@ -4,6 +4,7 @@
 #   deputy.sh run MODULE ACTION [PARAM…]   its output and its exit status are mine
 #   deputy.sh call MODULE ACTION [PARAM…]  asks and goes; prints the ids of the tasks
 #   deputy.sh wait ID                      prints the state that it ended in
+#   deputy.sh show ID                      prints all that is known of it, as JSON
 #   deputy.sh follow ID [stdout|stderr]    prints its output as it comes
 #   deputy.sh stop ID                      stops it with all that it started
 #
@@ -495,13 +496,13 @@ verb=${1-}
 [ $# -gt 0 ] && shift
 case $verb in
 run | call) [ $# -ge 2 ] || usage ;;
-wait | stop) [ $# -eq 1 ] || usage ;;
+wait | show | stop) [ $# -eq 1 ] || usage ;;
 follow) [ $# -ge 1 ] || usage ;;
 hmac) ;;
 *) usage ;;
 esac
 case $verb in
-wait | stop | follow)
+wait | show | stop | follow)
 	met=1 # who has an id has met a daemon
 	case $1 in '' | *[!0-9A-Za-z-]*) fail unknown_task 0 'cannot ask: such an id no task has' ;; esac
 	[ ${#1} -le 64 ] || fail unknown_task 0 'cannot ask: such an id no task has'
@@ -524,6 +525,10 @@ call)
 wait)
 	wait_ "$1"
 	printf '%s\n' "$state" || exit 1
+	;;
+show)
+	ask GET "/v1/tasks/$1" 0 '' ''
+	cat "$tmp/answer" || exit 1
 	;;
 follow) follow "$1" "${2:-stdout}" ;;
 stop)
