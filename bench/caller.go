@@ -195,7 +195,7 @@ func (d *daemon) idle(ctx context.Context) error {
 	defer c.close()
 	for {
 		var page struct{ Tasks []json.RawMessage }
-		if err := c.expect(get("/v1/tasks?state=queued,running,stopping&limit=1"), &page, http.StatusOK); err != nil {
+		if err := c.expect(get("/v1/tasks?state=queued,awaiting_approval,running,stopping&limit=1"), &page, http.StatusOK); err != nil {
 			return err
 		}
 		if len(page.Tasks) == 0 {

@@ -197,7 +197,7 @@ func stopAll(t *testing.T, d *rig.Deputy) {
 	t.Helper()
 	var list struct{ Tasks []deputy.Task }
 	c := d.Self()
-	c.Do("GET", "/v1/tasks?state=running&state=queued&state=stopping", "").Read(t, 200, &list)
+	c.Do("GET", "/v1/tasks?state=running,queued,stopping,awaiting_approval", "").Read(t, 200, &list)
 	for _, task := range list.Tasks {
 		none(t, c.Stop(task.ID, `{"grace":"0s"}`))
 	}

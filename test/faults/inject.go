@@ -247,7 +247,7 @@ func tail(text string) string { return text[max(0, len(text)-4000):] }
 func settled(d *rig.Deputy) {
 	c := d.As(os.Geteuid())
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		a, err := c.Try("GET", "/v1/tasks?state=running&state=queued&state=stopping&limit=1", "")
+		a, err := c.Try("GET", "/v1/tasks?state=running,queued,stopping,awaiting_approval&limit=1", "")
 		var list struct{ Tasks []deputy.Task }
 		if err == nil && json.Unmarshal(a.Body, &list) == nil && len(list.Tasks) == 0 {
 			return

@@ -210,9 +210,7 @@ func (s *Standing) Positions() map[string]int {
 	for {
 		able = able[:0]
 		for _, alike := range s.heads {
-			if len(alike) > 0 {
-				able = append(able, alike[0])
-			}
+			able = append(able, alike[0])
 		}
 		for i := range able { // who came first stands first; beyond that choose needs no order
 			if bySeq(able[i], able[0]) < 0 {
@@ -225,8 +223,10 @@ func (s *Standing) Positions() map[string]int {
 		}
 		positions[e.ID] = len(positions)
 		s.try.take(e, jumps)
-		i := slices.IndexFunc(s.heads, func(alike []*Entry) bool { return len(alike) > 0 && alike[0] == e })
-		s.heads[i] = s.heads[i][1:]
+		i := slices.IndexFunc(s.heads, func(alike []*Entry) bool { return alike[0] == e })
+		if s.heads[i] = s.heads[i][1:]; len(s.heads[i]) == 0 {
+			s.heads = slices.Delete(s.heads, i, i+1)
+		}
 	}
 }
 
