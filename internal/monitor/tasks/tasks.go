@@ -197,7 +197,7 @@ func (r *Tasks) Decided(id string, names uint64) {
 // Accepted begins a task whose acceptance is durable.
 func (r *Tasks) Accepted(id string) {
 	switch t := r.Get(id); {
-	case t == nil:
+	case t == nil, t.intended: // it was given its lock before this was durable: it is started by its intent's record alone
 	case t.Phase == state.Queued:
 		r.expire(t)
 		r.debounce(t)
