@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -196,6 +197,7 @@ func request(own uint64, kinds []wall.Kind) wall.Request {
 		EndUser:    pick("", "", "root", "uid:0", "{caller}", "a\nb"),
 		As:         pick("", "root", "uid:0", "key:panel"),
 		Task:       pick("", "m", "01890000-0000-7000-8000-000000000000", strings.Repeat("../", 100)),
+		Tasks:      pick(nil, []string{"01890000-0000-7000-8000-000000000000", "", "m"}, slices.Repeat([]string{strings.Repeat("x", 36)}, wall.MaxWaits)),
 		GraceMS:    pick(int64(-1), 0, 1<<62, -1<<63),
 		Force:      rand.IntN(2) == 0,
 		On:         rand.IntN(2) == 0,
