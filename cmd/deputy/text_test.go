@@ -71,7 +71,7 @@ func TestVerbsInOrder(t *testing.T) {
 			got = append(got, cmd.Name())
 		}
 	}
-	want := "run call ps show logs wait stop actions explain new check reload events audit key up status doctor service drain selftest upgrade progress cgi completion version"
+	want := "run call ps show logs wait stop actions explain new check reload events audit key up status doctor service queue drain selftest upgrade progress cgi completion version"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}

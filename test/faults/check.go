@@ -65,6 +65,7 @@ func (r *record) check() []breach {
 	}
 	j.nothingLives()
 	j.locksAndKeys()
+	j.width()
 	j.history()
 	j.alwaysOpen()
 	return j.found
@@ -231,6 +232,33 @@ func (j *judge) alwaysOpen() {
 }
 
 const msNS = 1_000_000 // the journal's times are cut to ms
+
+// narrow is how many tasks of the action narrow may run at a time.
+const narrow = 2
+
+// width: never more of a queue have a place than it has, from the intent to start one, or
+// the acceptance that is that intent, to its end.
+func (j *judge) width() {
+	placed := map[string]bool{}
+	for i := range j.journal {
+		e := &j.journal[i]
+		switch {
+		case e.Type == deputy.Accepted && e.Action == "narrow":
+			for _, t := range e.Tasks {
+				if !t.Queued && !t.Joined {
+					placed[t.ID] = true
+				}
+			}
+		case e.Type == deputy.StartIntended && j.stories[e.Task] != nil && j.stories[e.Task].accepted.Action == "narrow":
+			placed[e.Task] = true
+		case e.Type == deputy.Ended:
+			delete(placed, e.Task)
+		}
+		if len(placed) > narrow {
+			j.breach("5: no queue is wider than declared", e.Task, "with record %d %d tasks of a queue of %d have a place", e.Seq, len(placed), narrow)
+		}
+	}
+}
 
 // locksAndKeys: promise 5.
 func (j *judge) locksAndKeys() {

@@ -119,6 +119,10 @@ func TestEveryBreachIsFound(t *testing.T) {
 		"a join of what has ended": {"5: a: joins it after its end", func(r *record) {
 			r.journal[3].Tasks = append(r.journal[3].Tasks, deputy.TaskRecord{ID: "a", Joined: true})
 		}},
+		"a queue is too wide": {"5: b: 3 tasks of a queue of 2", func(r *record) {
+			r.journal[3].Action = "narrow"
+			r.journal[3].Tasks = append(r.journal[3].Tasks, deputy.TaskRecord{ID: "c"}, deputy.TaskRecord{ID: "d"})
+		}},
 		"output is missing":                 {"6: a: it wrote 3 bytes", func(r *record) { r.journal[2].Out.Bytes = 2 }},
 		"it ran before it was accepted":     {"7: a: it ran before", func(r *record) { r.acts[0].At = 10 * second }},
 		"it ran without a record":           {"7: c: it ran", func(r *record) { r.acts = append(r.acts, act{What: "start", Task: "c", Attempt: 1}) }},

@@ -58,6 +58,19 @@ params.lock = { type = "integer", minimum = 0 }
 lock = "{lock}"
 on_busy = "rerun"
 
+[action.line]
+command = ["ACTOR", "WORK", "exit", "60", "0", "{lock}"]
+params.lock = { type = "integer", minimum = 0 }
+lock = "{lock}"
+on_busy = "queue"
+
+[queue.narrow]
+parallel = 2
+
+[action.narrow]
+command = ["ACTOR", "WORK", "exit", "40", "0"]
+queue = "narrow"
+
 [action.halt]
 stops = "join"
 params.lock = { type = "integer", minimum = 0 }
@@ -105,6 +118,10 @@ func someAsk(rng *rand.Rand) ask {
 		return from + rng.IntN(n)
 	}
 	switch n := rng.IntN(100); {
+	case n < 6:
+		return ask{"narrow", ""}
+	case n < 10:
+		return ask{"line", fmt.Sprintf(`{"lock":%d}`, lock(20, 3))}
 	case n < 45:
 		how := []string{"exit", "exit", "exit", "signal", "leave", "write", "obey", "ignore"}[rng.IntN(8)]
 		return ask{"plain", fmt.Sprintf(`{"how":%q,"ms":%d,"n":%d}`, how, someTime(rng), someNumber(rng, how))}

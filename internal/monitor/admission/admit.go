@@ -279,13 +279,13 @@ func (a *admission) accept(e *deputy.Event, ids []string) {
 		}
 		for i := range e.Tasks {
 			if !e.Tasks[i].Joined {
-				ad.Tasks.Accepted(e.Tasks[i].ID)
+				ad.Tasks.Accepted(e.Tasks[i].ID, e.Tasks[i].Queued)
 			}
 		}
 	}, Lost: func(err *deputy.Error) {
 		for i := range e.Tasks {
 			if !e.Tasks[i].Joined {
-				ad.Tasks.Forget(e.Tasks[i].ID)
+				ad.Tasks.Forget(e.Tasks[i].ID, err)
 			}
 		}
 		ad.Vault.Discard(a.taken...)

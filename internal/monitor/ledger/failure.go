@@ -87,9 +87,17 @@ func (l *Ledger) giveUp(err error, lost []entry) {
 // takeBack makes the state what the journal has, but for what has happened: that
 // is still to be recorded. It gives the requests that were not accepted then.
 func (l *Ledger) takeBack() (lost []entry) {
+	never := map[string]bool{} // tasks that there are none of any more
 	for _, p := range l.pending {
 		if p.event.Type == deputy.Accepted && len(p.event.Tasks) > 0 {
 			l.state.Cancel(p.event)
+			for _, t := range p.event.Tasks {
+				never[t.ID] = never[t.ID] || !t.Joined
+			}
+			lost = append(lost, p)
+			continue
+		}
+		if never[p.event.Task] { // what befell it befell nothing
 			lost = append(lost, p)
 			continue
 		}

@@ -46,7 +46,7 @@ command = ["/bin/echo"]
 		`queue = "q"|`:                                    true,
 		`[action.b]|[action.c]`:                           true,
 		`[queue.q]|[queue.q]` + "\nparallel = 3":          true,
-		`users = ["USER"]|users = ["USER", "0"]`:       true,
+		`users = ["USER"]|users = ["USER", "0"]`:          true,
 		`"1h"|"2h"`:                                       false,
 		`["/bin/echo", "{x}"]|["/bin/echo", "-n", "{x}"]`: false,
 		`["y"]|["y", "z"]`:                                false,

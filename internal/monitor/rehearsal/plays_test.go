@@ -109,6 +109,15 @@ func plays() []play {
 		{title: "its time is up, and it does not hear", tree: fakehost.Tree{First: forever(fakehost.Process{Deaf: true})}, ends: timedOut},
 		{title: "its time is up as it is stopped", tree: fakehost.Tree{First: forever(fakehost.Process{Deaf: true})}, does: stopAfter(10*time.Minute-2*time.Second, -1), ends: []deputy.State{deputy.Stopped, deputy.TimedOut}},
 		{title: "it waits its turn", tree: fakehost.Tree{First: minute}, extra: locked, does: behind(nil), ends: succeeded, first: succeeded},
+		{title: "it is asked for as the lock comes free", tree: fakehost.Tree{First: fakehost.Process{Lives: 100 * time.Millisecond}}, extra: locked, ends: succeeded, first: succeeded, does: func(m *machine) {
+			for i := range 6 {
+				began := time.Now()
+				m.start(fmt.Sprint("first", i), "first")
+				time.Sleep(time.Until(began.Add(time.Minute + time.Duration(i)*300*time.Microsecond)))
+				m.start(fmt.Sprint("act", i), "act")
+				time.Sleep(10 * time.Second)
+			}
+		}},
 		{title: "it waits, and is stopped", extra: locked, does: behind(func(m *machine, id string) { m.stop(id, -1) }), ends: stopped, first: succeeded},
 		{title: "it waits too long", extra: locked + "start_within = \"30s\"\n", does: behind(nil), ends: []deputy.State{deputy.Expired}, first: succeeded},
 		{title: "it waits, and is forbidden", extra: locked, does: behind(func(m *machine, _ string) { m.changed.Store(true) }), ends: []deputy.State{deputy.Rejected}, first: succeeded},

@@ -7,6 +7,9 @@ import (
 	"deputy"
 )
 
+// How a task ended is told from its records and its exit alone, so every monitor that
+// replays them comes to the same end.
+
 // End names the state in which a task ends, and why unless it succeeded. A stop
 // that was recorded before the exit was seen decides. failure is why it never became its
 // program, "" if it did; exit is how its first process ended.

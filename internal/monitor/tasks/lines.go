@@ -16,7 +16,7 @@ func (r *Tasks) newQueues() *queues.Queues {
 		Now:  func() int64 { return r.Loop.Wall().UnixNano() },
 		Open: func() bool { return !r.Hold() && r.Ledger.Unwritable() == nil },
 		MayBegin: func(t *state.Task) bool {
-			return r.Get(t.ID).Waits() && r.ripe(r.Get(t.ID)) && r.HoldsLock(t)
+			return r.Get(t.ID).Waits() && r.accepted(t) && r.ripe(r.Get(t.ID)) && r.HoldsLock(t)
 		},
 		Begin: func(t *state.Task) { r.begin(r.Get(t.ID)) },
 	})

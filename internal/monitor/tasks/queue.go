@@ -18,11 +18,15 @@ func (r *Tasks) BeginAll() {
 	r.Queues.ServeAll()
 }
 
+// accepted says whether the acceptance of a task is durable. Before that it may never
+// have been, and nothing of it begins.
+func (r *Tasks) accepted(t *state.Task) bool { return t.Seq <= r.Ledger.Durable() }
+
 // begin starts a task that has waited, if its lock is free now, it has a place in its
 // queue, and the policy in force still allows it. The intent is durable before the start. While
 // nothing new is recorded it waits on: see BeginAll.
 func (r *Tasks) begin(t *Task) {
-	if !t.Waits() || r.Hold() || r.Ledger.Unwritable() != nil || !r.ripe(t) || !r.HoldsLock(t.Task) || r.Queues.MustWait(t.ID) {
+	if !t.Waits() || !r.accepted(t.Task) || r.Hold() || r.Ledger.Unwritable() != nil || !r.ripe(t) || !r.HoldsLock(t.Task) || r.Queues.MustWait(t.ID) {
 		return
 	}
 	if r.Callers.Pending(t.Task) && r.retry(t, func() { r.begin(t) }) {

@@ -38,14 +38,14 @@ func acceptAgo(t *testing.T, r *Tasks, wall time.Time, ago, within time.Duration
 	return r.Get("t")
 }
 
-// A task that is given its lock before its acceptance is durable is started once: when
-// its intent is durable, not by the acceptance before that, too.
+// A task that has begun is not begun again by its acceptance, whichever of the two is told
+// of first.
 func TestAnAcceptanceStartsNothingThatIsIntended(t *testing.T) {
 	r, wall := newClocked(t)
 	task := acceptAgo(t, r, *wall, 0, time.Hour)
 	task.intended = true
 	apply(t, r, &deputy.Event{Type: deputy.StartIntended, Task: "t", Attempt: 1})
-	r.Accepted("t") // it has no host: a start would not return
+	r.Accepted("t", true) // it has no host: a start would not return
 	if task.Phase != state.Starting || r.births != 0 || task.expiry != nil {
 		t.Errorf("it is %s, %d births are under way", task.Phase, r.births)
 	}

@@ -69,6 +69,11 @@ func (r *Tasks) start(t *Task) {
 		},
 		Account: string(r.Callers.Account(t.Caller)),
 	}
+	if t.giving { // whatever asks for it: an attempt is born once
+		r.Log.Printf("fault: task %s is to be born while it is being born; it is not born again", t.ID)
+		return
+	}
+	t.giving = true
 	r.births++
 	ctx, cancel := context.WithCancel(context.Background())
 	t.cancelBirth = cancel
@@ -78,6 +83,7 @@ func (r *Tasks) start(t *Task) {
 		attempt, err := r.Births.Start(ctx, b)
 		r.Loop.Post(func() {
 			r.births--
+			t.giving = false
 			if !errors.Is(err, birth.ErrEnding) {
 				r.started(t, attempt, err)
 			}

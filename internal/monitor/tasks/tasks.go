@@ -142,6 +142,7 @@ type live struct {
 	killing  int          // kills under way, whose count is still to come
 	exited   bool         // exit is known
 
+	giving      bool   // a birth is under way
 	cancelBirth func() // of the birth under way, or the last: ends the wait for it
 	empty       bool   // nothing of it lives
 	exit        deputy.Exit
@@ -194,25 +195,27 @@ func (r *Tasks) Decided(id string, names uint64) {
 	}
 }
 
-// Accepted begins a task whose acceptance is durable.
-func (r *Tasks) Accepted(id string) {
+// Accepted goes on with a task whose acceptance is durable. queued says whether it was
+// accepted to wait: such a one may have begun meanwhile, by an intent of its own.
+func (r *Tasks) Accepted(id string, queued bool) {
 	switch t := r.Get(id); {
-	case t == nil, t.intended: // it was given its lock before this was durable: it is started by its intent's record alone
-	case t.Phase == state.Queued:
+	case t == nil || queued && t.Phase != state.Queued:
+	case queued:
 		r.expire(t)
 		r.debounce(t)
-		if t.due != 0 {
-			break
-		}
-		r.Queues.Serve(r.Queues.Of(id)) // a place may have come free meanwhile
+		r.goOn(t) // its lock, or a place, may have come free meanwhile
 	default:
 		r.startIntended(t)
 	}
 }
 
-// Forget drops what was known of tasks that were never accepted after all.
-func (r *Tasks) Forget(id string) {
+// Forget drops what was known of a task that was never accepted after all; refusal says
+// so to whoever waits for its end.
+func (r *Tasks) Forget(id string, refusal *deputy.Error) {
 	r.Queues.Leave(id)
+	if t := r.live[id]; t != nil {
+		t.tell(0, nil, refusal)
+	}
 	delete(r.live, id)
 }
 
