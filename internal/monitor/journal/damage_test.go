@@ -42,9 +42,10 @@ func firstChange(good, bad []at) int {
 }
 
 // isEnd says whether a journal that differs from line i on may have ended so:
-// its last line is another, or it was cut.
+// its last line is another, or it was cut, or both: what begins as one record and ends
+// as a later one is a last line, too.
 func isEnd(good, bad []at, i int) bool {
-	return i >= len(good)-1 || i >= len(bad) || i == len(bad)-1 && !strings.HasSuffix(bad[i].text, "\n")
+	return i >= len(good)-1 || i >= len(bad)-1
 }
 
 // near says whether a fault names the line i of either journal, or a neighbour.
