@@ -22,13 +22,16 @@ const (
 
 // What a run is answered, in the frames of HTTP/1.1.
 const (
-	ended = `{"tasks":[{"id":"t","state":"succeeded","exit":{"code":0},"stdout":"\u00e9\ud83e\udd8c\"\\\n","stderr":"","truncated":false}]}`
+	ended = `{"tasks":[{"id":"t","state":"succeeded","ended":"2026-01-02T03:04:05.678Z","exit":{"code":0},"stdout":"\u00e9\ud83e\udd8c\"\\\n","stderr":"","truncated":false}]}`
 	shown = "é🦌\"\\\n"
 )
 
 func sized(status, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
+
+// living is what is answered while the task runs.
+var living = strings.NewReplacer("succeeded", "running", `"2026-01-02T03:04:05.678Z"`, "null").Replace(ended)
 
 // What deputy says while it restarts, and what lasts longer than anybody's patience.
 var (
@@ -55,7 +58,7 @@ func TestAnswers(t *testing.T) {
 		{"an interim answer first", []string{"HTTP/1.1 100 Continue\r\n\r\n" + sized("200 OK", ended)}, "ok succeeded 0"},
 		{"in chunks", []string{chunked(ended, 7) + "0\r\n\r\n"}, "ok succeeded 0"},
 		{"in chunks, with extensions and a trailer", []string{strings.ReplaceAll(chunked(ended, 40), "28\r\n", "0028;a=b\r\n") + "0;last\r\nTrailer: x\r\n\r\n"}, "ok succeeded 0"},
-		{"accepted, and ended at the next look", []string{sized("202 Accepted", strings.Replace(ended, "succeeded", "running", 1)), sized("200 OK", ended)}, "ok succeeded 0"},
+		{"accepted, and ended at the next look", []string{sized("202 Accepted", living), sized("200 OK", ended)}, "ok succeeded 0"},
 		{"no answer, then one", []string{"", sized("200 OK", ended)}, "ok succeeded 0"},
 		{"broken off in the header", []string{"HTTP/1.1 200 OK\r\nContent-Len", sized("200 OK", ended)}, "ok succeeded 0"},
 		{"broken off in the body", []string{sized("200 OK", ended)[:130], sized("200 OK", ended)}, "ok succeeded 0"},
@@ -95,7 +98,7 @@ func TestAnswers(t *testing.T) {
 // TestShellAnswers is the same for the shell's client, whose HTTP is curl's.
 func TestShellAnswers(t *testing.T) {
 	call := sized("202 Accepted", ended)
-	task := sized("200 OK", `{"params":{"state":"x","y":[{"state":"y"}]}, "state":"failed","exit":{"signal":"SIGSEGV"},"stdout_bytes":0,"stderr_bytes":0}`)
+	task := sized("200 OK", `{"params":{"state":"x","y":[{"state":"y"}]}, "state":"failed","ended":"2026-01-02T03:04:05.678Z","exit":{"signal":"SIGSEGV"},"stdout_bytes":0,"stderr_bytes":0}`)
 	for _, test := range []struct {
 		name    string
 		answers []string

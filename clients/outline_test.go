@@ -11,7 +11,7 @@ import (
 // is no output.
 func TestAnOutlineHasNoOutput(t *testing.T) {
 	const members = `"id":"t","params":null,"lock":null,"caller":null,"joined":null,"end_user":null,"progress":null,"reason":"it exited with code 3",
-		"state":"failed","exit":{"code":3},"stdout_bytes":null,"stderr_bytes":null,"stdout_gap":null,"stderr_gap":null`
+		"state":"failed","ended":"2026-01-02T03:04:05.678Z","exit":{"code":3},"stdout_bytes":null,"stderr_bytes":null,"stdout_gap":null,"stderr_gap":null`
 	const want = "failed failed 3"
 	for _, driver := range drivers(t) {
 		t.Run(driver.name, func(t *testing.T) {

@@ -408,7 +408,11 @@ wait_() { # ID: its end is in $tmp/flat
 		ask GET "/v1/tasks/$1?wait=$hold" $hold '' ''
 		flat <"$tmp/answer" >"$tmp/flat"
 		state=$(get .state)
-		case $(get .ended) in '' | null) ;; *) break ;; esac
+		case $(get .ended) in
+		null) ;;
+		'') fail outcome_unknown "$status" "cannot read the daemon's answer: its task has no \"ended\"" ;;
+		*) break ;;
+		esac
 	done
 }
 

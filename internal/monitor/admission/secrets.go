@@ -7,7 +7,6 @@ import (
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/vault"
-	"deputy/internal/uuid7"
 )
 
 // A request that would make tasks with secrets is decided twice: see package vault.
@@ -16,10 +15,10 @@ import (
 const depositTries = 3
 
 // idFor gives the id of a new task: one with secrets has that under which they are
-// on the disk, or are to be.
-func (a *admission) idFor(item *policy.Item) string {
+// on the disk, or are to be; else it is fresh.
+func (a *admission) idFor(item *policy.Item, fresh string) string {
 	if item.Secrets == nil {
-		return uuid7.New()
+		return fresh
 	}
 	for id, secrets := range a.written {
 		if maps.Equal(secrets, item.Secrets) && !slices.Contains(a.taken, id) {
@@ -27,9 +26,8 @@ func (a *admission) idFor(item *policy.Item) string {
 			return id
 		}
 	}
-	id := uuid7.New()
-	a.missing[id] = item.Secrets
-	return id
+	a.missing[fresh] = item.Secrets
+	return fresh
 }
 
 // deposit has the vault write what this request's tasks lack, and decides it anew.

@@ -88,7 +88,7 @@ func (x *exchange) route() (*route, error) {
 	}
 	if allowed == nil {
 		return nil, refuse(http.StatusNotFound, deputy.BadRequest,
-			"cannot find %.100q: there is no such path; the paths begin with /v1/actions, /v1/explain, /v1/tasks, /v1/events", "/"+strings.Join(x.at.Path, "/"))
+			"cannot find %.100q: there is no such path; the paths begin with /v1/actions, /v1/explain, /v1/tasks, /v1/queues, /v1/events", "/"+strings.Join(x.at.Path, "/"))
 	}
 	methods := strings.Join(allowed, ", ")
 	x.w.Header().Set("Allow", methods)
