@@ -38,7 +38,7 @@ func (m *Monitor) queue(name string, actions []string) deputy.Queue {
 func (m *Monitor) queueAsked(a asked) {
 	name := a.R.Queue
 	if m.policy.Load().Set().Queues[name] == nil {
-		a.Reply.Refuse(0, deputy.Refuse(deputy.BadRequest, "cannot pause or resume %s: there is no such queue; see: deputy queue", strconv.Quote(name)))
+		a.Reply.Refuse(0, deputy.Refuse(deputy.BadRequest, "cannot pause %s: there is no such queue; see: deputy queue", strconv.Quote(name)))
 		return
 	}
 	if refusal := m.ledger.Refuse("pause or resume a queue"); refusal != nil {

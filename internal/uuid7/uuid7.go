@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"slices"
 	"strings"
 	"time"
 )
@@ -22,16 +21,6 @@ func New() string {
 	b[8] = b[8]&0x3f | 0x80
 	h := hex.EncodeToString(b[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
-// InOrder makes so many, each after the one before.
-func InOrder(n int) []string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = New()
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // Time reads when one was made; false: it is none.

@@ -6,7 +6,6 @@ import (
 	"deputy/internal/monitor/ledger"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/state"
-	"deputy/internal/uuid7"
 	"deputy/internal/wall"
 	"encoding/json"
 	"slices"
@@ -151,7 +150,6 @@ func (a *admission) start() {
 	joinedSeq := uint64(0) // of the newest task joined without a record
 	ids := make([]string, 0, len(a.plan.Items))
 	line, locked := a.ad.lineOf(a.plan.Action), map[string]bool{} // by an item before, of this request
-	inOrder := uuid7.InOrder(len(a.plan.Items))
 	a.behind, a.replaces, a.again = 0, nil, nil
 	for i := range a.plan.Items {
 		item := &a.plan.Items[i]
@@ -177,7 +175,7 @@ func (a *admission) start() {
 			lock := policy.LockKey(item.Lock)
 			queued, locked[lock] = queued || locked[lock], true
 		}
-		record := a.record(item, inOrder[i], line.takes(queued))
+		record := a.record(item, line.takes(queued))
 		ids = append(ids, record.ID)
 		e.Tasks = append(e.Tasks, record)
 		fresh++
@@ -191,7 +189,7 @@ func (a *admission) start() {
 		a.reply.Refuse(0, refusal)
 		return
 	}
-	if refusal := line.refuse(a.replaces); refusal != nil {
+	if refusal := line.refuse(); refusal != nil {
 		a.reply.Refuse(0, refusal)
 		return
 	}
@@ -243,7 +241,7 @@ func (a *admission) event() *deputy.Event {
 }
 
 // record is a new task as the journal has it.
-func (a *admission) record(item *policy.Item, id string, queued bool) deputy.TaskRecord {
+func (a *admission) record(item *policy.Item, queued bool) deputy.TaskRecord {
 	act := a.plan.Action
 	run := state.Terms{
 		UID: a.id.UID, GIDs: a.id.GIDs, GroupSIDs: a.id.GroupSIDs, Manifest: act.Digest,
@@ -256,7 +254,7 @@ func (a *admission) record(item *policy.Item, id string, queued bool) deputy.Tas
 	if d := act.Debounce; d != nil {
 		run.QuietMS, run.AtMostMS = d.Quiet.Milliseconds(), d.Max.Milliseconds()
 	}
-	r := deputy.TaskRecord{ID: a.idFor(item, id), Queued: queued}
+	r := deputy.TaskRecord{ID: a.idFor(item), Queued: queued}
 	r.Params = item.Sealed(a.ad.Seal.OfTask(r.ID))
 	r.Run, _ = json.Marshal(run) // plain values
 	if item.Lock != nil {

@@ -40,30 +40,16 @@ func (l *line) takes(behindLock bool) (waits bool) {
 	return false
 }
 
-// refuse refuses what would be too many that wait. What it replaces makes room for it.
-func (l *line) refuse(replaces []string) *deputy.Error {
-	if l.waiting == 0 {
-		return nil
-	}
-	queues, name := l.ad.Tasks.Queues, l.queue.Name
-	waiting := queues.Waiting(name)
-	for _, id := range replaces {
-		if queues.Of(id) == name {
-			waiting--
-		}
-	}
+// refuse refuses what would be too many that wait.
+func (l *line) refuse() *deputy.Error {
 	var refusal *deputy.Error
 	switch {
-	case l.waiting > l.queue.MaxWaiting:
-		return deputy.Refuse(deputy.RateLimited,
-			"cannot accept: of this request alone %d tasks would wait in the queue %s, of at most %d ([queue.%s] max_waiting); nothing was started, ask for fewer at a time",
-			l.waiting, name, l.queue.MaxWaiting, name)
-	case waiting+l.waiting > l.queue.MaxWaiting:
+	case l.waiting > 0 && l.ad.Tasks.Queues.Waiting(l.queue.Name)+l.waiting > l.queue.MaxWaiting:
 		refusal = deputy.Refuse(deputy.RateLimited,
-			"cannot accept: %d tasks wait in the queue %s, of at most %d ([queue.%s] max_waiting), and %d more would; nothing was started, ask again when some have begun, or see: deputy queue",
-			queues.Waiting(name), name, l.queue.MaxWaiting, name, l.waiting)
-	case queues.AllWaiting()+l.waiting > maxWaiting:
-		refusal = deputy.Refuse(deputy.RateLimited, "cannot accept: %d tasks wait, of at most %d; nothing was started, ask again when some have begun", queues.AllWaiting(), maxWaiting)
+			"cannot accept: %d tasks wait in the queue %s, of at most %d ([queue.%s] max_waiting); nothing was started, ask again when some have begun, or see: deputy queue",
+			l.ad.Tasks.Queues.Waiting(l.queue.Name), l.queue.Name, l.queue.MaxWaiting, l.queue.Name)
+	case l.waiting > 0 && l.ad.Tasks.Queues.AllWaiting()+l.waiting > maxWaiting:
+		refusal = deputy.Refuse(deputy.RateLimited, "cannot accept: %d tasks wait, of at most %d; nothing was started, ask again when some have begun", l.ad.Tasks.Queues.AllWaiting(), maxWaiting)
 	default:
 		return nil
 	}

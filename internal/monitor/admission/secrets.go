@@ -7,6 +7,7 @@ import (
 	"deputy"
 	"deputy/internal/monitor/policy"
 	"deputy/internal/monitor/vault"
+	"deputy/internal/uuid7"
 )
 
 // A request that would make tasks with secrets is decided twice: see package vault.
@@ -15,10 +16,10 @@ import (
 const depositTries = 3
 
 // idFor gives the id of a new task: one with secrets has that under which they are
-// on the disk, or are to be; else it is fresh.
-func (a *admission) idFor(item *policy.Item, fresh string) string {
+// on the disk, or are to be.
+func (a *admission) idFor(item *policy.Item) string {
 	if item.Secrets == nil {
-		return fresh
+		return uuid7.New()
 	}
 	for id, secrets := range a.written {
 		if maps.Equal(secrets, item.Secrets) && !slices.Contains(a.taken, id) {
@@ -26,8 +27,9 @@ func (a *admission) idFor(item *policy.Item, fresh string) string {
 			return id
 		}
 	}
-	a.missing[fresh] = item.Secrets
-	return fresh
+	id := uuid7.New()
+	a.missing[id] = item.Secrets
+	return id
 }
 
 // deposit has the vault write what this request's tasks lack, and decides it anew.

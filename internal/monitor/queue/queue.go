@@ -43,17 +43,17 @@ type Line struct {
 	Rules  Rules
 	Paused bool // nobody who waits is given a place
 
-	placed  map[string]*Entry
+	placed  map[string]bool
 	waiting []*Entry             // by Seq
 	turn    uint64               // how many turns were taken
-	callers map[string]uint64    // the last turn of each caller who has one waiting or in its place
+	callers map[string]uint64    // the last turn of each caller who waits
 	users   map[[2]string]uint64 // the same of its end users
 	jumped  bool                 // the last who was given a place had waited too long
 }
 
 // New has nobody in it.
 func New(r Rules) *Line {
-	return &Line{Rules: r, placed: map[string]*Entry{}, callers: map[string]uint64{}, users: map[[2]string]uint64{}}
+	return &Line{Rules: r, placed: map[string]bool{}, callers: map[string]uint64{}, users: map[[2]string]uint64{}}
 }
 
 // Wait puts one behind the others; it has no place any more.
@@ -69,19 +69,15 @@ func (l *Line) Wait(e Entry) {
 func bySeq(a, b *Entry) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.ID, b.ID)) }
 
 // Place gives one a place whether it has waited or not, and whether there is one free or
-// not: for what runs already. That was a turn of its caller's as any other.
-func (l *Line) Place(e Entry) {
-	l.unwait(e.ID)
-	l.placed[e.ID] = &e
-	l.take(&e, l.jumped)
+// not: for what runs already.
+func (l *Line) Place(id string) {
+	l.unwait(id)
+	l.placed[id] = true
 }
 
 // Leave takes one out that has its place, or waits.
 func (l *Line) Leave(id string) {
-	if e := l.placed[id]; e != nil {
-		delete(l.placed, id)
-		l.forget(e)
-	}
+	delete(l.placed, id)
 	l.unwait(id)
 }
 
@@ -97,18 +93,12 @@ func (l *Line) index(id string) int {
 	return slices.IndexFunc(l.waiting, func(e *Entry) bool { return e.ID == id })
 }
 
-// forget drops the turns of who has nobody in the line any more.
+// forget drops the turns of who has nobody waiting any more.
 func (l *Line) forget(e *Entry) {
 	caller, user := false, false
-	note := func(w *Entry) {
+	for _, w := range l.waiting {
 		caller = caller || w.Caller == e.Caller
 		user = user || w.Caller == e.Caller && w.EndUser == e.EndUser
-	}
-	for _, w := range l.placed {
-		note(w)
-	}
-	for _, w := range l.waiting {
-		note(w)
 	}
 	if !caller {
 		delete(l.callers, e.Caller)
@@ -119,7 +109,7 @@ func (l *Line) forget(e *Entry) {
 }
 
 // Has says whether one has a place.
-func (l *Line) Has(id string) bool { return l.placed[id] != nil }
+func (l *Line) Has(id string) bool { return l.placed[id] }
 
 // Free says whether one who came now would be given a place at once.
 func (l *Line) Free() bool {
@@ -146,7 +136,8 @@ func (l *Line) Next(now int64, may func(id string) bool) (id string) {
 	}
 	l.take(e, jumps)
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *Entry) bool { return w == e })
-	l.placed[e.ID] = e
+	l.forget(e)
+	l.placed[e.ID] = true
 	return e.ID
 }
 

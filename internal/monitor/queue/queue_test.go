@@ -69,7 +69,7 @@ func TestNobodyIsNextInAPausedOrFullQueue(t *testing.T) {
 		t.Errorf("%s begins in a paused queue", id)
 	}
 	l.Paused = false
-	l.Place(Entry{ID: "running"})
+	l.Place("running")
 	if l.Next(0, anyone) != "a" || l.Next(0, anyone) != "" || l.Free() {
 		t.Error("not exactly one place was free")
 	}
@@ -186,17 +186,5 @@ func BenchmarkNext(b *testing.B) {
 		l.Leave(l.Next(0, anyone))
 		n++
 		l.Wait(Entry{ID: fmt.Sprint(n), Caller: fmt.Sprint(n % 7), Seq: n})
-	}
-}
-
-// What is given its place at once was a turn, too: who asks next goes before who asked
-// first and asks for more.
-func TestAPlaceAtOnceIsATurn(t *testing.T) {
-	l := New(Rules{Parallel: 1, Fair: ByCaller})
-	l.Place(Entry{ID: "w1", Caller: "w", Seq: 1})
-	fill(l, Entry{ID: "w2", Caller: "w", Seq: 2}, Entry{ID: "w3", Caller: "w", Seq: 3}, Entry{ID: "d1", Caller: "d", Seq: 4}, Entry{ID: "d2", Caller: "d", Seq: 5})
-	l.Leave("w1")
-	if got, want := drain(l, 0), []string{"d1", "w2", "d2", "w3"}; !slices.Equal(got, want) {
-		t.Errorf("they begin as %q, want %q", got, want)
 	}
 }

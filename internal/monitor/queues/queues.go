@@ -76,14 +76,13 @@ func (q *Queues) Enter(t *state.Task, waits bool) {
 		return
 	}
 	q.in[t.ID] = a.Queue
-	e := queue.Entry{
+	if !waits {
+		l.Place(t.ID)
+		return
+	}
+	l.Wait(queue.Entry{
 		ID: t.ID, Priority: a.Priority, Caller: string(q.o.Account(t.Caller)), EndUser: t.EndUser, Seq: t.Seq, Since: t.Created.UnixNano(),
-	}
-	if waits {
-		l.Wait(e)
-	} else {
-		l.Place(e)
-	}
+	})
 }
 
 // Leave takes a task out, and gives its place to the next.
